@@ -1,0 +1,163 @@
+"""The five differential operators: checks, guard, choice of engine, blocks of rows."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff import reverse
+from sobolev.autodiff.engine import BatchedFunction
+from sobolev.autodiff.guard import guarded
+
+Method = Literal["auto", "taylor", "reverse"]
+ChunkSize = Literal["auto"] | int | None
+
+_AUTO_ELEMENTS = 1 << 16
+"""Rows in a block: about this many elements of x, so that memory stays bounded."""
+
+
+def derivatives(
+    f: BatchedFunction,
+    x: Tensor,
+    order: int = 2,
+    direction: Tensor | None = None,
+    *,
+    method: Method = "auto",
+    chunk_size: ChunkSize = "auto",
+) -> tuple[Tensor, ...]:
+    """Value and derivatives along a direction, every order up to `order`.
+
+    Args:
+        f: maps (batch, *in) to (batch, *out); one sample never looks at another.
+        x: the points, (batch, *in), floating point.
+        order: the highest order k of D^k f(x)[v, ..., v].
+        direction: v, shape (*in) or (batch, *in); may be left out only where each sample has one input.
+        method: `"taylor"`, `"reverse"` (nested reverse mode), or `"auto"`.
+        chunk_size: rows computed at a time; None takes all at once.
+
+    Returns:
+        `order + 1` tensors (batch, *out), the value first. They carry a graph to the weights exactly where
+        gradients are enabled.
+
+    Raises:
+        ValueError: a negative order, a direction that is missing or of another shape, a bad chunk size.
+        TypeError: x or f(x) is not a floating-point tensor.
+    """
+    if isinstance(order, bool) or not isinstance(order, int) or order < 0:
+        raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
+    _check_points(x)
+    v = _direction(x, direction)
+    return _by_chunks("derivatives", f, x, method, chunk_size, v, order=order)
+
+
+def jacobian(
+    f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Value (batch, *out) and Jacobian (batch, *out, *in); arguments and errors as in `derivatives`."""
+    return _by_chunks("jacobian", f, x, method, chunk_size)
+
+
+def hessian(
+    f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, Jacobian and Hessian (batch, *out, *in, *in); arguments and errors as in `derivatives`."""
+    return _by_chunks("hessian", f, x, method, chunk_size)
+
+
+def hessian_diagonal(
+    f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, Jacobian and d²f/dx_i² (batch, *out, *in); arguments and errors as in `derivatives`."""
+    return _by_chunks("hessian_diagonal", f, x, method, chunk_size)
+
+
+def laplacian(
+    f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, Jacobian and Laplacian (batch, *out); arguments and errors as in `derivatives`."""
+    return _by_chunks("laplacian", f, x, method, chunk_size)
+
+
+def _by_chunks(
+    operator: str,
+    f: BatchedFunction,
+    x: Tensor,
+    method: Method,
+    chunk_size: ChunkSize,
+    direction: Tensor | None = None,
+    **options: int,
+) -> tuple[Tensor, ...]:
+    """Run one operator of the chosen engine over blocks of rows, and join the blocks."""
+    _check_points(x)
+    evaluate = getattr(_engine(method), operator)
+    keep_graph = torch.is_grad_enabled()
+    rows = _rows_per_chunk(x, chunk_size)
+    blocks = []
+    with guarded(x.device):
+        for start in range(0, max(len(x), 1), rows):
+            block = slice(start, start + rows)
+            arguments = {} if direction is None else {"direction": _usable(direction[block])}
+            results = evaluate(_checked(f), _usable(x[block]), **options, **arguments)
+            blocks.append(results if keep_graph else tuple(result.detach() for result in results))
+        if len(blocks) == 1:
+            return blocks[0]
+        return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+
+
+def _engine(method: Method):  # noqa: ANN202  a module, which pyright checks against Engine where it is used
+    if method in ("auto", "reverse"):
+        return reverse
+    raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
+
+
+def _check_points(x: Tensor) -> None:
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")
+    if x.dim() == 0:
+        raise ValueError("x is a single number; give it a batch axis: x.reshape(1)")
+
+
+def _checked(f: BatchedFunction) -> BatchedFunction:
+    def evaluate(x: Tensor) -> Tensor:
+        y = f(x)
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
+            raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
+        if y.shape[:1] != x.shape[:1]:
+            raise ValueError(f"f(x) has shape {tuple(y.shape)}; its first axis must be x's, {len(x)} rows")
+        return y
+
+    return evaluate
+
+
+def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
+    """The direction of every row, (batch, *in)."""
+    if direction is None:
+        if x.shape[1:].numel() != 1:
+            raise ValueError(
+                f"each sample has {x.shape[1:].numel()} inputs: say along which direction to differentiate "
+                f"(shape {tuple(x.shape[1:])}), or use sobolev.jacobian, hessian, hessian_diagonal or laplacian"
+            )
+        return torch.ones_like(x)
+    direction = torch.as_tensor(direction, dtype=x.dtype, device=x.device)
+    if direction.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"direction has shape {tuple(direction.shape)}; it must be {tuple(x.shape[1:])} or {tuple(x.shape)}"
+        )
+    return direction.expand(x.shape)
+
+
+def _rows_per_chunk(x: Tensor, chunk_size: ChunkSize) -> int:
+    if chunk_size is None:
+        return max(len(x), 1)
+    if chunk_size == "auto":
+        return max(1, _AUTO_ELEMENTS // max(1, x.shape[1:].numel()))
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
+    return chunk_size
+
+
+def _usable(x: Tensor) -> Tensor:
+    """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
+    return x.clone() if x.is_inference() else x

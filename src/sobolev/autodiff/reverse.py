@@ -1,0 +1,89 @@
+"""Nested reverse mode: slow, robust, and the second opinion on every other method."""
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.engine import BatchedFunction
+from sobolev.errors import UntrustworthyDerivativeError
+
+
+def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
+    """See `Engine.derivatives`."""
+    x = _differentiable(x)
+    y = _value(f, x)
+    tower = [_components(y)]
+    for _ in range(order):
+        tower.append([(_gradient(component, x) * direction).flatten(1).sum(1) for component in tower[-1]])
+    return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
+
+
+def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """See `Engine.jacobian`."""
+    x = _differentiable(x)
+    y = _value(f, x)
+    return y, _jacobian(y, x)
+
+
+def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.hessian`."""
+    y, J, x = _value_and_jacobian(f, x)
+    return y, J, _jacobian(J, x)
+
+
+def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.hessian_diagonal`."""
+    y, J, x = _value_and_jacobian(f, x)
+    inputs, outputs = x.shape[1:].numel(), y.shape[1:].numel()
+    rows = J.reshape(len(x), outputs, inputs)
+    diagonal = [
+        _gradient(rows[:, o, i], x).reshape(len(x), inputs)[:, i] for o in range(outputs) for i in range(inputs)
+    ]
+    return y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J
+
+
+def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.laplacian`."""
+    y, J, diagonal = hessian_diagonal(f, x)
+    return y, J, diagonal.flatten(y.dim()).sum(-1) if diagonal.dim() > y.dim() else diagonal
+
+
+def _differentiable(x: Tensor) -> Tensor:
+    """An alias to differentiate by; gradients still flow on to `x` where they are asked for."""
+    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+
+
+def _value(f: BatchedFunction, x: Tensor) -> Tensor:
+    y = f(x.clone())  # a clone: f may write to its argument
+    if not y.requires_grad and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
+        raise UntrustworthyDerivativeError(
+            "the output changes with x, but carries no graph back to it: the forward runs under no_grad, "
+            "detaches, or leaves torch. Remove that, or use method='taylor'"
+        )
+    return y
+
+
+def _value_and_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x = _differentiable(x)
+    y = _value(f, x)
+    return y, _jacobian(y, x), x
+
+
+def _components(y: Tensor) -> list[Tensor]:
+    return list(y.reshape(len(y), -1).unbind(1)) if len(y) else [y.reshape(0)] * y.shape[1:].numel()
+
+
+def _jacobian(y: Tensor, x: Tensor) -> Tensor:
+    """(batch, *out) and (batch, *in) -> (batch, *out, *in), one backward per output component."""
+    shape = (*y.shape, *x.shape[1:])
+    rows = [_gradient(component, x) for component in _components(y)]
+    return torch.stack(rows, dim=1).reshape(shape) if rows else y.new_zeros(shape)
+
+
+def _gradient(component: Tensor, x: Tensor) -> Tensor:
+    """Gradient of a (batch,) tensor by the rows of x, which it may not depend on at all."""
+    if not component.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(
+        component.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return gradient
