@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
+    from sobolev.data import FunctionData
     from sobolev.errors import UntrustworthyDerivativeError
+    from sobolev.functions import Function
 
 __version__ = "0.1.0"
 
@@ -15,11 +17,15 @@ _HOME = {
     "hessian_diagonal": "sobolev.autodiff",
     "jacobian": "sobolev.autodiff",
     "laplacian": "sobolev.autodiff",
+    "FunctionData": "sobolev.data",
     "UntrustworthyDerivativeError": "sobolev.errors",
+    "Function": "sobolev.functions",
 }
 """Where each public name lives. It is imported on first use: derivatives alone need no Lightning."""
 
 __all__ = [
+    "Function",
+    "FunctionData",
     "UntrustworthyDerivativeError",
     "derivatives",
     "hessian",

@@ -1,0 +1,140 @@
+"""What all data modules of tensors share: precision, device, shards."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from sobolev.data.loader import BatchLoader, EpochBatches
+from sobolev.functions import Function
+
+_DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
+_SHARE_OF_DEVICE = 0.25
+"""Tensors move to the accelerator as a whole if they take at most this part of its free memory."""
+
+
+class Split(NamedTuple):
+    """The rows of one purpose, in float64."""
+
+    inputs: Tensor
+    targets: Tensor
+    labels: tuple[Tensor, ...] = ()
+    """Derivatives of order 1, then 2: (rows, outputs, inputs), (rows, outputs, inputs, inputs). NaN: no label."""
+
+
+class TensorDataModule(LightningDataModule):
+    """Batches `(x, y)`, or `(x, y, d1[, d2])` with derivative labels, from tensors in memory.
+
+    Args:
+        batch_size: rows per training batch and process.
+        evaluation_batch_size: rows per batch in validation, test and prediction.
+        seed: fixes the split and the order of every epoch.
+        shuffle: a new order each epoch.
+        num_workers: processes that fetch batches; tensors in memory need none.
+
+    Attributes:
+        reference: the function with its exact derivatives, where it is known.
+        input_names: the names of the columns of x.
+        output_names: the names of the columns of y.
+        training: all tensors of the training split, float64; likewise `validation` and `test`.
+    """
+
+    reference: Function | None
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    training: Split
+    validation: Split
+    test: Split
+
+    def __init__(
+        self, batch_size: int, evaluation_batch_size: int, seed: int, shuffle: bool, num_workers: int
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("evaluation_batch_size", evaluation_batch_size, 1),
+            ("seed", seed, 0),
+            ("num_workers", num_workers, 0),
+        ):
+            check_count(name, value, least)
+        self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
+        self.seed, self.shuffle, self.num_workers = seed, shuffle, num_workers
+        self._ready = False
+
+    @abstractmethod
+    def make_splits(self) -> tuple[Split, Split, Split]:
+        """The rows for training, validation and test; the same on every process."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the tensors, once; called by Lightning, or by hand."""
+        del stage
+        if not self._ready:
+            self.training, self.validation, self.test = self.make_splits()
+            self._ready = True
+
+    @property
+    def training_inputs(self) -> Tensor:
+        """(rows, inputs), float64."""
+        return self.training.inputs
+
+    @property
+    def training_targets(self) -> Tensor:
+        """(rows, outputs), float64."""
+        return self.training.targets
+
+    @property
+    def validation_points(self) -> Tensor:
+        """(rows, inputs), float64."""
+        return self.validation.inputs
+
+    @property
+    def test_points(self) -> Tensor:
+        """(rows, inputs), float64."""
+        return self.test.inputs
+
+    def train_dataloader(self) -> BatchLoader:
+        """Shuffled batches; the same few ones each epoch if the trainer overfits on them."""
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+        return self._loader(self.training, self.batch_size, self.shuffle and not overfit)
+
+    def val_dataloader(self) -> BatchLoader:
+        """The validation rows in order."""
+        return self._loader(self.validation, self.evaluation_batch_size, False)
+
+    def test_dataloader(self) -> BatchLoader:
+        """The test rows in order."""
+        return self._loader(self.test, self.evaluation_batch_size, False)
+
+    def predict_dataloader(self) -> BatchLoader:
+        """The test rows in order."""
+        return self.test_dataloader()
+
+    def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
+        trainer = self.trainer
+        rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, rank, world_size)
+        tensors = [tensor.to(self.dtype) for tensor in (split.inputs, split.targets, *split.labels)]
+        return BatchLoader(self._placed(tensors), batches, self.num_workers)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the batches: what the trainer's precision asks for, else torch's default."""
+        precision = None if self.trainer is None else self.trainer.precision
+        return _DTYPES.get(str(precision), torch.get_default_dtype())
+
+    def _placed(self, tensors: list[Tensor]) -> list[Tensor]:
+        """On the CUDA device if they fit there; Lightning moves the batches of any other device."""
+        device = None if self.trainer is None else self.trainer.strategy.root_device
+        if device is None or device.type != "cuda" or self.num_workers:
+            return tensors
+        free, _ = torch.cuda.mem_get_info(device)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return [tensor.to(device) for tensor in tensors] if size <= _SHARE_OF_DEVICE * free else tensors
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Refuse what is not a whole number from `least` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}; it is a whole number, {least} or more")

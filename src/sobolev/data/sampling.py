@@ -1,0 +1,77 @@
+"""Points in a box: uniform, grid, Chebyshev, Sobol; and further points that are none of those."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Sampling = Literal["uniform", "grid", "chebyshev", "sobol"]
+
+
+def sample(sampling: Sampling, count: int, low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
+    """`count` distinct points (count, inputs) in the box from `low` to `high` (inputs), float64.
+
+    Args:
+        sampling: `"uniform"` (random), `"grid"` (equidistant, with the ends), `"chebyshev"` (zeros of the
+            Chebyshev polynomial), both as products over the inputs; `"sobol"` (scrambled).
+        count: how many; for a product, a power of the number of inputs.
+        low: the lower ends.
+        high: the upper ends.
+        generator: of the random numbers.
+
+    Raises:
+        ValueError: an unknown sampling; a count that is no product grid.
+    """
+    if sampling == "uniform":
+        return further(torch.empty(0, len(low), dtype=torch.float64), count, low, high, generator)
+    if sampling == "sobol":
+        seed = int(torch.randint(1 << 31, (), generator=generator))
+        unit = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=seed).draw(count, dtype=torch.float64)
+        return low + (high - low) * unit
+    if sampling not in get_args(Sampling):
+        raise ValueError(f"sampling is {sampling!r}; choose one of {', '.join(get_args(Sampling))}")
+    per_axis = _per_axis(sampling, count, len(low))
+    axis = torch.linspace(0, 1, per_axis, dtype=torch.float64)
+    if sampling == "chebyshev":
+        axis = (1 - torch.cos((torch.arange(per_axis, dtype=torch.float64) + 0.5) * (torch.pi / per_axis))) / 2
+    axes = [(1 - axis) * a + axis * b for a, b in zip(low, high, strict=True)]
+    return torch.cartesian_prod(*axes).reshape(count, len(low))
+
+
+def further(taken: Tensor, count: int, low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
+    """`count` random points in the box that are neither among `taken` nor twice, not even as float32.
+
+    Raises:
+        ValueError: the box holds too few distinct float32 numbers.
+    """
+    points = taken
+    for _ in range(20):
+        missing = len(taken) + count - len(points)
+        if not missing:
+            return points[len(taken) :]
+        unit = torch.rand(missing, len(low), dtype=torch.float64, generator=generator)
+        points = _without_repeats(torch.cat([points, low + (high - low) * unit]), len(points))
+    raise ValueError(
+        f"the domain has too few distinct float32 points for {count} more of them; shift or widen the domain"
+    )
+
+
+def _without_repeats(points: Tensor, kept: int) -> Tensor:
+    """Without the rows from `kept` on that repeat an earlier one as float32."""
+    _, group = torch.unique(points.float(), dim=0, return_inverse=True)
+    first = torch.full((int(group.max()) + 1,), len(points)).scatter_reduce_(
+        0, group, torch.arange(len(points)), "amin"
+    )
+    number = torch.arange(len(points))
+    return points[(first[group] == number) | (number < kept)]
+
+
+def _per_axis(sampling: str, count: int, inputs: int) -> int:
+    per_axis = round(count ** (1 / inputs))
+    if per_axis**inputs != count:
+        near = int(count ** (1 / inputs))
+        raise ValueError(
+            f"samples is {count}, but {sampling} over {inputs} variables needs the same number on each: "
+            f"{near**inputs} ({near} on each) or {(near + 1) ** inputs} ({near + 1} on each)"
+        )
+    return per_axis
