@@ -77,8 +77,8 @@ def _mark_not_finite(axes: Axes, x: np.ndarray, predicted: np.ndarray) -> None:
 def _errors(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve) -> None:
     """The error of one curve; a zero leaves the panel through its floor."""
     if curve.error is None:
-        axes.set_yticks([])
         style.dress(axes)
+        axes.set_yticks([])
         style.remark(axes, "no reference")
         return
     error = curve.error[order]

@@ -12,6 +12,10 @@ from sobolev.plots import curves, maps, parity, style
 from sobolev.plots.samples import Samples
 
 
+_EXPLAINED = ("f'' = 0 everywhere", "the Hessian = 0 everywhere")
+"""What piecewise linear activations are the cause of."""
+
+
 class FindingLike(Protocol):
     """What is shown of an audit's finding."""
 
@@ -44,7 +48,8 @@ def notes(samples: Samples, findings: Sequence[FindingLike]) -> list[tuple[str, 
     clause = re.split(r"[.;:]\s", first.message)[0].rstrip(".")
     text = clause if not first.where or first.where in clause else f"{first.where}: {clause}"
     more = f" (+ {len(worst) - 1} more)" if len(worst) > 1 else ""
-    return [(f"{seen}: {text}{more}" if seen else text + more, first.severity)]
+    link = ": " if first.kind == "piecewise-linear" and seen in _EXPLAINED else " · "
+    return [(f"{seen}{link}{text}{more}" if seen else text + more, first.severity)]
 
 
 def _vanishing(samples: Samples) -> str:

@@ -50,7 +50,7 @@ def _power(times: int) -> str:
 
 def number(value: float) -> str:
     """Three digits where that is short, otherwise two and an exponent: 0.012, 4.2e-5, 0."""
-    if value == 0 or 1e-2 <= abs(value) < 1e4:
+    if value == 0 or 1e-2 <= abs(value) < 1e3:
         return f"{value:.3g}"
     return re.sub(r"e([+-])0*(\d)", lambda m: f"e{'-' if m[1] == '-' else ''}{m[2]}", f"{value:.1e}")
 

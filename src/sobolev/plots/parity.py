@@ -81,4 +81,5 @@ def _thin(values: Array, entries: int) -> Array:
 def _distribution(axes: Axes, predicted: Array) -> None:
     finite = predicted[np.isfinite(predicted)]
     axes.hist(finite, bins=40, range=style.limits(finite), color=style.NETWORK)
-    axes.set_ylabel("entries", fontsize=style.SMALL)
+    axes.set_xlabel("network", fontsize=style.SMALL)
+    axes.set_ylabel("number of entries", fontsize=style.SMALL)

@@ -76,7 +76,8 @@ def score(predicted: Array, exact: Array | None) -> str:
     if exact is None:
         return f"root mean square {labels.number(root_mean_square(predicted))}"
     error = predicted - exact
-    return f"rel. L2 {labels.number(relative_l2(error, exact))} · RMSE {labels.number(root_mean_square(error))}"
+    relative = labels.number(relative_l2(error, exact)) if exact.any() else "undefined"
+    return f"rel. L2 {relative} · RMSE {labels.number(root_mean_square(error))}"
 
 
 def limits(*values: Array | None) -> tuple[float, float]:
