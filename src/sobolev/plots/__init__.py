@@ -1,0 +1,88 @@
+"""Figures of derivatives. The only place that draws; matplotlib is imported on the first call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
+    from sobolev.plots.figure import FindingLike
+
+_DRAWING = RLock()
+"""matplotlib's text layout keeps state between calls; one thread draws at a time."""
+
+
+def derivatives_figure(
+    points: "Tensor | ArrayLike",
+    predicted: "Sequence[Tensor | ArrayLike]",
+    exact: "Sequence[Tensor | ArrayLike | None] | None" = None,
+    *,
+    input_names: Sequence[str] = ("x",),
+    output_names: Sequence[str] = ("y",),
+    title: str = "",
+    findings: "Sequence[FindingLike]" = (),
+) -> "Figure":
+    """Draw a network's derivatives, over the truth and with their errors where the truth is known.
+
+    One input: a column per order, the curve above, its absolute error on a log axis below. Two inputs: heat
+    maps of value, gradient and Hessian. More inputs: network against truth, a panel per order.
+
+    Args:
+        points: (n, d), or (n,) for one input.
+        predicted: orders 0, 1, ...; order k is (n, outputs, d, ..., d), d repeated k times.
+        exact: the truth in the same shapes; None, as a whole or for single orders, where it is not known.
+        input_names: a name per input, shown as it is.
+        output_names: a name per output, shown as it is.
+        title: the first line.
+        findings: of an audit; the worst is shown in one line.
+
+    Returns:
+        A figure of its own, unknown to pyplot: nothing to close.
+
+    Raises:
+        ValueError: a shape that does not fit the points.
+    """
+    from sobolev.plots.figure import build
+    from sobolev.plots.samples import samples
+    from sobolev.plots.style import Names
+
+    data = samples(points, predicted, exact)
+    names = Names.of(input_names, output_names, (data.inputs, data.outputs))
+    with _DRAWING:
+        return build(data, names, title, findings)
+
+
+def save(figure: "Figure", path: str | Path) -> Path:
+    """Write the figure, replacing an older one only when the new one is complete; returns the path.
+
+    Args:
+        figure: from `derivatives_figure`.
+        path: its suffix says the format: .png, .svg, .pdf.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        with _DRAWING:
+            figure.savefig(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def image(figure: "Figure") -> "np.ndarray[Any, Any]":
+    """The figure as pixels, (height, width, 3) uint8, for `SummaryWriter.add_image(..., dataformats="HWC")`."""
+    import numpy as np
+
+    canvas: Any = figure.canvas
+    with _DRAWING:
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,133 @@
+"""What a figure is drawn from: points, derivatives and their errors as numpy arrays in float64."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One entry of one derivative of one output, at every point.
+
+    Attributes:
+        output: which output.
+        inputs: the inputs it is differentiated by, in ascending order; empty for the value.
+        predicted: the network's, (n,).
+        exact: the truth, (n,), or None where it is not known.
+    """
+
+    output: int
+    inputs: tuple[int, ...]
+    predicted: Array
+    exact: Array | None
+
+    @property
+    def error(self) -> Array | None:
+        """Absolute error, (n,)."""
+        return None if self.exact is None else np.abs(self.predicted - self.exact)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points (n, d) and, per order k, derivatives (n, outputs, d, ..., d), d repeated k times."""
+
+    points: Array
+    predicted: list[Array]
+    exact: list[Array | None]
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs, d."""
+        return self.points.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.predicted[0].shape[1]
+
+    @property
+    def orders(self) -> range:
+        """0 to the highest order."""
+        return range(len(self.predicted))
+
+    def curve(self, output: int, inputs: tuple[int, ...]) -> Curve:
+        """The derivative of one output by these inputs."""
+        at = (slice(None), output, *inputs)
+        exact = self.exact[len(inputs)]
+        return Curve(output, inputs, self.predicted[len(inputs)][at], None if exact is None else exact[at])
+
+    def curves(self, output: int, order: int) -> list[Curve]:
+        """Every derivative of this order, mixed ones once."""
+        return [self.curve(output, i) for i in combinations_with_replacement(range(self.inputs), order)]
+
+    def take(self, rows: NDArray[np.intp]) -> "Samples":
+        """Some of the points, in this order."""
+        exact = [None if value is None else value[rows] for value in self.exact]
+        return Samples(self.points[rows], [value[rows] for value in self.predicted], exact)
+
+
+def samples(
+    points: Tensor | ArrayLike,
+    predicted: Sequence[Tensor | ArrayLike],
+    exact: Sequence[Tensor | ArrayLike | None] | None,
+) -> Samples:
+    """Check the shapes and bring everything to float64.
+
+    Args:
+        points: (n, d), or (n,) for one input.
+        predicted: order k is (n, outputs, d, ..., d); any shape with as many entries in the same sequence will do.
+        exact: the same, or None, as a whole or for single orders.
+
+    Raises:
+        ValueError: nothing predicted, or a shape that does not fit the points.
+    """
+    if not predicted:
+        raise ValueError("predicted is empty; give at least the network's values, (n, outputs)")
+    x = _array(points)
+    x = x.reshape(len(x), -1)
+    values = _array(predicted[0])
+    outputs = 1 if values.ndim == 1 else int(np.prod(values.shape[1:]))
+    given = [*(exact or ()), *[None] * len(predicted)][: len(predicted)]
+    return Samples(
+        x,
+        [_shaped(value, x, outputs, order, "predicted") for order, value in enumerate(predicted)],
+        [None if e is None else _shaped(e, x, outputs, order, "exact") for order, e in enumerate(given)],
+    )
+
+
+def root_mean_square(values: Array) -> float:
+    """Over the finite entries; NaN where there is none. Scaled, so that no square overflows."""
+    finite = np.abs(values[np.isfinite(values)])
+    largest = finite.max(initial=0.0)
+    if not finite.size or largest == 0:
+        return 0.0 if finite.size else float("nan")
+    return float(largest * np.sqrt(np.mean((finite / largest) ** 2)))
+
+
+def relative_l2(curve_error: Array, exact: Array) -> float:
+    """RMSE over the root mean square of the truth; infinity where the truth is 0 and the network is not."""
+    error, size = root_mean_square(curve_error), root_mean_square(exact)
+    if size == 0:
+        return 0.0 if error == 0 else float("inf")
+    return error / size
+
+
+def _array(values: Tensor | ArrayLike) -> Array:
+    if isinstance(values, Tensor):
+        return values.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _shaped(values: Tensor | ArrayLike, x: Array, outputs: int, order: int, what: str) -> Array:
+    array = _array(values)
+    shape = (len(x), outputs, *[x.shape[1]] * order)
+    if array.size != np.prod(shape) or array.shape[:1] != shape[:1]:
+        raise ValueError(f"{what}[{order}] has shape {array.shape}; with these points it must be {shape}")
+    return array.reshape(shape)

@@ -1,0 +1,115 @@
+"""Colours, sizes and axes shared by all figures. Nothing here touches matplotlib's global settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
+from numpy.typing import NDArray
+
+from sobolev.plots import labels
+from sobolev.plots.samples import Array, Curve, relative_l2, root_mean_square
+
+# After Okabe and Ito: told apart with every kind of colour blindness.
+NETWORK, EXACT, WORST = "#0072B2", "#F2BC57", "#D55E00"
+INK, MUTED, GRID = "#222222", "#666666", "#E4E4E4"
+SEVERITY = {"error": "#B3261E", "warning": "#8A5A00"}
+
+TITLE, LABEL, SMALL = 12.5, 10.5, 9.0
+DPI = 110
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the user calls the columns; missing names are made up."""
+
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+    @classmethod
+    def of(cls, inputs: Sequence[str], outputs: Sequence[str], counts: tuple[int, int]) -> "Names":
+        """One name per column: x1, x2, ... and y1, y2, ... where the given ones do not fit."""
+        return cls(_named(inputs, counts[0], "x"), _named(outputs, counts[1], "y"))
+
+    def label(self, curve: Curve, room: int = labels.ROOM) -> str:
+        """The derivative in mathematical notation."""
+        by = [self.inputs[i] for i in curve.inputs]
+        return labels.derivative(self.outputs[curve.output], by, partial=len(self.inputs) > 1, room=room)
+
+
+def _named(names: Sequence[str], count: int, letter: str) -> list[str]:
+    if len(names) == count:
+        return [str(name) for name in names]
+    return [f"{letter}{i + 1}" for i in range(count)]
+
+
+def dress(axes: Axes) -> None:
+    """Light frame and grid, few ticks, powers of ten written once."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.grid(visible=True, color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=SMALL, color=MUTED, length=3)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "linear":
+            plain_ticks(axis)
+        else:
+            axis.set_major_locator(LogLocator(numticks=5))
+            axis.set_minor_locator(NullLocator())
+
+
+def plain_ticks(axis: Axis, count: int = 5) -> None:
+    """Few round ticks on a linear axis."""
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+    form = ScalarFormatter(useOffset=False, useMathText=True)
+    form.set_powerlimits((-3, 4))
+    axis.set_major_formatter(form)
+    axis.get_offset_text().set_fontsize(SMALL)
+
+
+def score(predicted: Array, exact: Array | None) -> str:
+    """One short line: relative L2 and RMSE over the finite entries, or the size where no truth is known."""
+    if not np.isfinite(predicted).any():
+        return "nowhere finite"
+    if exact is None:
+        return f"root mean square {labels.number(root_mean_square(predicted))}"
+    error = predicted - exact
+    relative = labels.number(relative_l2(error, exact)) if exact.any() else "undefined"
+    return f"rel. L2 {relative} · RMSE {labels.number(root_mean_square(error))}"
+
+
+def limits(*values: Array | None) -> tuple[float, float]:
+    """Range of the finite values with some room, at least 5 % of their size: rounding is not blown up."""
+    finite = np.concatenate([v[np.isfinite(v)] for v in values if v is not None])
+    if not finite.size:
+        return -1.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    middle = low / 2 + high / 2
+    half = max(high / 2 - low / 2, 0.025 * max(abs(low), abs(high))) or 1.0
+    return middle - 1.06 * half, middle + 1.06 * half
+
+
+def log_limits(errors: Array) -> tuple[float, float]:
+    """Decades of the positive errors that matter: isolated zeros do not stretch them."""
+    positive = errors[np.isfinite(errors) & (errors > 0)]
+    if not positive.size:
+        return 1e-17, 1e-15
+    high = 2 * float(positive.max())
+    low = float(np.quantile(positive, 0.02)) / 2
+    return max(min(low, high / 100), high * 1e-8, 1e-300), high
+
+
+def remark(axes: Axes, text: str, color: str = MUTED) -> None:
+    """A short line inside the axes, at the bottom."""
+    axes.text(
+        0.03, 0.07, text, transform=axes.transAxes, fontsize=SMALL, color=color, zorder=5, parse_math=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )  # fmt: skip
+
+
+def remark_not_finite(axes: Axes, bad: NDArray[np.bool_]) -> None:
+    """Say at how many points there is no number."""
+    if bad.any():
+        remark(axes, f"NaN or infinite at {bad.sum()} of {len(bad)} points", WORST)
