@@ -3,42 +3,60 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
+from sobolev.errors import UntrustworthyDerivativeError
+
 if TYPE_CHECKING:
-    from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
-    from sobolev.data import FunctionData
-    from sobolev.errors import UntrustworthyDerivativeError
+    from sobolev import autodiff, losses, metrics, plots
+    from sobolev.callbacks.monitor import DerivativeMonitor
+    from sobolev.callbacks.report import Report
+    from sobolev.data import FunctionData, TableData
     from sobolev.functions import Function
+    from sobolev.networks import MLP, Standardized
+    from sobolev.regressor import Regressor
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "derivatives": "sobolev.autodiff",
-    "hessian": "sobolev.autodiff",
-    "hessian_diagonal": "sobolev.autodiff",
-    "jacobian": "sobolev.autodiff",
-    "laplacian": "sobolev.autodiff",
-    "FunctionData": "sobolev.data",
-    "UntrustworthyDerivativeError": "sobolev.errors",
+_LATE = {
+    "DerivativeMonitor": "sobolev.callbacks.monitor",
     "Function": "sobolev.functions",
+    "FunctionData": "sobolev.data",
+    "MLP": "sobolev.networks",
+    "Regressor": "sobolev.regressor",
+    "Report": "sobolev.callbacks.report",
+    "Standardized": "sobolev.networks",
+    "TableData": "sobolev.data",
 }
-"""Where each public name lives. It is imported on first use: derivatives alone need no Lightning."""
+"""Public names that are imported on first use, with their homes: derivatives and audit need no Lightning."""
 
 __all__ = [
+    "MLP",
+    "DerivativeMonitor",
     "Function",
     "FunctionData",
+    "Regressor",
+    "Report",
+    "Standardized",
+    "TableData",
     "UntrustworthyDerivativeError",
+    "autodiff",
     "derivatives",
     "hessian",
     "hessian_diagonal",
     "jacobian",
     "laplacian",
+    "losses",
+    "metrics",
+    "plots",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'sobolev' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
+    if name in __all__:
+        return import_module(f"sobolev.{name}")
+    raise AttributeError(f"module 'sobolev' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -83,7 +83,5 @@ def _gradient(component: Tensor, x: Tensor) -> Tensor:
     """Gradient of a (batch,) tensor by the rows of x, which it may not depend on at all."""
     if not component.requires_grad:
         return torch.zeros_like(x)
-    (gradient,) = torch.autograd.grad(
-        component.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True
-    )
+    (gradient,) = torch.autograd.grad(component.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True)
     return gradient

@@ -1,0 +1,6 @@
+"""`python -m sobolev` is the programme `sobolev`."""
+
+from sobolev.cli import main
+
+if __name__ == "__main__":
+    main()

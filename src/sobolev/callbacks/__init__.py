@@ -1,0 +1,1 @@
+"""Lightning callbacks: watch derivatives, write them, report them."""

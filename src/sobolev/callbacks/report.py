@@ -1,0 +1,138 @@
+"""The end of a run: one table in the terminal, report.json, derivatives.png, the final errors beside the settings."""
+
+import json
+import math
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from rich.table import Table
+from typing_extensions import override
+
+from sobolev.callbacks.monitor import DerivativeMonitor, tensorboard
+from sobolev.callbacks.run_directory import free_path, run_directory
+
+
+class Report(Callback):
+    """Writes down, at the end of `fit`, `validate` or `test`, what a `DerivativeMonitor` measured.
+
+    In the run's folder: `report.json` and `derivatives.png`. In the terminal: one table, the findings of the audit,
+    and the path of each file. In TensorBoard: the settings with the final errors, and the findings as text.
+    """
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._start = perf_counter()
+        run_directory(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module)
+
+    @override
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._write(trainer, pl_module)
+
+    @override
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        monitor = next((c for c in trainer.callbacks if isinstance(c, DerivativeMonitor)), None)
+        if monitor is None or not monitor.errors or not trainer.is_global_zero:
+            return
+        seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
+        monitor.audit(pl_module)
+        report = _report(trainer, monitor, seconds)
+        paths = [_write_json(report, run_directory(trainer)), _write_figure(trainer, monitor)]
+        _write_tensorboard(trainer, pl_module, report)
+        _print(report, paths + _checkpoints(trainer))
+
+
+def _report(trainer: Trainer, monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
+    reference = monitor.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+    return {
+        "function": getattr(reference, "name", None),
+        "points": monitor.points,
+        "derivatives": monitor.errors,
+        "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def _write_json(report: dict[str, Any], directory: Path) -> Path:
+    path = free_path(directory / "report.json")
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(_finite(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return draft.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_figure(trainer: Trainer, monitor: DerivativeMonitor) -> Path:
+    from sobolev.plots import save
+
+    figure = monitor.figure(trainer)
+    logger = tensorboard(trainer)
+    if logger is not None:
+        logger.experiment.add_figure("derivatives", figure, global_step=trainer.global_step, close=False)
+    path = free_path(run_directory(trainer) / "derivatives.png")
+    save(figure, path)
+    return path
+
+
+def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dict[str, Any]) -> None:
+    logger = tensorboard(trainer)
+    if logger is None:
+        return
+    errors = {
+        f"d{entry['order']}_{name}": value
+        for entry in report["derivatives"]
+        for name, value in entry.items()
+        if name not in ("order", "at")
+    }
+    logger.log_hyperparams(pl_module.hparams, {f"final/{name}": value for name, value in errors.items()})
+    rows = "\n".join(f"| {f['severity']} | {f['kind']} | {f['where']} | {f['message']} |" for f in report["audit"])
+    text = "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
+    logger.experiment.add_text("audit", text, global_step=trainer.global_step)
+
+
+def _checkpoints(trainer: Trainer) -> list[Path]:
+    if trainer.state.fn != "fit":
+        return []
+    saved = [c.last_model_path or c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]
+    return [Path(path) for path in saved if path]
+
+
+def _print(report: dict[str, Any], paths: list[Path]) -> None:
+    console = Console(soft_wrap=True)
+    title = f"{report['function']}: " if report["function"] else ""
+    table = Table(title=f"{title}derivatives at {report['points']} points", title_justify="left")
+    for name in ("order", "RMSE", "relative L2", "max", "where"):
+        table.add_column(name, justify="right")
+    for entry in report["derivatives"]:
+        table.add_row(*_cells(entry))
+    console.print(table)
+    for finding in report["audit"]:
+        if finding["severity"] != "note":
+            console.print(f"{finding['severity']}: {finding['where']}: {finding['message']}", markup=False)
+    for path in paths:
+        console.print(str(path), markup=False, highlight=False)
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    where = ", ".join(f"{value:.4g}" for value in entry["at"])
+    if "rmse" not in entry:
+        return [str(entry["order"]), "no truth", f"RMS {entry['rms']:.3g}", f"{entry['max']:.3g}", where]
+    return [str(entry["order"]), *(f"{entry[name]:.3g}" for name in ("rmse", "relative_l2", "max")), where]

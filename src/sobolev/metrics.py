@@ -1,0 +1,116 @@
+"""Errors of derivatives as torchmetrics: sums, never stored samples, reduced over batches and processes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def derivative_error(predicted: Tensor, exact: Tensor, points: Tensor) -> dict[str, Tensor]:
+    r"""Errors of one order of derivatives over a set of points.
+
+    .. math:: \text{rmse} = \sqrt{\tfrac1N \sum (\hat d - d)^2}, \quad
+              \text{relative\_l2} = \text{rmse} / \sqrt{\tfrac1N \sum d^2}
+
+    Args:
+        predicted: derivatives, (batch, ...), in any unit.
+        exact: the truth, same shape and unit; NaN marks an entry without a truth, which does not count.
+        points: where, (batch, *in).
+
+    Returns:
+        `rmse`, `relative_l2`, `max` (the largest absolute error) and `at`, the point (inputs,) it occurs at. A truth
+        that is 0 everywhere has an infinite relative error, or 0 where the prediction is 0 as well.
+
+    Example:
+        >>> x = torch.tensor([[1.0], [2.0]])
+        >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
+        0.5
+    """
+    return _derivative_error_compute(*_derivative_error_update(predicted, exact, points))
+
+
+def _derivative_error_update(predicted: Tensor, exact: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sum of squared errors, sum of squared truths, number of entries, and the worst error with its point."""
+    if predicted.shape != exact.shape:
+        raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(exact.shape)}")
+    known = ~exact.isnan()
+    truth = exact.double().where(known, 0.0)
+    error = (predicted.double() - truth).where(known, 0.0)
+    count = known.sum()
+    if not len(points):
+        return error.sum(), truth.sum(), count, _no_worst(points)
+    per_sample = error.abs().reshape(len(points), -1).amax(1)
+    where = per_sample.nan_to_num(torch.inf).argmax()
+    worst = torch.cat([per_sample[where].reshape(1), points[where].double().reshape(-1)])
+    return error.square().sum(), truth.square().sum(), count, worst.reshape(1, -1)
+
+
+def _derivative_error_compute(
+    squared_error: Tensor, squared_truth: Tensor, count: Tensor, worst: Tensor
+) -> dict[str, Tensor]:
+    nothing = torch.where(count == 0, torch.nan, 0.0)
+    largest = worst[worst[:, 0].nan_to_num(torch.inf).argmax()]
+    return {
+        "rmse": (squared_error / count).sqrt(),
+        "relative_l2": torch.where(squared_error == 0, squared_error, squared_error / squared_truth).sqrt() + nothing,
+        "max": largest[0] + nothing,
+        "at": largest[1:],
+    }
+
+
+def _no_worst(points: Tensor) -> Tensor:
+    """A worst error that any other exceeds."""
+    inputs = points.shape[1:].numel()
+    return torch.cat([points.new_full((1, 1), -1.0), points.new_full((1, inputs), torch.nan)], dim=1).double()
+
+
+class DerivativeError(Metric):
+    """`derivative_error` over many batches and processes.
+
+    Two processes and one give the same numbers: the sums are added up, and the worst of the worst errors wins.
+
+    Args:
+        inputs: number of inputs of each sample.
+        **kwargs: those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric, x = DerivativeError(inputs=1), torch.tensor([[1.0], [2.0]])
+        >>> metric.update(torch.tensor([[2.0], [4.5]]), 2 * x, x)
+        >>> metric.compute()["at"].item()
+        2.0
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    squared_error: Tensor
+    squared_truth: Tensor
+    count: Tensor
+    worst: Tensor
+
+    def __init__(self, inputs: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        zero = torch.zeros((), dtype=torch.float64)
+        self.add_state("squared_error", zero, dist_reduce_fx="sum")
+        self.add_state("squared_truth", zero.clone(), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("worst", _no_worst(torch.empty(0, inputs)), dist_reduce_fx=_worst_of)
+
+    def update(self, predicted: Tensor, exact: Tensor, points: Tensor) -> None:
+        """Count one batch; shapes as in `derivative_error`."""
+        squared_error, squared_truth, count, worst = _derivative_error_update(predicted, exact, points)
+        self.squared_error += squared_error
+        self.squared_truth += squared_truth
+        self.count += count
+        self.worst = _worst_of(torch.stack([self.worst, worst]))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Errors over all that was counted; NaN where nothing was."""
+        return _derivative_error_compute(self.squared_error, self.squared_truth, self.count, self.worst)
+
+
+def _worst_of(candidates: Tensor) -> Tensor:
+    """(candidates, 1, 1 + inputs) to the one with the largest error, (1, 1 + inputs); NaN is the largest of all."""
+    return candidates[candidates[:, 0, 0].nan_to_num(torch.inf).argmax()]

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sobolev.metrics import DerivativeError, derivative_error
+
+
+def reference(predicted, exact):
+    """With numpy, from the definitions."""
+    error = predicted.double().numpy() - exact.double().numpy()
+    rmse = np.sqrt(np.nanmean(error**2))
+    return rmse, rmse / np.sqrt(np.nanmean(exact.double().numpy() ** 2)), np.nanmax(np.abs(error))
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 1), (50, 2, 3), (50, 1, 2, 2)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_agrees_with_numpy(shape, dtype):
+    predicted, exact, x = torch.randn(shape).to(dtype), torch.randn(shape).to(dtype), torch.randn(50, 2)
+    found = derivative_error(predicted, exact, x)
+    np.testing.assert_allclose([found[k].item() for k in ("rmse", "relative_l2", "max")], reference(predicted, exact))
+    worst = (predicted.double() - exact.double()).abs().reshape(50, -1).amax(1).argmax()
+    assert torch.equal(found["at"], x[worst].double())
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
+def test_batches_of_any_sizes_give_what_one_batch_gives(sizes):
+    n = sum(sizes)
+    predicted, exact, x = torch.randn(n, 1, 2), torch.randn(n, 1, 2), torch.randn(n, 2)
+    metric = DerivativeError(inputs=2)
+    for p, e, points in zip(predicted.split(sizes), exact.split(sizes), x.split(sizes), strict=True):
+        metric.update(p, e, points)
+    together, apart = derivative_error(predicted, exact, x), metric.compute()
+    for name, value in together.items():
+        torch.testing.assert_close(apart[name], value.squeeze(), equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
+def test_processes_add_up_to_one():
+    """The reduction of gathered states, as torchmetrics does it, without spawning."""
+    predicted, exact, x = torch.randn(30, 1), torch.randn(30, 1), torch.randn(30, 1)
+    parts = [DerivativeError() for _ in range(2)]
+    for part, rows in zip(parts, (slice(0, 10), slice(10, 30)), strict=True):
+        part.update(predicted[rows], exact[rows], x[rows])
+    merged = DerivativeError()
+    for name, reduce in merged._reductions.items():
+        setattr(merged, name, reduce(torch.stack([getattr(part, name) for part in parts])))
+    for name, value in derivative_error(predicted, exact, x).items():
+        torch.testing.assert_close(merged.compute()[name], value.squeeze())
+
+
+def test_an_entry_without_a_truth_does_not_count():
+    exact = torch.tensor([[1.0, torch.nan], [torch.nan, 4.0]])
+    found = derivative_error(torch.tensor([[2.0, 9.0], [9.0, 4.0]]), exact, torch.zeros(2, 1))
+    assert found["rmse"].item() == pytest.approx(np.sqrt(0.5)) and found["max"] == 1
+
+
+def test_a_prediction_that_is_not_a_number_is_the_worst():
+    found = derivative_error(torch.tensor([1.0, torch.nan, 5.0]), torch.zeros(3), torch.arange(3.0).reshape(3, 1))
+    assert found["rmse"].isnan() and found["max"].isnan() and found["at"].item() == 1
+
+
+def test_a_truth_of_zero():
+    x = torch.zeros(2, 1)
+    assert derivative_error(torch.ones(2), torch.zeros(2), x)["relative_l2"].isinf()
+    assert derivative_error(torch.zeros(2), torch.zeros(2), x)["relative_l2"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
+def test_nothing_counted_is_not_a_number():
+    assert all(value.isnan().all() for value in DerivativeError().compute().values())
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"\(2, 1\).*\(2,\)"):
+        derivative_error(torch.zeros(2, 1), torch.zeros(2), torch.zeros(2, 1))
