@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
-    from sobolev.data import FunctionData
+    from sobolev.data import FunctionData, TableData
     from sobolev.errors import UntrustworthyDerivativeError
     from sobolev.functions import Function
 
@@ -18,6 +18,7 @@ _HOME = {
     "jacobian": "sobolev.autodiff",
     "laplacian": "sobolev.autodiff",
     "FunctionData": "sobolev.data",
+    "TableData": "sobolev.data",
     "UntrustworthyDerivativeError": "sobolev.errors",
     "Function": "sobolev.functions",
 }
@@ -26,6 +27,7 @@ _HOME = {
 __all__ = [
     "Function",
     "FunctionData",
+    "TableData",
     "UntrustworthyDerivativeError",
     "derivatives",
     "hessian",
