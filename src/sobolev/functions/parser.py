@@ -44,8 +44,8 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
 
 
 def symbol(name: str) -> sympy.Symbol:
-    """The symbol of a variable."""
-    return sympy.Symbol(name, real=True)
+    """The symbol of a variable; not declared real, for sympy would then rewrite sqrt(x**2) and the like."""
+    return sympy.Symbol(name)
 
 
 def _short(text: str) -> str:

@@ -116,7 +116,7 @@ def _function(name: str, meaning: Meaning) -> Any:
     def fdiff(self: Any, argindex: int = 1) -> Any:
         return meaning.derivatives[argindex - 1](*self.args)
 
-    members = {"fdiff": fdiff, "nargs": len(meaning.derivatives), "is_extended_real": True, "meaning": meaning}
+    members = {"fdiff": fdiff, "nargs": len(meaning.derivatives), "meaning": meaning}
     return type(name, (sympy.Function,), members)
 
 
