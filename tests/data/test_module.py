@@ -10,7 +10,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sobolev import FunctionData
 
-SMALL = {"samples": 101, "batch_size": 10, "validation_samples": 33, "test_samples": 21, "evaluation_batch_size": 10}
+SMALL = {
+    "samples": 101,
+    "batch_size": 10,
+    "validation_samples": 33,
+    "test_samples": 21,
+    "evaluation_batch_size": 10,
+}
 
 
 class Seen(LightningModule):
@@ -35,7 +41,7 @@ class Seen(LightningModule):
         self.step("test", batch)
 
     def predict_step(self, batch, _):
-        self.step("predict", batch)
+        return self.step("predict", batch)
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), 1e-2)
@@ -57,7 +63,7 @@ def trainer(tmp_path, epochs, **options):
 def _quiet():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*enable `litlogger`.*")
+        warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         yield
 
 
@@ -98,7 +104,9 @@ def test_resumed_run_sees_what_the_whole_run_saw(tmp_path):
     second.load_state_dict(first.state_dict())
     keep = ModelCheckpoint(tmp_path, save_last=True)
     trainer(tmp_path, 2, callbacks=[keep], enable_checkpointing=True).fit(first, FunctionData(**SMALL))
-    trainer(tmp_path, 4).fit(second, FunctionData(**SMALL), ckpt_path=tmp_path / "last.ckpt")
+    again = ModelCheckpoint(tmp_path, save_last=True)
+    resumed = trainer(tmp_path, 4, callbacks=[again], enable_checkpointing=True)
+    resumed.fit(second, FunctionData(**SMALL), ckpt_path=tmp_path / "last.ckpt")
     assert torch.equal(torch.cat(whole.seen["train"]), torch.cat(first.seen["train"] + second.seen["train"]))
 
 

@@ -76,7 +76,12 @@ def test_derivative_columns_become_labels_and_empty_cells_nan(tmp_path):
     torch.testing.assert_close(d2[:, 0, 0, 1], expected, equal_nan=True)
     torch.testing.assert_close(d2[:, 0, 1, 0], expected, equal_nan=True)
     assert d2[:, 0, 1, 1].isnan().all()
-    assert [part.shape for part in next(iter(data.train_dataloader()))] == [(32, 2), (32, 1), (32, 1, 2), (32, 1, 2, 2)]
+    assert [part.shape for part in next(iter(data.train_dataloader()))] == [
+        (32, 2),
+        (32, 1),
+        (32, 1, 2),
+        (32, 1, 2, 2),
+    ]
 
 
 def test_split_depends_on_the_seed_alone(tmp_path):

@@ -119,7 +119,9 @@ def _check_roles(inputs: Sequence[str], outputs: Sequence[str]) -> None:
             raise ValueError(f"{role} is {names!r}; give a list of columns, as ['x', 'z']")
     for name in (both := [*inputs, *outputs]):
         if both.count(name) > 1:
-            raise ValueError(f"the column {name!r} is named {both.count(name)} times among inputs and outputs; once is all")
+            raise ValueError(
+                f"the column {name!r} is named {both.count(name)} times among inputs and outputs; once is all"
+            )
 
 
 def _fractions(validation: float, test: float) -> tuple[float, float]:

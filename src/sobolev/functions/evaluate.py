@@ -18,7 +18,7 @@ from sobolev.functions.vocabulary import Choose
 
 _EPSILON = 2.0**-53
 _ULPS = 4
-"""What torch's own functions are trusted to, in units of _EPSILON."""
+"""What powers, exp and log are trusted to, in units of _EPSILON."""
 _TOLERANCE = 1e-12
 _FAILURES = 100
 """After so many rows in a row without a precise value the rest is taken for undefined."""
@@ -81,7 +81,8 @@ def _compute(expression: Any, arguments: list[_Bounded]) -> _Bounded:
         return reduce(_product, arguments)
     if isinstance(expression, Choose):
         return _chosen(*arguments)
-    return _applied(_operation(expression), arguments)
+    meaning = getattr(expression, "meaning", None)
+    return _applied(_operation(expression), arguments, _ULPS if meaning is None else meaning.ulps)
 
 
 def _sum(a: _Bounded, b: _Bounded) -> _Bounded:
@@ -105,12 +106,12 @@ def _chosen(condition: _Bounded, a: _Bounded, b: _Bounded) -> _Bounded:
     return _Bounded(torch.where(first, a.value, b.value), error)
 
 
-def _applied(operation: Callable[..., Tensor], arguments: list[_Bounded]) -> _Bounded:
+def _applied(operation: Callable[..., Tensor], arguments: list[_Bounded], ulps: float) -> _Bounded:
     """The error is how far the value moves when each argument moves by its own."""
     values = [argument.value for argument in arguments]
     value = operation(*values)
     with torch.no_grad():
-        error = _ULPS * _EPSILON * value.abs()
+        error = ulps * _EPSILON * value.abs()
         for i, argument in enumerate(arguments):
             if not argument.error.any():
                 continue

@@ -134,8 +134,8 @@ class Function:
 
 
 def _source(expression: Any, variables: tuple[str, ...] | None) -> Any:
-    if variables is not None:
-        _check_names(variables)
+    if variables == ():
+        raise ValueError("the list of variables is empty; name at least one")
     if isinstance(expression, str) and not _IMPORT_PATH.fullmatch(expression):
         return FormulaSource(expression, variables)
     if isinstance(expression, str):
@@ -144,16 +144,6 @@ def _source(expression: Any, variables: tuple[str, ...] | None) -> Any:
         name = getattr(expression, "__qualname__", type(expression).__name__)
         return CallableSource(expression, name, variables or ("x",))
     raise TypeError(f"a function is a formula, an import path or a callable, not {type(expression).__name__}")
-
-
-def _check_names(variables: tuple[str, ...]) -> None:
-    for name in variables:
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
-        if variables.count(name) > 1:
-            raise ValueError(f"the variable {name!r} is listed twice")
-    if not variables:
-        raise ValueError("the list of variables is empty; name at least one")
 
 
 def _output_names(count: int, inputs: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy
 
+from sobolev.functions.precise import constant
 from sobolev.functions.vocabulary import ALIASES, CALLS, CONSTANTS, Choose
 
 _MAX_LENGTH = 10_000
@@ -38,9 +39,19 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
         raise ValueError(f"the formula {_short(text)} is empty")
     if variables is None:
         variables = sorted(_free_names(tree))
+    check_names(variables)
     reader = _Reader(text, variables)
     expressions = tuple(reader.read(node, 0) for node in nodes)
     return tuple(variables), expressions
+
+
+def check_names(variables: Sequence[str]) -> None:
+    """Refuse what cannot name a variable, and a name that comes twice."""
+    for name in variables:
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
+        if variables.count(name) > 1:
+            raise ValueError(f"the variable {name!r} is listed twice")
 
 
 def symbol(name: str) -> sympy.Symbol:
@@ -114,6 +125,8 @@ class _Reader:
             raise ValueError(f"{self._source(node)} is not a finite real number")
         if expression.is_Rational and max(abs(expression.p), expression.q) >= 10**_MAX_DIGITS:
             raise ValueError(f"{self._source(node)} is a number too large to compute with")
+        if not expression.is_Rational and not expression.free_symbols:
+            constant(expression)
         return expression
 
     def _read_Constant(self, node: ast.Constant, depth: int) -> sympy.Expr:
@@ -164,6 +177,10 @@ class _Reader:
         return sympy.Pow(base, exponent)
 
     def _read_Call(self, node: ast.Call, depth: int) -> sympy.Expr:
+        if isinstance(node.func, ast.Attribute):
+            raise ValueError(
+                f"{self._source(node)}: functions are written without a prefix: sin(x), not np.sin(x)"
+            )
         if not isinstance(node.func, ast.Name):
             raise ValueError(f"{self._source(node)} is no call of a function; write products with *, as 2*(x + 1)")
         name = ALIASES.get(node.func.id, node.func.id)

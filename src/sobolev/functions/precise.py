@@ -1,5 +1,6 @@
 """The value of a sympy expression at one point, with many digits, through mpmath."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,10 @@ import sympy
 
 from sobolev.functions.vocabulary import Choose
 
-_DIGITS = 60
-_LIMIT_DIGITS = 200
+_DIGITS = (40, 80, 160, 320)
+_AGREEMENT = 1e-18
+_NEGLIGIBLE = 1e-30
+"""What stays below this with the most digits is zero: its digits never settle."""
 _STEP = "1e-30"
 _MAX_MAGNITUDE = 4000
 """In bits: beyond it lies no float64, and mpmath would compute for minutes."""
@@ -22,15 +25,15 @@ def constant(expression: Any) -> float:
     Raises:
         ValueError: it is not a real number that float64 can hold.
     """
-    value = _at(expression, {}, _DIGITS)
+    value = _at(expression, {})
     if value is None:
-        raise ValueError(f"the constant {str(expression)[:80]} is not a finite real number")
+        raise ValueError(f"{str(expression)[:80]} is not a finite real number")
     return value
 
 
 def precise(expression: Any, symbols: Sequence[sympy.Symbol], point: Sequence[float]) -> float | None:
     """The value at a point, or the limit where the singularity is removable; None where there is neither."""
-    value = _at(expression, dict(zip(symbols, map(mpmath.mpf, point), strict=True)), _DIGITS)
+    value = _at(expression, dict(zip(symbols, map(mpmath.mpf, point), strict=True)))
     return _limit(expression, symbols, point) if value is None else value
 
 
@@ -38,26 +41,39 @@ def _limit(expression: Any, symbols: Sequence[sympy.Symbol], point: Sequence[flo
     """What the values close by, on both sides and at two distances, agree on."""
     around = []
     for distance in (-2, -1, 1, 2):
-        with mpmath.workdps(_LIMIT_DIGITS):
-            steps = [distance * mpmath.mpf(_STEP) * (1 + abs(a)) / (1 + mpmath.sqrt(i)) for i, a in enumerate(point)]
+        with mpmath.workdps(_DIGITS[-1]):
+            steps = [
+                distance * mpmath.mpf(_STEP) * (1 + abs(a)) / (1 + mpmath.sqrt(i)) for i, a in enumerate(point)
+            ]
             moved = {s: mpmath.mpf(a) + step for s, a, step in zip(symbols, point, steps, strict=True)}
-        value = _at(expression, moved, _LIMIT_DIGITS)
+        value = _at(expression, moved)
         if value is None:
             return None
         around.append(value)
     middle = (around[1] + around[2]) / 2
-    agree = max(around) - min(around) <= max(1e-14 * abs(middle), 1e-25)
-    return middle if agree else None
+    return middle if max(around) - min(around) <= max(1e-14 * abs(middle), 1e-25) else None
 
 
-def _at(expression: Any, memo: dict[Any, Any], digits: int) -> float | None:
-    with mpmath.workdps(digits):
-        try:
-            value = _value(expression, memo)
-            number = None if isinstance(value, mpmath.mpc) else float(value)
-        except _FAILURES:
+def _at(expression: Any, point: dict[Any, Any]) -> float | None:
+    """The value at a point, with more and more digits until two in a row agree."""
+    last = None
+    for digits in _DIGITS:
+        with mpmath.workdps(digits):
+            try:
+                value = _value(expression, dict(point))
+            except _FAILURES:
+                return None
+        if isinstance(value, mpmath.mpc) or not mpmath.isfinite(value):
             return None
-    return number if number is not None and mpmath.isfinite(number) else None
+        if last is not None and abs(value - last) <= _AGREEMENT * abs(value):
+            return _float(value)
+        last = value
+    return _float(last) if abs(last) < _NEGLIGIBLE else None
+
+
+def _float(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def _value(expression: Any, memo: dict[Any, Any]) -> Any:

@@ -21,6 +21,11 @@ class Meaning(NamedTuple):
     """By each argument, as a formula in the arguments."""
     torch: Callable[..., Tensor]
     mpmath: Callable[..., Any]
+    ulps: float = 8
+    """How far torch's value may be off, in units of 2^-53; large: mpmath computes every row."""
+
+
+_INEXACT = 1e10
 
 
 class Choose(sympy.Function):
@@ -61,6 +66,8 @@ def _mp_softplus(x: Any) -> Any:
 
 
 def _polygamma(order: Any, x: Tensor) -> Tensor:
+    if order == 1:  # torch's own trigamma is good to seven digits only
+        return torch.special.zeta(torch.full_like(x, 2.0), x)
     return torch.special.polygamma(int(order), x)
 
 
@@ -91,9 +98,12 @@ _FUNCTIONS: dict[str, Meaning] = {
     "polygamma": Meaning(
         (lambda n, x: sympy.nan, lambda n, x: POLYGAMMA(n + 1, x)), _polygamma, lambda n, x: mpmath.psi(int(n), x)
     ),
-    "j0": Meaning((lambda x: -CLASSES["j1"](x),), torch.special.bessel_j0, partial(mpmath.besselj, 0)),
+    "j0": Meaning((lambda x: -CLASSES["j1"](x),), torch.special.bessel_j0, partial(mpmath.besselj, 0), _INEXACT),
     "j1": Meaning(
-        (lambda x: CLASSES["j0"](x) - CLASSES["j1"](x) / x,), torch.special.bessel_j1, partial(mpmath.besselj, 1)
+        (lambda x: CLASSES["j0"](x) - CLASSES["j1"](x) / x,),
+        torch.special.bessel_j1,
+        partial(mpmath.besselj, 1),
+        _INEXACT,
     ),
     "i0": Meaning((lambda x: CLASSES["i1"](x),), torch.special.i0, partial(mpmath.besseli, 0)),
     "i1": Meaning(
