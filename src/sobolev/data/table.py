@@ -156,7 +156,7 @@ def _refuse_text(path: Path, texts: "polars.Series", text: "polars.Series", deci
     if not decimal_comma and cell.replace(",", "", 1).lstrip("+-").isdigit():
         remedy = "if its numbers have decimal commas, set decimal_comma to true"
     elif decimal_comma and "." in cell:
-        remedy = "with decimal_comma a number holds no point: drop separators of thousands, or set decimal_comma to false"
+        remedy = "with decimal_comma a number holds no point: drop it, or set decimal_comma to false"
     raise ValueError(
         f"{path}: column {texts.name!r}, row {row + 1} (the header not counted) is {cell[:40]!r}, which is no "
         f"number ({int(text.sum())} such cells); {remedy}"
