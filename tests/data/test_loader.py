@@ -17,7 +17,7 @@ def test_every_row_once_and_as_many_batches_on_every_process(rows, size, process
     batches = [list(shard) for shard in shards]
     assert {len(part) for part in batches} == {len(shards[0])}
     assert all(1 <= len(batch) <= size + 1 for part in batches for batch in part)
-    assert torch.equal(torch.cat(sum(batches, [])).sort().values, torch.arange(rows))
+    assert torch.equal(torch.cat([batch for part in batches for batch in part]).sort().values, torch.arange(rows))
     if processes == 1:
         assert all(len(batch) == size for batch in batches[0][:-1])
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,7 +126,7 @@ if __name__ == "__main__":
 
 def test_two_processes_share_every_point(tmp_path):
     (script := tmp_path / "ddp.py").write_text(SCRIPT)
-    here = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},

@@ -164,9 +164,9 @@ def test_callable_and_import_path():
     assert copy.deepcopy(g).name == "torch.nn.functional.softplus"
     with pytest.raises(ValueError, match="Python's own library"):
         Function("os.system")
-    with pytest.raises(ValueError, match="cannot import 'nosuch.thing'"):
+    with pytest.raises(ValueError, match=r"cannot import 'nosuch\.thing'"):
         Function("nosuch.thing")
-    with pytest.raises(ValueError, match="has no 'softpuls'"):
+    with pytest.raises(ValueError, match="has no"):
         Function("torch.nn.functional.softpuls")
     with pytest.raises(TypeError, match="not int"):
         Function(3)

@@ -84,8 +84,8 @@ class TableData(TensorDataModule):
         training = rows - validation - test
         if training < 2:
             raise ValueError(
-                f"{self.path} has {rows} row(s), too few for 2 of training, {validation} of validation and {test} of "
-                "test; add rows or lower validation_fraction and test_fraction"
+                f"{self.path} has {rows} row(s), too few for 2 of training, {validation} of validation and "
+                f"{test} of test; add rows or lower validation_fraction and test_fraction"
             )
         return [training, validation, test]
 
@@ -119,9 +119,7 @@ def _check_roles(inputs: Sequence[str], outputs: Sequence[str]) -> None:
             raise ValueError(f"{role} is {names!r}; give a list of columns, as ['x', 'z']")
     for name in (both := [*inputs, *outputs]):
         if both.count(name) > 1:
-            raise ValueError(
-                f"the column {name!r} is named {both.count(name)} times among inputs and outputs; once is all"
-            )
+            raise ValueError(f"the column {name!r} is named {both.count(name)} times among inputs and outputs")
 
 
 def _fractions(validation: float, test: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import mpmath
 import sympy
+from mpmath.libmp import NoConvergence
 
 from sobolev.functions.vocabulary import Choose
 
@@ -16,7 +17,7 @@ _NEGLIGIBLE = 1e-30
 _STEP = "1e-30"
 _MAX_MAGNITUDE = 4000
 """In bits: beyond it lies no float64, and mpmath would compute for minutes."""
-_FAILURES = (ArithmeticError, ValueError, TypeError, mpmath.libmp.NoConvergence)
+_FAILURES = (ArithmeticError, ValueError, TypeError, NoConvergence)
 
 
 def constant(expression: Any) -> float:
@@ -56,7 +57,7 @@ def _limit(expression: Any, symbols: Sequence[sympy.Symbol], point: Sequence[flo
 
 def _at(expression: Any, point: dict[Any, Any]) -> float | None:
     """The value at a point, with more and more digits until two in a row agree."""
-    last = None
+    last: Any = None
     for digits in _DIGITS:
         with mpmath.workdps(digits):
             try:

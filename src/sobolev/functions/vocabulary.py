@@ -6,7 +6,7 @@ None evaluates itself: sympy only differentiates, so that no formula makes it fa
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mpmath
 import sympy
@@ -33,8 +33,8 @@ class Choose(sympy.Function):
 
     nargs = 3
 
-    def _eval_derivative(self, s: sympy.Symbol) -> sympy.Expr:
-        condition, a, b = self.args
+    def _eval_derivative(self, s: sympy.Symbol) -> Any:
+        condition, a, b = cast("Any", self.args)
         a, b = a.diff(s), b.diff(s)
         return a if a == b else Choose(condition, a, b)
 
@@ -96,7 +96,7 @@ _FUNCTIONS: dict[str, Meaning] = {
     "gamma": Meaning((lambda x: CLASSES["gamma"](x) * POLYGAMMA(0, x),), _gamma, mpmath.gamma),
     "lgamma": Meaning((lambda x: POLYGAMMA(0, x),), torch.lgamma, _mp_lgamma),
     "polygamma": Meaning(
-        (lambda n, x: sympy.nan, lambda n, x: POLYGAMMA(n + 1, x)), _polygamma, lambda n, x: mpmath.psi(int(n), x)
+        (lambda *_: sympy.nan, lambda n, x: POLYGAMMA(n + 1, x)), _polygamma, lambda n, x: mpmath.psi(int(n), x)
     ),
     "j0": Meaning((lambda x: -CLASSES["j1"](x),), torch.special.bessel_j0, partial(mpmath.besselj, 0), _INEXACT),
     "j1": Meaning(
@@ -135,14 +135,14 @@ CLASSES: dict[str, Any] = {name: _function(name, meaning) for name, meaning in _
 SIN, COS, POLYGAMMA = CLASSES["sin"], CLASSES["cos"], CLASSES["polygamma"]
 
 
-def _extreme(sign: int, *arguments: sympy.Expr) -> sympy.Expr:
+def _extreme(sign: int, *arguments: Any) -> Any:
     best = arguments[0]
     for other in arguments[1:]:
         best = Choose(sign * (best - other), best, other)
     return best
 
 
-def _sign(x: sympy.Expr, at_zero: sympy.Expr, below: sympy.Expr) -> sympy.Expr:
+def _sign(x: sympy.Expr, at_zero: sympy.Expr, below: sympy.Expr) -> Any:
     return Choose(x, Choose(-x, at_zero, sympy.Integer(1)), below)
 
 
