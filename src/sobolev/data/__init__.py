@@ -3,5 +3,6 @@
 from sobolev.data.function_data import FunctionData
 from sobolev.data.loader import BatchLoader
 from sobolev.data.module import TensorDataModule
+from sobolev.data.table_data import TableData
 
-__all__ = ["BatchLoader", "FunctionData", "TensorDataModule"]
+__all__ = ["BatchLoader", "FunctionData", "TableData", "TensorDataModule"]

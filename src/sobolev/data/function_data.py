@@ -69,7 +69,8 @@ class FunctionData(TensorDataModule):
         self.reference = function if isinstance(function, Function) else Function(function, names)
         self.input_names, self.output_names = self.reference.inputs, self.reference.outputs
         self.domain = _intervals(domain, self.reference)
-        self.samples, self.sampling, self.noise = samples, sampling, noise
+        self.samples, self.noise = samples, noise
+        self.sampling: Sampling = sampling
         self.validation_samples, self.test_samples = validation_samples, test_samples
         self.derivative_order = derivative_order
 

@@ -96,7 +96,7 @@ class TensorDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled batches; the same few ones each epoch if the trainer overfits on them."""
-        overfit = self.trainer is not None and self.trainer.overfit_batches > 0
+        overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
         return self._loader(self.training, self.batch_size, self.shuffle and not overfit)
 
     def val_dataloader(self) -> BatchLoader:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from sobolev.autodiff import jacobian
 
 
-def load(path: str) -> Callable[[Tensor], Tensor]:
+def load(path: str) -> Callable[..., Any]:
     """Import `package.module.function`.
 
     Raises:
@@ -20,7 +21,7 @@ def load(path: str) -> Callable[[Tensor], Tensor]:
     if module.partition(".")[0] in sys.stdlib_module_names:
         raise ValueError(f"{path!r} lies in Python's own library, which has no function of tensors")
     try:
-        function = getattr(import_module(module), name)
+        function: Any = getattr(import_module(module), name)
     except ImportError as error:
         raise ValueError(
             f"cannot import {path!r}: {error}; run from the folder of the module, or install it"

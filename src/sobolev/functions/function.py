@@ -90,8 +90,8 @@ class Function:
         """
         if direction is None and len(self.inputs) != 1:
             raise ValueError(
-                f"{self.name!r} has {len(self.inputs)} inputs ({', '.join(self.inputs)}): say along which direction "
-                "to differentiate, or use .jacobian or .hessian"
+                f"{self.name!r} has {len(self.inputs)} inputs ({', '.join(self.inputs)}): say along "
+                "which direction to differentiate, or use .jacobian or .hessian"
             )
         tensors = self.tensors(x, order)
         along = torch.ones_like(x) if direction is None else torch.as_tensor(direction).to(x)
@@ -120,8 +120,8 @@ class Function:
             )
         if x.dim() != 2 or x.shape[1] != len(self.inputs):
             raise ValueError(
-                f"x has shape {tuple(x.shape)}; {self.name!r} needs (batch, {len(self.inputs)}), one column for each of "
-                + ", ".join(self.inputs)
+                f"x has shape {tuple(x.shape)}; {self.name!r} needs (batch, {len(self.inputs)}), "
+                f"one column for each of {', '.join(self.inputs)}"
             )
         if isinstance(order, bool) or not isinstance(order, int) or order < 0:
             raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
@@ -134,26 +134,17 @@ class Function:
 
 
 def _source(expression: Any, variables: tuple[str, ...] | None) -> Any:
-    if variables is not None:
-        _check_names(variables)
+    if variables == ():
+        raise ValueError("the list of variables is empty; name at least one")
     if isinstance(expression, str) and not _IMPORT_PATH.fullmatch(expression):
         return FormulaSource(expression, variables)
     if isinstance(expression, str):
         return CallableSource(load(expression.strip()), expression.strip(), variables or ("x",))
     if callable(expression):
         name = getattr(expression, "__qualname__", type(expression).__name__)
-        return CallableSource(expression, name, variables or ("x",))
+        function: Callable[..., Any] = expression
+        return CallableSource(function, name, variables or ("x",))
     raise TypeError(f"a function is a formula, an import path or a callable, not {type(expression).__name__}")
-
-
-def _check_names(variables: tuple[str, ...]) -> None:
-    for name in variables:
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
-        if variables.count(name) > 1:
-            raise ValueError(f"the variable {name!r} is listed twice")
-    if not variables:
-        raise ValueError("the list of variables is empty; name at least one")
 
 
 def _output_names(count: int, inputs: Sequence[str]) -> tuple[str, ...]:

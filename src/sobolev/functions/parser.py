@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy
 
+from sobolev.functions.precise import constant
 from sobolev.functions.vocabulary import ALIASES, CALLS, CONSTANTS, Choose
 
 _MAX_LENGTH = 10_000
@@ -38,14 +39,24 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
         raise ValueError(f"the formula {_short(text)} is empty")
     if variables is None:
         variables = sorted(_free_names(tree))
+    check_names(variables)
     reader = _Reader(text, variables)
     expressions = tuple(reader.read(node, 0) for node in nodes)
     return tuple(variables), expressions
 
 
+def check_names(variables: Sequence[str]) -> None:
+    """Refuse what cannot name a variable, and a name that comes twice."""
+    for name in variables:
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
+        if variables.count(name) > 1:
+            raise ValueError(f"the variable {name!r} is listed twice")
+
+
 def symbol(name: str) -> sympy.Symbol:
-    """The symbol of a variable."""
-    return sympy.Symbol(name, real=True)
+    """The symbol of a variable; not declared real, for sympy would then rewrite sqrt(x**2) and the like."""
+    return sympy.Symbol(name)
 
 
 def _short(text: str) -> str:
@@ -101,7 +112,7 @@ class _Reader:
         """The expression of a node; `depth` levels lie above it."""
         if depth > _MAX_DEPTH:
             raise ValueError(f"the formula {_short(self.text)} is nested too deeply ({_MAX_DEPTH} levels)")
-        reader = getattr(self, f"_read_{type(node).__name__}", None)
+        reader = getattr(self, f"_read_{type(node).__name__.lower()}", None)
         if reader is None:
             raise ValueError(f"{self._source(node)} cannot be part of a formula{_refusal(node)}")
         return self._finite(reader(node, depth + 1), node)
@@ -109,21 +120,23 @@ class _Reader:
     def _source(self, node: ast.AST) -> str:
         return _short(ast.get_source_segment(self.text.strip(), node) or self.text)
 
-    def _finite(self, expression: sympy.Expr, node: ast.AST) -> sympy.Expr:
+    def _finite(self, expression: Any, node: ast.AST) -> sympy.Expr:
         if expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
             raise ValueError(f"{self._source(node)} is not a finite real number")
         if expression.is_Rational and max(abs(expression.p), expression.q) >= 10**_MAX_DIGITS:
             raise ValueError(f"{self._source(node)} is a number too large to compute with")
+        if not expression.is_Rational and not expression.free_symbols:
+            constant(expression)
         return expression
 
-    def _read_Constant(self, node: ast.Constant, depth: int) -> sympy.Expr:
+    def _read_constant(self, node: ast.Constant, _: int) -> sympy.Expr:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
             raise ValueError(f"{self._source(node)} is no number; a formula holds only numbers and names")
         if isinstance(node.value, float) and not math.isfinite(node.value):
             raise ValueError(f"{self._source(node)} is a number too large to compute with")
         return sympy.Rational(str(node.value)) if abs(node.value) < 1e308 else sympy.Integer(int(node.value))
 
-    def _read_Name(self, node: ast.Name, depth: int) -> sympy.Expr:
+    def _read_name(self, node: ast.Name, _: int) -> sympy.Expr:
         if node.id in self.names:
             return self.names[node.id]
         if node.id in _functions():
@@ -139,13 +152,13 @@ class _Reader:
         near = get_close_matches(name, known, n=3, cutoff=0.5)
         return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"
 
-    def _read_UnaryOp(self, node: ast.UnaryOp, depth: int) -> sympy.Expr:
+    def _read_unaryop(self, node: ast.UnaryOp, depth: int) -> sympy.Expr:
         if not isinstance(node.op, ast.USub | ast.UAdd):
             raise ValueError(f"{self._source(node)} cannot be part of a formula; use + - * / **")
         operand = self.read(node.operand, depth)
         return -operand if isinstance(node.op, ast.USub) else operand
 
-    def _read_BinOp(self, node: ast.BinOp, depth: int) -> sympy.Expr:
+    def _read_binop(self, node: ast.BinOp, depth: int) -> sympy.Expr:
         if isinstance(node.op, ast.BitXor):
             raise ValueError(f"{self._source(node)}: '^' is no power here, write **")
         operation = _OPERATIONS.get(type(node.op))
@@ -156,14 +169,18 @@ class _Reader:
             return self._power(left, right, node)
         return operation(left, right)
 
-    def _power(self, base: sympy.Expr, exponent: sympy.Expr, node: ast.AST) -> sympy.Expr:
+    def _power(self, base: Any, exponent: Any, node: ast.AST) -> sympy.Expr:
         if exponent.is_Rational and abs(exponent) > _MAX_EXPONENT:
             raise ValueError(f"{self._source(node)}: the exponent is larger than {_MAX_EXPONENT}")
         if base.is_Rational and exponent.is_Rational and not exponent.is_Integer and exponent.q > _MAX_EXPONENT:
             base = sympy.Float(base, 30)  # an exact root would have to be factored
         return sympy.Pow(base, exponent)
 
-    def _read_Call(self, node: ast.Call, depth: int) -> sympy.Expr:
+    def _read_call(self, node: ast.Call, depth: int) -> sympy.Expr:
+        if isinstance(node.func, ast.Attribute):
+            raise ValueError(
+                f"{self._source(node)}: functions are written without a prefix: sin(x), not np.sin(x)"
+            )
         if not isinstance(node.func, ast.Name):
             raise ValueError(f"{self._source(node)} is no call of a function; write products with *, as 2*(x + 1)")
         name = ALIASES.get(node.func.id, node.func.id)
@@ -189,7 +206,7 @@ class _Reader:
         condition, yes, no = node.args
         return self._choice(condition, self.read(yes, depth), self.read(no, depth), depth)
 
-    def _read_IfExp(self, node: ast.IfExp, depth: int) -> sympy.Expr:
+    def _read_ifexp(self, node: ast.IfExp, depth: int) -> sympy.Expr:
         return self._choice(node.test, self.read(node.body, depth), self.read(node.orelse, depth), depth)
 
     def _choice(self, condition: ast.expr, yes: sympy.Expr, no: sympy.Expr, depth: int) -> sympy.Expr:
@@ -212,7 +229,7 @@ class _Reader:
             result = self._choice(part, *chosen, depth + 1)
         return result
 
-    def _compared(self, a: Any, operator: ast.cmpop, b: Any, yes: Any, no: Any, node: ast.AST) -> sympy.Expr:
+    def _compared(self, a: Any, operator: ast.cmpop, b: Any, yes: Any, no: Any, node: ast.AST) -> Any:
         if isinstance(operator, ast.GtE):
             return Choose(a - b, yes, no)
         if isinstance(operator, ast.LtE):

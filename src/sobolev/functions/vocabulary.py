@@ -6,7 +6,7 @@ None evaluates itself: sympy only differentiates, so that no formula makes it fa
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import mpmath
 import sympy
@@ -21,6 +21,11 @@ class Meaning(NamedTuple):
     """By each argument, as a formula in the arguments."""
     torch: Callable[..., Tensor]
     mpmath: Callable[..., Any]
+    ulps: float = 8
+    """How far torch's value may be off, in units of 2^-53; large: mpmath computes every row."""
+
+
+_INEXACT = 1e10
 
 
 class Choose(sympy.Function):
@@ -28,8 +33,8 @@ class Choose(sympy.Function):
 
     nargs = 3
 
-    def _eval_derivative(self, s: sympy.Symbol) -> sympy.Expr:
-        condition, a, b = self.args
+    def _eval_derivative(self, s: sympy.Symbol) -> Any:
+        condition, a, b = cast("Any", self.args)
         a, b = a.diff(s), b.diff(s)
         return a if a == b else Choose(condition, a, b)
 
@@ -61,6 +66,8 @@ def _mp_softplus(x: Any) -> Any:
 
 
 def _polygamma(order: Any, x: Tensor) -> Tensor:
+    if order == 1:  # torch's own trigamma is good to seven digits only
+        return torch.special.zeta(torch.full_like(x, 2.0), x)
     return torch.special.polygamma(int(order), x)
 
 
@@ -89,11 +96,14 @@ _FUNCTIONS: dict[str, Meaning] = {
     "gamma": Meaning((lambda x: CLASSES["gamma"](x) * POLYGAMMA(0, x),), _gamma, mpmath.gamma),
     "lgamma": Meaning((lambda x: POLYGAMMA(0, x),), torch.lgamma, _mp_lgamma),
     "polygamma": Meaning(
-        (lambda n, x: sympy.nan, lambda n, x: POLYGAMMA(n + 1, x)), _polygamma, lambda n, x: mpmath.psi(int(n), x)
+        (lambda *_: sympy.nan, lambda n, x: POLYGAMMA(n + 1, x)), _polygamma, lambda n, x: mpmath.psi(int(n), x)
     ),
-    "j0": Meaning((lambda x: -CLASSES["j1"](x),), torch.special.bessel_j0, partial(mpmath.besselj, 0)),
+    "j0": Meaning((lambda x: -CLASSES["j1"](x),), torch.special.bessel_j0, partial(mpmath.besselj, 0), _INEXACT),
     "j1": Meaning(
-        (lambda x: CLASSES["j0"](x) - CLASSES["j1"](x) / x,), torch.special.bessel_j1, partial(mpmath.besselj, 1)
+        (lambda x: CLASSES["j0"](x) - CLASSES["j1"](x) / x,),
+        torch.special.bessel_j1,
+        partial(mpmath.besselj, 1),
+        _INEXACT,
     ),
     "i0": Meaning((lambda x: CLASSES["i1"](x),), torch.special.i0, partial(mpmath.besseli, 0)),
     "i1": Meaning(
@@ -116,7 +126,7 @@ def _function(name: str, meaning: Meaning) -> Any:
     def fdiff(self: Any, argindex: int = 1) -> Any:
         return meaning.derivatives[argindex - 1](*self.args)
 
-    members = {"fdiff": fdiff, "nargs": len(meaning.derivatives), "is_extended_real": True, "meaning": meaning}
+    members = {"fdiff": fdiff, "nargs": len(meaning.derivatives), "meaning": meaning}
     return type(name, (sympy.Function,), members)
 
 
@@ -125,14 +135,14 @@ CLASSES: dict[str, Any] = {name: _function(name, meaning) for name, meaning in _
 SIN, COS, POLYGAMMA = CLASSES["sin"], CLASSES["cos"], CLASSES["polygamma"]
 
 
-def _extreme(sign: int, *arguments: sympy.Expr) -> sympy.Expr:
+def _extreme(sign: int, *arguments: Any) -> Any:
     best = arguments[0]
     for other in arguments[1:]:
         best = Choose(sign * (best - other), best, other)
     return best
 
 
-def _sign(x: sympy.Expr, at_zero: sympy.Expr, below: sympy.Expr) -> sympy.Expr:
+def _sign(x: sympy.Expr, at_zero: sympy.Expr, below: sympy.Expr) -> Any:
     return Choose(x, Choose(-x, at_zero, sympy.Integer(1)), below)
 
 

@@ -1,0 +1,155 @@
+"""`TableData`: rows of the user's own table."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sobolev.data.module import Split, TensorDataModule
+from sobolev.data.table import read_columns
+
+
+class TableData(TensorDataModule):
+    """Rows of a CSV or Parquet file, split at random into training, validation and test.
+
+    Batches are `(x, y)`, with derivative columns `(x, y, d1[, d2])`: d1 (batch, outputs, inputs), d2 (batch,
+    outputs, inputs, inputs), NaN where no column or an empty cell gives no label.
+
+    Args:
+        path: a .csv, .tsv, .txt (each also .gz) or .parquet file; a CSV file has a header.
+        inputs: the columns of x.
+        outputs: the columns of y.
+        derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
+            own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty.
+        separator: between the cells of a CSV file.
+        decimal_comma: numbers are written 1,5 (then the separator is another one).
+        validation_fraction: the part of the rows for validation.
+        test_fraction: the part of the rows for the test.
+        batch_size: training rows per batch and process.
+        evaluation_batch_size: rows per batch in validation, test and prediction.
+        seed: of the split and of the order of every epoch.
+        shuffle: a new order each epoch.
+        num_workers: processes that fetch batches; a table in memory needs none.
+
+    Raises:
+        ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
+            file, column, row and remedy.
+    """
+
+    reference: None = None
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        inputs: list[str],
+        outputs: list[str],
+        derivatives: dict[str, str] | None = None,
+        separator: str = ",",
+        decimal_comma: bool = False,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        batch_size: int = 250,
+        evaluation_batch_size: int = 2000,
+        seed: int = 0,
+        shuffle: bool = True,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers)
+        _check_roles(inputs, outputs)
+        if decimal_comma and separator == ",":
+            raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")
+        self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
+        self.input_names, self.output_names = tuple(inputs), tuple(outputs)
+        self.fractions = _fractions(validation_fraction, test_fraction)
+        self.derivatives = dict(derivatives or {})
+        self._places = {name: _place(name, self.input_names, self.output_names) for name in self.derivatives}
+
+    def make_splits(self) -> tuple[Split, Split, Split]:
+        """Read the table and deal out its rows."""
+        labels = list(self.derivatives.values())
+        names = [*self.input_names, *self.output_names]
+        columns = read_columns(self.path, [*names, *labels], self.separator, self.decimal_comma, may_lack=labels)
+        whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
+        order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
+        training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
+        self._check_varied(training)
+        return training, validation, test
+
+    def _sizes(self, rows: int) -> list[int]:
+        validation, test = (max(1, round(rows * fraction)) for fraction in self.fractions)
+        training = rows - validation - test
+        if training < 2:
+            raise ValueError(
+                f"{self.path} has {rows} row(s), too few for 2 of training, {validation} of validation and "
+                f"{test} of test; add rows or lower validation_fraction and test_fraction"
+            )
+        return [training, validation, test]
+
+    def _labels(self, columns: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The derivative labels, NaN where there are none."""
+        rows, inputs, outputs = len(columns[self.input_names[0]]), len(self.input_names), len(self.output_names)
+        highest = max((len(place) - 1 for place in self._places.values()), default=0)
+        labels = tuple(
+            torch.full((rows, outputs, *(inputs,) * order), torch.nan, dtype=torch.float64)
+            for order in range(1, highest + 1)
+        )
+        for name, (output, *by) in self._places.items():
+            for index in {tuple(by), tuple(reversed(by))}:
+                labels[len(by) - 1][(slice(None), output, *index)] = columns[self.derivatives[name]]
+        return labels
+
+    def _check_varied(self, training: Split) -> None:
+        names, columns = (*self.input_names, *self.output_names), (*training.inputs.T, *training.targets.T)
+        for name, column in zip(names, columns, strict=True):
+            if (column == column[0]).all():
+                role = "inputs" if name in self.input_names else "outputs"
+                raise ValueError(
+                    f"{self.path}: column {name!r} is {column[0]:g} in every training row; nothing can be learned "
+                    f"from it: leave it out of the {role}"
+                )
+
+
+def _check_roles(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    for role, names in (("inputs", inputs), ("outputs", outputs)):
+        if isinstance(names, str) or not names:
+            raise ValueError(f"{role} is {names!r}; give a list of columns, as ['x', 'z']")
+    for name in (both := [*inputs, *outputs]):
+        if both.count(name) > 1:
+            raise ValueError(f"the column {name!r} is named {both.count(name)} times among inputs and outputs")
+
+
+def _fractions(validation: float, test: float) -> tuple[float, float]:
+    for name, fraction in (("validation_fraction", validation), ("test_fraction", test)):
+        if not (math.isfinite(fraction) and 0 < fraction < 1):
+            raise ValueError(f"{name} is {fraction!r}; it lies between 0 and 1, as 0.1")
+    if validation + test >= 1:
+        raise ValueError(f"validation_fraction {validation} and test_fraction {test} leave no rows for training")
+    return validation, test
+
+
+def _place(name: str, inputs: Sequence[str], outputs: Sequence[str]) -> tuple[int, ...]:
+    """Output and inputs of a derivative from its name."""
+    places: dict[str, tuple[int, ...]] = {}
+    for o, y in enumerate(outputs):
+        for i, x in enumerate(inputs):
+            places[f"d{y}/d{x}"] = (o, i)
+            for j, z in enumerate(inputs):
+                places[f"d2{y}/d{x}2" if i == j else f"d2{y}/d{x}d{z}"] = (o, i, j)
+    if name not in places:
+        near = get_close_matches(name, places, n=3, cutoff=0.5) or list(places)[:6]
+        raise ValueError(
+            f"derivatives: {name!r} names no derivative of these outputs by these inputs; write {', '.join(near)}"
+        )
+    return places[name]
+
+
+def _stack(columns: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
+    return torch.stack([columns[name] for name in names], 1)
+
+
+def _rows(split: Split, rows: Tensor) -> Split:
+    return Split(split.inputs[rows], split.targets[rows], tuple(label[rows] for label in split.labels))

@@ -1,0 +1,180 @@
+import gzip
+
+import polars
+import pytest
+import torch
+
+from sobolev import TableData
+
+ROWS = 40
+
+
+def frame():
+    x = [0.1 * i for i in range(ROWS)]
+    z = [1e5 + 1000 * ((7 * i) % ROWS) for i in range(ROWS)]
+    y = [a * a + b for a, b in zip(x, z, strict=True)]
+    return polars.DataFrame({"x": x, "z": z, "y": y, "slope": [2 * a for a in x], "bend": [2.0] * ROWS})
+
+
+def splits(data):
+    data.setup()
+    return data.training, data.validation, data.test
+
+
+def table(path, **options):
+    return TableData(path, ["x", "z"], ["y"], **options)
+
+
+def written(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def save(path, kind):
+    if kind == "parquet":
+        frame().write_parquet(path)
+    elif kind == "csv.gz":
+        path.write_bytes(gzip.compress(frame().write_csv().encode()))
+    elif kind == "semicolon":
+        path.write_text(frame().write_csv(separator=";").replace(".", ","))
+    else:
+        frame().write_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("t.csv", "csv", {}),
+        ("t.csv.gz", "csv.gz", {}),
+        ("t.parquet", "parquet", {}),
+        ("t.txt", "semicolon", {"separator": ";", "decimal_comma": True}),
+    ],
+)
+def test_formats_give_every_row_once(tmp_path, name, kind, options):
+    save(tmp_path / name, kind)
+    parts = splits(table(tmp_path / name, **options))
+    assert [len(part.inputs) for part in parts] == [32, 4, 4]
+    inputs = torch.cat([part.inputs for part in parts])
+    inputs = inputs[inputs[:, 0].argsort()]
+    expected = torch.tensor(frame().select("x", "z").to_numpy().copy())
+    torch.testing.assert_close(inputs, expected, rtol=0, atol=0)
+
+
+def test_derivative_columns_become_labels_and_empty_cells_nan(tmp_path):
+    text = frame().with_columns(slope=polars.when(polars.col("x") > 1).then("slope")).write_csv()
+    data = table(written(tmp_path, text), derivatives={"dy/dx": "slope", "d2y/dx2": "bend", "d2y/dxdz": "slope"})
+    training, *_ = splits(data)
+    d1, d2 = training.labels
+    assert d1.shape == (32, 1, 2)
+    assert d2.shape == (32, 1, 2, 2)
+    x = training.inputs[:, 0]
+    expected = torch.where(x > 1, 2 * x, torch.nan)
+    torch.testing.assert_close(d1[:, 0, 0], expected, equal_nan=True)
+    assert d1[:, 0, 1].isnan().all()
+    assert (d2[:, 0, 0, 0] == 2).all()
+    torch.testing.assert_close(d2[:, 0, 0, 1], expected, equal_nan=True)
+    torch.testing.assert_close(d2[:, 0, 1, 0], expected, equal_nan=True)
+    assert d2[:, 0, 1, 1].isnan().all()
+    assert [part.shape for part in next(iter(data.train_dataloader()))] == [
+        (32, 2),
+        (32, 1),
+        (32, 1, 2),
+        (32, 1, 2, 2),
+    ]
+
+
+def test_split_depends_on_the_seed_alone(tmp_path):
+    frame().write_csv(path := tmp_path / "t.csv")
+    first, again, other = (splits(table(path, seed=seed))[0].inputs for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+HEAD = "x,z,y\n"
+GOOD = "".join(f"{i},{i * i},{i + 1}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x,zz,y\n" + GOOD, r"no column 'z'; did you mean 'zz'"),
+        ("x;z;y\n1;2;3\n", r"looks separated by ';'"),
+        ("x,z,y,x\n1,2,3,4\n", r"2 columns named 'x'; rename"),
+        (HEAD + GOOD + "1,two,3\n", r"t\.csv: column 'z', row 31 .*'two'.*correct the cell"),
+        (HEAD + GOOD + '1,"1,5",3\n', r"row 31.*decimal_comma"),
+        (HEAD + GOOD + "1,,3\n", r"column 'z', row 31 .*is empty"),
+        (HEAD + GOOD + "1,2\n", r"column 'y', row 31 .*is empty"),
+        (HEAD + GOOD + "1,NaN,3\n", r"column 'z', row 31 .*is NaN"),
+        (HEAD + GOOD + "1,2,-inf\n", r"column 'y', row 31 .*is infinite"),
+        (HEAD + GOOD + "1,2,3,4\n", r"t\.csv cannot be read.*as long as the header"),
+        (HEAD + "".join(f"{i},7,{i}\n" for i in range(30)), r"column 'z' is 7 in every training row.*inputs"),
+        (HEAD + "".join(f"{i},{i},7\n" for i in range(30)), r"column 'y' is 7 .*outputs"),
+        (HEAD + "1,2,3\n2,3,4\n", r"2 row\(s\), too few"),
+        (HEAD, r"0 row\(s\), too few"),
+        ("", r"is empty; it needs a header"),
+    ],
+)
+def test_bad_tables_are_explained(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as caught:
+        table(path).setup()
+    assert str(path) in str(caught.value)
+
+
+def test_bad_files_are_explained(tmp_path):
+    frame().write_parquet(path := tmp_path / "t.parquet")
+    path.write_bytes(path.read_bytes()[:-100])
+    for wrong, message in [
+        (path, "damaged or cut off"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "t.parqet", r"no file .*did you mean t\.parquet"),
+        (tmp_path / "nowhere" / "t.csv", "no file"),
+        (written(tmp_path, "x", "t.xlsx"), "unknown format"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            table(wrong).setup()
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress((HEAD + GOOD * 50).encode())[:-200])
+    with pytest.raises(ValueError, match="cannot be read"):
+        table(cut).setup()
+
+
+def test_no_permission_is_explained(tmp_path, monkeypatch):
+    path = written(tmp_path, HEAD + GOOD)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(ValueError, match="Permission denied; check its permissions"):
+        table(path).setup()
+
+
+def test_parquet_column_of_another_type_is_explained(tmp_path):
+    bad = frame().with_columns(z=polars.lit("a").cast(polars.Categorical))
+    bad.write_parquet(path := tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"column 'z' holds Categorical"):
+        table(path).setup()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"derivatives": {"dy/dw": "c"}}, r"'dy/dw' names no derivative.*dy/dx"),
+        ({"validation_fraction": 0.0}, "validation_fraction is 0.0"),
+        ({"validation_fraction": 0.5, "test_fraction": 0.5}, "leave no rows"),
+        ({"decimal_comma": True}, "separator cannot be ','"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_bad_options_are_refused_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        table("t.csv", **options)
+
+
+def test_a_column_has_one_role():
+    with pytest.raises(ValueError, match="'x' is named 2 times"):
+        TableData("t.csv", ["x"], ["x"])
+    with pytest.raises(ValueError, match="inputs is"):
+        TableData("t.csv", [], ["x"])
