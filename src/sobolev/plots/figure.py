@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from sobolev.plots import curves, maps, parity, style
 from sobolev.plots.samples import Samples
 
-
 _EXPLAINED = ("f'' = 0 everywhere", "the Hessian = 0 everywhere")
 """What piecewise linear activations are the cause of."""
 
