@@ -191,6 +191,7 @@ import sys, torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 from sobolev.callbacks.predictions import PredictionWriter
+from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsFile, PointsLoader
 torch.set_num_threads(1)
 class Square(LightningModule):
@@ -202,6 +203,8 @@ trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", logger=False, de
                   callbacks=[writer], enable_progress_bar=False, enable_model_summary=False)
 if kind == "torch":
     loader = DataLoader(TensorDataset(torch.arange(101.0)[:, None]), batch_size=8)
+elif kind == "tensors":
+    loader = BatchLoader([torch.arange(101.0)[:, None]], EpochBatches(101, 8, False, 0, trainer.global_rank, 2))
 else:
     source = PointsFile(f"{folder}/points.csv", ["x"])
     loader = PointsLoader(source, 8, torch.float32, trainer.global_rank, 2)
@@ -209,7 +212,7 @@ trainer.predict(Square(), loader, return_predictions=False)
 """
 
 
-@pytest.mark.parametrize("kind", ["torch", "file"])
+@pytest.mark.parametrize("kind", ["torch", "tensors", "file"])
 def test_two_processes_write_every_row_once_in_order(tmp_path, kind):
     (tmp_path / "points.csv").write_text("x\n" + "\n".join(map(str, range(101))))
     script = tmp_path / "script.py"
