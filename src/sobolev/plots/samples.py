@@ -91,7 +91,7 @@ def samples(
     if not predicted:
         raise ValueError("predicted is empty; give at least the network's values, (n, outputs)")
     x = _array(points)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(len(x), int(np.prod(x.shape[1:])))
     values = _array(predicted[0])
     outputs = 1 if values.ndim == 1 else int(np.prod(values.shape[1:]))
     given = [*(exact or ()), *[None] * len(predicted)][: len(predicted)]

@@ -1,0 +1,306 @@
+"""What the artists of a figure hold, against the numbers that went in."""
+
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.mathtext import MathTextParser
+
+from sobolev import plots
+from sobolev.plots import labels
+from sobolev.plots.maps import choose
+from sobolev.plots.samples import root_mean_square, samples
+
+
+@pytest.fixture
+def parabola():
+    """Points, the truth, and a network off by .01 sin(x), .02, -.5."""
+    x = torch.rand(300, 1, dtype=torch.float64) * 10 - 5
+    exact = [x**2, 2 * x, 2 + 0 * x]
+    return x, [exact[0] + 0.01 * x.sin(), exact[1] + 0.02, exact[2] - 0.5], exact
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def plane_functions(points):
+    """sin(a) b and its first and second derivatives, (n, 1, ...)."""
+    a, b = points.unbind(1)
+    J = torch.stack([a.cos() * b, a.sin()], 1)
+    H = torch.stack([-a.sin() * b, a.cos(), a.cos(), 0 * a], 1).reshape(-1, 2, 2)
+    return [(a.sin() * b)[:, None], J[:, None], H[:, None]]
+
+
+def test_curves_are_the_numbers_in_order_of_x(parabola):
+    x, predicted, exact = parabola
+    figure = plots.derivatives_figure(x, predicted, exact)
+    assert len(figure.axes) == 6
+    rank = np.argsort(x[:, 0].numpy())
+    for order in range(3):
+        top, bottom = figure.axes[2 * order : 2 * order + 2]
+        for axes, label, values in (
+            (top, "network", predicted[order]),
+            (top, "exact", exact[order]),
+            (bottom, "error", (predicted[order] - exact[order]).abs()),
+        ):
+            drawn = lines(axes)[label].get_xydata()
+            np.testing.assert_array_equal(drawn[:, 0], x.numpy()[rank, 0])
+            np.testing.assert_array_equal(drawn[:, 1], values.numpy()[rank, 0])
+        assert bottom.get_yscale() == "log"
+        assert lines(top)["exact"].get_linewidth() > 3 * lines(top)["network"].get_linewidth()
+
+
+def test_titles_hold_the_errors(parabola):
+    x, predicted, exact = parabola
+    titles = [axes.get_title(loc="left") for axes in plots.derivatives_figure(x, predicted, exact).axes[::2]]
+    assert titles[2].endswith("rel. L2 0.25 · RMSE 0.5")
+    assert "RMSE 0.02" in titles[1]
+    assert titles[1].startswith("d$y$ / d$x$")
+
+
+@pytest.mark.parametrize("order", [0, 1, 4, 7])
+def test_every_order_has_its_panel(order):
+    x = torch.linspace(-1, 1, 50)
+    predicted = [x[:, None]] * (order + 1)
+    assert len(plots.derivatives_figure(x, predicted).axes) == order + 1
+    assert len(plots.derivatives_figure(x, predicted, predicted).axes) == 2 * (order + 1)
+
+
+def test_errors_of_zero_and_points_without_a_number(parabola):
+    x, predicted, exact = parabola
+    predicted[1] = exact[1].clone()
+    predicted[2] = torch.where(x > 4, torch.nan, predicted[2])
+    figure = plots.derivatives_figure(x, predicted, exact)
+    plots.image(figure)
+    assert [text.get_text() for text in figure.axes[3].texts] == ["exactly 0"]
+    bad = int((x > 4).sum())
+    assert [text.get_text() for text in figure.axes[4].texts] == [f"NaN or infinite at {bad} of 300 points"]
+    np.testing.assert_array_equal(lines(figure.axes[4])["not finite"].get_xdata(), np.sort(x[x > 4].numpy()))
+    assert "RMSE 0.5" in figure.axes[4].get_title(loc="left")  # of the finite ones
+
+
+def test_an_order_without_truth_has_no_error(parabola):
+    x, predicted, exact = parabola
+    figure = plots.derivatives_figure(x, predicted, [exact[0], None, exact[2]])
+    assert "exact" not in lines(figure.axes[2])
+    assert not figure.axes[3].get_lines()
+    assert "root mean square" in figure.axes[2].get_title(loc="left")
+
+
+def test_many_points_are_thinned_but_the_worst_stays():
+    x = torch.linspace(0, 1, 100_001)[:, None]
+    predicted = x.clone()
+    predicted[31_337] += 5
+    figure = plots.derivatives_figure(x, [predicted], [x])
+    error = lines(figure.axes[1])["error"].get_ydata()
+    assert len(error) <= 2001
+    assert error.max() == pytest.approx(5, rel=1e-6)
+
+
+def test_a_piecewise_linear_network_is_said(parabola):
+    x, predicted, exact = parabola
+    predicted[2] = 0 * x
+    assert "f'' = 0 everywhere" in texts(plots.derivatives_figure(x, predicted, exact))
+    why = "it is piecewise linear; use SiLU"
+    relu = SimpleNamespace(kind="piecewise-linear", severity="error", where="network.1 (ReLU)", message=why)
+    raw = SimpleNamespace(kind="raw-inputs", severity="warning", where="network", message="raw inputs.")
+    shown = texts(plots.derivatives_figure(x, predicted, exact, findings=[raw, relu]))
+    assert "f'' = 0 everywhere: network.1 (ReLU): it is piecewise linear (+ 1 more)" in shown
+    assert "f = 0 everywhere" in texts(plots.derivatives_figure(x, [0 * x] * 3, exact))
+    assert len(texts(plots.derivatives_figure(x, exact, exact))) == 1  # the title alone
+
+
+def test_outputs_beyond_the_third_are_named(parabola):
+    x, predicted, _ = parabola
+    five = [value.expand(-1, 5) for value in predicted]
+    figure = plots.derivatives_figure(x, five, output_names=list("abcde"))
+    assert len(figure.axes) == 9
+    assert "not shown: d, e" in texts(figure)
+
+
+@pytest.mark.parametrize("grid", [True, False])
+def test_maps_hold_value_gradient_and_hessian(grid):
+    points = torch.rand(400, 2, dtype=torch.float64)
+    if grid:
+        axes = torch.linspace(-2, 2, 20).double(), torch.linspace(0, 5, 15).double()
+        points = torch.cartesian_prod(*axes)[torch.randperm(300)]
+    exact = plane_functions(points)
+    figure = plots.derivatives_figure(points, [e + 0.25 for e in exact], exact, input_names=["a", "b"])
+    plots.image(figure)
+    maps = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    titles = [axes.get_title(loc="left") for axes in maps[::3]]
+    expected = ["$y$", "∂$y$ / ∂$a$", "∂$y$ / ∂$b$", "∂${}^{2}$$y$ / ∂$a$${}^{2}$"]
+    assert [title.removesuffix("  network") for title in titles[:4]] == expected
+    columns = [exact[0][:, 0], *exact[1][:, 0].T, *exact[2][:, 0].flatten(1).T[[0, 1, 3]]]
+    for row, column in enumerate(columns):
+        network, truth, error = (axes.collections[0] for axes in maps[3 * row : 3 * row + 3])
+        assert isinstance(network, QuadMesh) == grid
+        np.testing.assert_allclose(np.sort(truth.get_array().ravel()), np.sort(column.numpy()))
+        np.testing.assert_allclose(np.sort(network.get_array().ravel()), np.sort(column.numpy() + 0.25))
+        np.testing.assert_allclose(error.get_array(), 0.25)
+        assert network.norm is truth.norm
+
+
+def test_a_grid_is_put_where_it_belongs():
+    x, z = torch.linspace(0, 1, 4), torch.linspace(5, 9, 3)
+    points = torch.cartesian_prod(x, z)[torch.randperm(12)]
+    figure = plots.derivatives_figure(points, [points[:, :1] + 100 * points[:, 1:]])
+    mesh = figure.axes[0].collections[0]
+    at = mesh.get_coordinates()
+    np.testing.assert_allclose(mesh.get_array(), at[..., 0] + 100 * at[..., 1], rtol=1e-6)
+
+
+def test_points_on_a_line_have_no_triangles():
+    points = torch.linspace(0, 1, 30)[:, None].expand(-1, 2)
+    figure = plots.derivatives_figure(points, plane_functions(points))
+    assert isinstance(figure.axes[0].collections[0], PathCollection)
+
+
+def test_maps_of_several_outputs_show_the_worst_entries():
+    points = torch.rand(50, 2, dtype=torch.float64)
+    exact = [torch.cat([e, e], 1) for e in plane_functions(points)]
+    predicted = [e.clone() for e in exact]
+    predicted[1][:, 1, 1] += 3
+    predicted[2][:, 0, 0, 1] += 3
+    chosen, left_out = choose(samples(points, predicted, exact))
+    assert [(c.output, c.inputs) for c in chosen] == [
+        (0, ()), (0, (0,)), (0, (0, 1)), (1, ()), (1, (1,)), (1, (0, 0)),
+    ]  # fmt: skip
+    assert "2 of 2 outputs" in left_out
+
+
+def test_parity_panels_hold_every_entry_and_name_the_worst():
+    points = torch.rand(20, 3, dtype=torch.float64)
+    exact = [points.prod(1)[:, None], points.flip(1)[:, None], torch.rand(20, 1, 3, 3, dtype=torch.float64)]
+    exact[2] = exact[2] + exact[2].mT
+    predicted = [e.clone() for e in exact]
+    predicted[1][:, 0, 2] *= 2
+    figure = plots.derivatives_figure(points, predicted, exact, input_names=list("abc"))
+    value, gradient, hessian = figure.axes
+    assert "6 entries" in hessian.get_title(loc="left")
+    dots = lines(gradient)
+    np.testing.assert_array_equal(dots["_worst"].get_ydata(), 2 * dots["_worst"].get_xdata())
+    np.testing.assert_array_equal(dots["network"].get_ydata(), dots["network"].get_xdata())
+    assert [text.get_text() for text in gradient.texts] == ["worst: ∂$y$ / ∂$c$"]
+    assert len(lines(value)["network"].get_xdata()) == 20
+    assert sum(len(lines(hessian)[k].get_xdata()) for k in ("network", "_worst")) == 120
+
+
+def test_many_inputs_without_truth():
+    points = torch.rand(20, 4)
+    figure = plots.derivatives_figure(points, [points[:, :1], points[:, None]])
+    assert sum(bar.get_height() for bar in figure.axes[1].patches) == 80
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+@pytest.mark.parametrize(("rows", "value"), [(0, 0.0), (1, -1e-300), (3, 1e300), (2, np.nan), (2, np.inf)])
+def test_few_points_and_extreme_values_are_drawn(inputs, rows, value):
+    points = np.full((rows, inputs), 3e5)
+    predicted = [np.full((rows, 1, *[inputs] * order), value) for order in range(3)]
+    exact = [np.ones_like(p) for p in predicted]
+    plots.image(plots.derivatives_figure(points, predicted, exact))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_names_are_never_read_as_markup(first, second):
+    parser = MathTextParser("path")
+    for text in (labels.name(first), labels.derivative(second, [first, first, second], partial=True)):
+        assert text.count("$") % 2 == text.count(r"\$") % 2
+        parser.parse(text)
+
+
+@pytest.mark.parametrize("name", ["spot price [$]", "a_b^c", "{", "\\frac{", "$x^$", "%", "100 % \\"])
+def test_names_with_special_characters_are_drawn(name, parabola):
+    x, predicted, exact = parabola
+    plots.image(plots.derivatives_figure(x, predicted, exact, input_names=[name], output_names=[name], title=name))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0123, "0.0123"), (1234.5, "1.2e3"), (4.2e-5, "4.2e-5"), (1e-10, "1.0e-10"), (12, "12")],
+)
+def test_numbers_are_short(value, text):
+    assert labels.number(value) == text
+
+
+def test_root_mean_square_does_not_overflow():
+    assert root_mean_square(np.array([3e200, 4e200])) == pytest.approx(np.sqrt(12.5) * 1e200)
+    assert np.isnan(root_mean_square(np.array([np.nan])))
+
+
+def test_shapes_are_checked():
+    x = torch.zeros(5, 2)
+    with pytest.raises(ValueError, match=r"predicted\[1\] has shape \(5, 1\); .* \(5, 1, 2\)"):
+        plots.derivatives_figure(x, [torch.zeros(5, 1), torch.zeros(5, 1)])
+    with pytest.raises(ValueError, match=r"exact\[0\] has shape \(4, 1\)"):
+        plots.derivatives_figure(x, [torch.zeros(5, 1)], [torch.zeros(4, 1)])
+    with pytest.raises(ValueError, match="predicted is empty"):
+        plots.derivatives_figure(x, [])
+
+
+def test_saved_whole_or_not_at_all(tmp_path, parabola, monkeypatch):
+    figure = plots.derivatives_figure(*parabola)
+    path = plots.save(figure, tmp_path / "run" / "derivatives.png")
+    assert matplotlib.image.imread(path).shape == (*plots.image(figure).shape[:2], 4)
+    before = path.read_bytes()
+
+    def fail(to):
+        to.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(figure, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_half_precision_and_graphs_are_taken(parabola):
+    x, predicted, exact = parabola
+    leaf = x.float().requires_grad_()
+    plots.derivatives_figure(leaf, [(leaf**2), predicted[1].bfloat16(), predicted[2]], exact)
+
+
+def test_threads_draw_at_the_same_time(parabola):
+    failures = []
+
+    def draw():
+        try:
+            plots.image(plots.derivatives_figure(*parabola))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not failures
+
+
+def test_no_pyplot_no_settings_and_no_matplotlib_before_the_first_figure():
+    code = """
+import sys, torch
+from sobolev import plots
+assert "matplotlib" not in sys.modules
+import matplotlib
+before = {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}
+x = torch.rand(50, 1)
+plots.image(plots.derivatives_figure(x, [x**2], [x**2]))
+assert "matplotlib.pyplot" not in sys.modules
+assert {key: matplotlib.rcParams[key] for key in before} == before
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
