@@ -12,7 +12,12 @@ from sobolev.regressor import CosineToZero
 
 
 def train(module, data, **options):
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "enable_checkpointing": False}
+    quiet = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     trainer = Trainer(accelerator="cpu", devices=1, **{**quiet, "max_epochs": 2, **options})
     if isinstance(data, DataLoader):
         trainer.fit(module, data)

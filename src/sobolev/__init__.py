@@ -9,6 +9,7 @@ from sobolev.errors import UntrustworthyDerivativeError
 if TYPE_CHECKING:
     from sobolev import autodiff, losses, metrics, plots
     from sobolev.callbacks.monitor import DerivativeMonitor
+    from sobolev.callbacks.predictions import PredictionWriter
     from sobolev.callbacks.report import Report
     from sobolev.data import FunctionData, TableData
     from sobolev.functions import Function
@@ -22,6 +23,7 @@ _LATE = {
     "Function": "sobolev.functions",
     "FunctionData": "sobolev.data",
     "MLP": "sobolev.networks",
+    "PredictionWriter": "sobolev.callbacks.predictions",
     "Regressor": "sobolev.regressor",
     "Report": "sobolev.callbacks.report",
     "Standardized": "sobolev.networks",
@@ -34,6 +36,7 @@ __all__ = [
     "DerivativeMonitor",
     "Function",
     "FunctionData",
+    "PredictionWriter",
     "Regressor",
     "Report",
     "Standardized",

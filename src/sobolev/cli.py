@@ -58,6 +58,12 @@ class SobolevCLI(LightningCLI):
             network.init_args[name] = size
 
     @override
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """`predict` writes a table and keeps no batch in memory."""
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        return {**arguments, "return_predictions": False} if subcommand == "predict" else arguments
+
+    @override
     def _parse_ckpt_path(self) -> None:
         """Lightning rebuilds the model as the checkpoint describes it: say so where that is not what was asked for."""
         asked = self._model_config()

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
@@ -55,7 +56,10 @@ class Regressor(LightningModule):
         scheduler_interval: Literal["step", "epoch"] = "step",
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(_plain(network, standardize), logger=False)
+        if _given_hyperparameters.get() is None:
+            self.save_hyperparameters(_plain(network, standardize), logger=False)
+        else:  # made by the command line, which stores its own configuration
+            self.save_hyperparameters(logger=False)
         self.network = Standardized(network) if standardize else network
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
@@ -156,10 +160,11 @@ def _adam(parameters: Iterable[Tensor]) -> Optimizer:
 
 
 def _plain(network: nn.Module, standardize: bool) -> dict[str, Any]:
-    """What a checkpoint needs to rebuild a module made in Python; the command line stores its own configuration."""
+    """What a checkpoint needs to rebuild a module made in Python, in the form the command line stores it."""
     if not isinstance(network, MLP):
         return {"standardize": standardize}
     return {
+        "_class_path": "sobolev.Regressor",
         "network": {"class_path": "sobolev.MLP", "init_args": network.arguments},
         "standardize": standardize,
         "_instantiator": "lightning.pytorch.cli.instantiate_module",

@@ -70,9 +70,7 @@ def test_table_holds_the_derivatives(tmp_path, suffix, dtype):
     assert table.columns == NAMES
     read = table.cast(pl.Float64).to_torch()
     assert torch.equal(read[:, :2].to(dtype), points)  # the user's own numbers, to the last bit
-    torch.testing.assert_close(
-        read, expected(points.double()), rtol=0, atol=2e-5 if dtype == torch.float32 else 1e-12
-    )
+    torch.testing.assert_close(read, expected(points.double()), rtol=0, atol=2e-5 if dtype == torch.float32 else 1e-12)
     assert list(tmp_path.iterdir()) == [writer.written]
 
 
@@ -94,9 +92,7 @@ def test_an_earlier_table_stays_unless_told_otherwise(tmp_path):
 
 
 def test_default_place_is_the_run_directory(tmp_path):
-    assert (
-        predict(tmp_path, DataLoader(torch.zeros(3, 2))).written == tmp_path / "logs" / "run_0" / "predictions.csv"
-    )
+    assert predict(tmp_path, DataLoader(torch.zeros(3, 2))).written == tmp_path / "logs" / "run_0" / "predictions.csv"
 
 
 @pytest.mark.filterwarnings("ignore:.*shuffling enabled")

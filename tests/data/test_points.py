@@ -103,8 +103,6 @@ def test_processes_share_all_rows_and_know_their_numbers(total, size, world):
     for rank in range(world):
         loader = PointsLoader(source, size, torch.float64, rank, world)
         for rows, (x,) in zip(loader.batch_sampler, loader, strict=False):
-            torch.testing.assert_close(
-                x[:, 0], torch.tensor(rows[: len(x)], dtype=torch.float64), atol=1e-9, rtol=0
-            )
+            torch.testing.assert_close(x[:, 0], torch.tensor(rows[: len(x)], dtype=torch.float64), atol=1e-9, rtol=0)
             seen += rows[: len(x)]
     assert sorted(seen) == list(range(total))

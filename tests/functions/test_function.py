@@ -84,9 +84,7 @@ def test_a_pole_and_an_undefined_value_stay_so():
 def test_higher_orders(order):
     x = points(4, 1)
     *_, ours = Function("exp(2*x)*x").derivatives(x, order)
-    torch.testing.assert_close(
-        ours, torch.exp(2 * x) * (2**order * x + order * 2 ** (order - 1)), rtol=1e-12, atol=0
-    )
+    torch.testing.assert_close(ours, torch.exp(2 * x) * (2**order * x + order * 2 ** (order - 1)), rtol=1e-12, atol=0)
 
 
 def test_directions_and_full_tensors_agree():
@@ -158,9 +156,7 @@ def test_callable_and_import_path():
     for ours, exact in zip(f.hessian(x), Function("sin(x)*y**2").hessian(x), strict=True):
         torch.testing.assert_close(ours, exact)
     g = Function("torch.nn.functional.softplus")
-    torch.testing.assert_close(
-        g.derivatives(points(5, 1))[2], Function("softplus(x)").derivatives(points(5, 1))[2]
-    )
+    torch.testing.assert_close(g.derivatives(points(5, 1))[2], Function("softplus(x)").derivatives(points(5, 1))[2])
     assert copy.deepcopy(g).name == "torch.nn.functional.softplus"
     with pytest.raises(ValueError, match="Python's own library"):
         Function("os.system")

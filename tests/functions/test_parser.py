@@ -15,9 +15,7 @@ TEXTS = st.recursive(
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
         st.tuples(inner, st.sampled_from(["2", "3", "(-1)"])).map(lambda t: f"({t[0]})**{t[1]}"),
-        st.tuples(st.sampled_from(["sin", "cos", "tanh", "exp", "atan", "erf"]), inner).map(
-            "{0[0]}({0[1]})".format
-        ),
+        st.tuples(st.sampled_from(["sin", "cos", "tanh", "exp", "atan", "erf"]), inner).map("{0[0]}({0[1]})".format),
         inner.map("-{}".format),
     ),
     max_leaves=6,
@@ -30,9 +28,7 @@ MEANING = {name: getattr(mpmath, name) for name in ("sin", "cos", "tanh", "exp",
 def test_random_formulas_equal_mpmath(text, a, b):
     def exact(x, y):
         exec_names = {**MEANING, "x": mpmath.mpf(x), "y": mpmath.mpf(y)}
-        return eval(
-            text.replace("0.5", "(mpf(1)/2)").replace("1.25", "(mpf(5)/4)"), {**exec_names, "mpf": mpmath.mpf}
-        )
+        return eval(text.replace("0.5", "(mpf(1)/2)").replace("1.25", "(mpf(5)/4)"), {**exec_names, "mpf": mpmath.mpf})
 
     with mpmath.workdps(40):
         try:

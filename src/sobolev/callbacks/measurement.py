@@ -52,7 +52,8 @@ class Measurement:
         if not self.metrics:
             self.rows.to(x.device)
             self.metrics = [DerivativeError(x.shape[1:].numel()).to(x.device) for _ in predicted]
-        truth = truth[: len(predicted)] + (None,) * (len(predicted) - len(truth))
+        known = (None if exact is None or exact.isnan().all() else exact for exact in truth)
+        truth = (*known, *(None for _ in predicted))[: len(predicted)]
         self.known = [exact is not None for exact in truth]
         for metric, values, exact in zip(self.metrics, predicted, truth, strict=True):
             metric.update(values, torch.zeros_like(values) if exact is None else exact.reshape(values.shape), x)

@@ -181,9 +181,7 @@ def _inputs(batch: Any) -> Tensor:
     x = batch[0] if isinstance(batch, list | tuple) and batch else batch
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(
-            f"the batch holds {kind}; it must be x or begin with x, a tensor (batch, inputs) of floats"
-        )
+        raise TypeError(f"the batch holds {kind}; it must be x or begin with x, a tensor (batch, inputs) of floats")
     return x
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule, check_count
+from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, further, sample
 from sobolev.functions import Function
 
@@ -33,6 +34,7 @@ class FunctionData(TensorDataModule):
         evaluation_batch_size: points per batch in validation, test and prediction.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; points in memory need none.
+        predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
         derivative_order: exact derivative labels of the orders up to this one: 0, 1 or 2.
 
     Raises:
@@ -55,9 +57,10 @@ class FunctionData(TensorDataModule):
         evaluation_batch_size: int = 2000,
         shuffle: bool = True,
         num_workers: int = 0,
+        predict_points: PredictPoints | None = None,
         derivative_order: int = 0,
     ) -> None:
-        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers)
+        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         check_count("samples", samples, 1)
         check_count("validation_samples", validation_samples, 1)
         check_count("test_samples", test_samples, 1)

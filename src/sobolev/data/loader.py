@@ -34,8 +34,7 @@ class EpochBatches:
             raise ValueError(f"batch_size is {batch_size}; it is 1 or more")
         if rows < world_size:
             raise ValueError(
-                f"{rows} row(s) cannot be shared among {world_size} processes; "
-                "give more rows or use fewer processes"
+                f"{rows} row(s) cannot be shared among {world_size} processes; give more rows or use fewer processes"
             )
         self.rows, self.shuffle, self.seed, self.epoch = rows, shuffle, seed, 0
         self.rank, self.world_size = rank, world_size

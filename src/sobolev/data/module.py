@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from sobolev.data.loader import BatchLoader, EpochBatches
+from sobolev.data.points import PointsLoader, PredictPoints, points_source
 from sobolev.functions import Function
 
 _DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
@@ -33,6 +34,8 @@ class TensorDataModule(LightningDataModule):
         seed: fixes the split and the order of every epoch.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; tensors in memory need none.
+        predict_points: what `predict` predicts at: None for the test points, the path of a CSV or Parquet file with
+            the inputs as columns, or a grid, `{x: [low, high, count], ...}`.
 
     Attributes:
         reference: the function with its exact derivatives, where it is known.
@@ -49,7 +52,13 @@ class TensorDataModule(LightningDataModule):
     test: Split
 
     def __init__(
-        self, batch_size: int, evaluation_batch_size: int, seed: int, shuffle: bool, num_workers: int
+        self,
+        batch_size: int,
+        evaluation_batch_size: int,
+        seed: int,
+        shuffle: bool,
+        num_workers: int,
+        predict_points: PredictPoints | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -61,6 +70,7 @@ class TensorDataModule(LightningDataModule):
             check_count(name, value, least)
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.seed, self.shuffle, self.num_workers = seed, shuffle, num_workers
+        self.predict_points = predict_points
         self._ready = False
 
     @abstractmethod
@@ -107,16 +117,22 @@ class TensorDataModule(LightningDataModule):
         """The test rows in order."""
         return self._loader(self.test, self.evaluation_batch_size, False)
 
-    def predict_dataloader(self) -> BatchLoader:
-        """The test rows in order."""
-        return self.test_dataloader()
+    def predict_dataloader(self) -> BatchLoader | PointsLoader:
+        """The points to predict at, in order."""
+        if self.predict_points is None:
+            return self.test_dataloader()
+        table = {name: getattr(self, name) for name in ("separator", "decimal_comma") if hasattr(self, name)}
+        source = points_source(self.predict_points, self.input_names, **table)
+        return PointsLoader(source, self.evaluation_batch_size, self.dtype, *self._place())
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
-        trainer = self.trainer
-        rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, rank, world_size)
+        batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())
         tensors = [tensor.to(self.dtype) for tensor in (split.inputs, split.targets, *split.labels)]
         return BatchLoader(self._placed(tensors), batches, self.num_workers)
+
+    def _place(self) -> tuple[int, int]:
+        """The number of this process and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def dtype(self) -> torch.dtype:

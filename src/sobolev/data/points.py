@@ -80,9 +80,7 @@ class PointsFile:
         for column in self.columns:
             if column not in names:
                 near = difflib.get_close_matches(column, names, 3, 0.4) or names[:10]
-                raise ValueError(
-                    f"{self.path} has no column {column!r}; did you mean {' or '.join(map(repr, near))}?"
-                )
+                raise ValueError(f"{self.path} has no column {column!r}; did you mean {' or '.join(map(repr, near))}?")
         return table.select(self.columns)
 
     def _stream(self, size: int) -> "Iterator[polars.DataFrame]":

@@ -101,9 +101,7 @@ class _explained:  # noqa: N801  used as a context
 def _check_names(path: Path, names: list[str], columns: Sequence[str], separator: str | None) -> None:
     repeated = sorted({name for name in columns if names.count(name) > 1})
     if repeated:
-        raise ValueError(
-            f"{path} has {names.count(repeated[0])} columns named {repeated[0]!r}; rename all but one"
-        )
+        raise ValueError(f"{path} has {names.count(repeated[0])} columns named {repeated[0]!r}; rename all but one")
     for column in columns:
         if column not in names:
             raise ValueError(f"{path} has no column {column!r}; {_nearest(column, names, separator)}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
+from sobolev.data.points import PredictPoints
 from sobolev.data.table import read_columns
 
 
@@ -34,6 +35,7 @@ class TableData(TensorDataModule):
         seed: of the split and of the order of every epoch.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; a table in memory needs none.
+        predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
 
     Raises:
         ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
@@ -57,8 +59,9 @@ class TableData(TensorDataModule):
         seed: int = 0,
         shuffle: bool = True,
         num_workers: int = 0,
+        predict_points: PredictPoints | None = None,
     ) -> None:
-        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers)
+        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         _check_roles(inputs, outputs)
         if decimal_comma and separator == ",":
             raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")

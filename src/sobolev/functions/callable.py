@@ -23,9 +23,7 @@ def load(path: str) -> Callable[..., Any]:
     try:
         function: Any = getattr(import_module(module), name)
     except ImportError as error:
-        raise ValueError(
-            f"cannot import {path!r}: {error}; run from the folder of the module, or install it"
-        ) from None
+        raise ValueError(f"cannot import {path!r}: {error}; run from the folder of the module, or install it") from None
     except AttributeError:
         raise ValueError(f"the module {module!r} has no {name!r}") from None
     if not callable(function):

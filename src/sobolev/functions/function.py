@@ -48,9 +48,7 @@ class Function:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
-    def __init__(
-        self, expression: str | Callable[[Tensor], Tensor], variables: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, expression: str | Callable[[Tensor], Tensor], variables: Sequence[str] | None = None) -> None:
         self._arguments = (expression, None if variables is None else tuple(variables))
         self._source = _source(*self._arguments)
         self.name = self._source.name
@@ -115,9 +113,7 @@ class Function:
     def _check(self, x: Tensor, order: int) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(
-                f"x is {kind}; {self.name!r} needs a floating-point tensor (batch, {len(self.inputs)})"
-            )
+            raise TypeError(f"x is {kind}; {self.name!r} needs a floating-point tensor (batch, {len(self.inputs)})")
         if x.dim() != 2 or x.shape[1] != len(self.inputs):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; {self.name!r} needs (batch, {len(self.inputs)}), "

@@ -143,9 +143,7 @@ class _Reader:
             raise ValueError(
                 f"{node.id!r} is a function: write {node.id}(...), or list it among the variables if it is one"
             )
-        raise ValueError(
-            f"the formula {_short(self.text)} has an unknown name {node.id!r}{self._nearest(node.id)}"
-        )
+        raise ValueError(f"the formula {_short(self.text)} has an unknown name {node.id!r}{self._nearest(node.id)}")
 
     def _nearest(self, name: str, names: Sequence[str] | None = None) -> str:
         known = list(self.names) if names is None else list(names)
@@ -178,9 +176,7 @@ class _Reader:
 
     def _read_call(self, node: ast.Call, depth: int) -> sympy.Expr:
         if isinstance(node.func, ast.Attribute):
-            raise ValueError(
-                f"{self._source(node)}: functions are written without a prefix: sin(x), not np.sin(x)"
-            )
+            raise ValueError(f"{self._source(node)}: functions are written without a prefix: sin(x), not np.sin(x)")
         if not isinstance(node.func, ast.Name):
             raise ValueError(f"{self._source(node)} is no call of a function; write products with *, as 2*(x + 1)")
         name = ALIASES.get(node.func.id, node.func.id)

@@ -43,9 +43,7 @@ def _limit(expression: Any, symbols: Sequence[sympy.Symbol], point: Sequence[flo
     around = []
     for distance in (-2, -1, 1, 2):
         with mpmath.workdps(_DIGITS[-1]):
-            steps = [
-                distance * mpmath.mpf(_STEP) * (1 + abs(a)) / (1 + mpmath.sqrt(i)) for i, a in enumerate(point)
-            ]
+            steps = [distance * mpmath.mpf(_STEP) * (1 + abs(a)) / (1 + mpmath.sqrt(i)) for i, a in enumerate(point)]
             moved = {s: mpmath.mpf(a) + step for s, a, step in zip(symbols, point, steps, strict=True)}
         value = _at(expression, moved)
         if value is None:

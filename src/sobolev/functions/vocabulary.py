@@ -106,9 +106,7 @@ _FUNCTIONS: dict[str, Meaning] = {
         _INEXACT,
     ),
     "i0": Meaning((lambda x: CLASSES["i1"](x),), torch.special.i0, partial(mpmath.besseli, 0)),
-    "i1": Meaning(
-        (lambda x: CLASSES["i0"](x) - CLASSES["i1"](x) / x,), torch.special.i1, partial(mpmath.besseli, 1)
-    ),
+    "i1": Meaning((lambda x: CLASSES["i0"](x) - CLASSES["i1"](x) / x,), torch.special.i1, partial(mpmath.besseli, 1)),
     "sigmoid": Meaning(
         (lambda x: CLASSES["sigmoid"](x) * CLASSES["sigmoid"](-x),),
         torch.sigmoid,
