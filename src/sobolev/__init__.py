@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sobolev.audit import Audit, Finding, audit
     from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
     from sobolev.data import FunctionData
     from sobolev.errors import UntrustworthyDerivativeError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "sobolev.audit",
+    "Finding": "sobolev.audit",
+    "audit": "sobolev.audit",
     "derivatives": "sobolev.autodiff",
     "hessian": "sobolev.autodiff",
     "hessian_diagonal": "sobolev.autodiff",
@@ -24,9 +28,12 @@ _HOME = {
 """Where each public name lives. It is imported on first use: derivatives alone need no Lightning."""
 
 __all__ = [
+    "Audit",
+    "Finding",
     "Function",
     "FunctionData",
     "UntrustworthyDerivativeError",
+    "audit",
     "derivatives",
     "hessian",
     "hessian_diagonal",
