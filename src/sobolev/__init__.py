@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sobolev.audit import Audit, Finding, audit
 from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -33,7 +34,9 @@ _LATE = {
 
 __all__ = [
     "MLP",
+    "Audit",
     "DerivativeMonitor",
+    "Finding",
     "Function",
     "FunctionData",
     "PredictionWriter",
@@ -42,6 +45,7 @@ __all__ = [
     "Standardized",
     "TableData",
     "UntrustworthyDerivativeError",
+    "audit",
     "autodiff",
     "derivatives",
     "hessian",

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
+from sobolev.audit import Finding, audit
 from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.measurement import Measurement, Truth
 from sobolev.errors import UntrustworthyDerivativeError
@@ -49,7 +50,7 @@ class DerivativeMonitor(Callback):
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
         figure_every_n_epochs: int | None = 25,
-        on_finding: Literal["warn", "raise", "ignore"] = "ignore",
+        on_finding: Literal["warn", "raise", "ignore"] = "warn",
     ) -> None:
         if order < 0:
             raise ValueError(f"DerivativeMonitor: order is {order}; it is 0 or more")
@@ -59,7 +60,7 @@ class DerivativeMonitor(Callback):
         self.on_finding = on_finding
         self.measurement = Measurement(order, method, chunk_size)
         self.errors: list[dict[str, Any]] = []
-        self.findings: tuple[Any, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
         self.points = 0
         self.seconds = 0.0
         self._audited: Tensor | None = None
@@ -124,11 +125,9 @@ class DerivativeMonitor(Callback):
             return reference.tensors(self.inputs(batch).double(), self.order)
         return tuple(batch[1:]) if isinstance(batch, list | tuple) else ()
 
-    def audit(self, pl_module: LightningModule) -> tuple[Any, ...]:
+    def audit(self, pl_module: LightningModule) -> tuple[Finding, ...]:
         """Look once more whether the derivatives can be trusted, at the points of the first audit."""
         if self._audited is not None and self.on_finding != "ignore":
-            from sobolev.audit import audit  # pyright: ignore
-
             self.findings = audit(pl_module, self._audited, order=min(self.order, 2)).findings
         return self.findings
 
@@ -140,7 +139,7 @@ class DerivativeMonitor(Callback):
                 self._report_findings(trainer, self.audit(pl_module) if trainer.is_global_zero else ())
             self.measurement.update(pl_module, x, self.truth(trainer, batch))
 
-    def _report_findings(self, trainer: Trainer, findings: tuple[Any, ...]) -> None:
+    def _report_findings(self, trainer: Trainer, findings: tuple[Finding, ...]) -> None:
         wrong = trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
         if wrong and self.on_finding == "raise":
             raise UntrustworthyDerivativeError("; ".join(wrong))

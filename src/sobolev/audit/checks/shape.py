@@ -1,0 +1,135 @@
+"""Does the function bend the way its derivatives say?"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sobolev.audit.finding import Finding
+from sobolev.audit.locate import first, name_of
+from sobolev.audit.probe import Probe
+from sobolev.audit.trace import Step
+
+_ROUNDING = 1e-10
+_CLIPPING = {
+    "relu", "relu_", "relu6", "ReLU", "ReLU6", "clamp", "clamp_", "clip", "clamp_min", "clamp_max", "hardtanh",
+    "Hardtanh", "hardsigmoid", "Hardsigmoid", "maximum", "minimum", "threshold", "Threshold",
+}  # fmt: skip
+
+
+def constant(probe: Probe) -> Iterator[Finding]:
+    """An output that is the same at all points."""
+    rows = probe.y.flatten(1)
+    dead = _dead(probe.y)
+    if len(rows) > 1 and dead.any():
+        part = "the output is" if dead.all() else f"{int(dead.sum())} of {dead.numel()} outputs are"
+        yield Finding(
+            "constant",
+            "warning",
+            name_of(_clipping_step(probe)),
+            f"{part} the same ({rows[0, dead][0].item():.4g}) at all {len(rows)} points, so every derivative is 0 "
+            "there. If this is not meant, the training has collapsed: look for dead units (a ReLU behind the last "
+            "layer), standardise the inputs and train again",
+        )
+
+
+def clipped(probe: Probe) -> Iterator[Finding]:
+    """An output that is cut off at a bound, by the last operation."""
+    step = _clipping_step(probe)
+    if step is None:
+        return
+    rows = probe.y.flatten(1)
+    stuck = ((rows == rows.amin(0)).sum(0) > 1) | ((rows == rows.amax(0)).sum(0) > 1)
+    share = max((rows == rows.amin(0)).double().mean(), (rows == rows.amax(0)).double().mean()).item()
+    seen = f": it is, at {share:.0%} of the points" if stuck.any() else ""
+    yield Finding(
+        "clipped",
+        "warning",
+        name_of(step),
+        f"the last operation cuts the output off at a bound{seen}. There every derivative is 0, and training gets "
+        "no gradient: a network that starts there stays there. Let the last layer be linear (or softplus for an "
+        "output that must be positive)",
+    )
+
+
+def piecewise_linear(probe: Probe) -> Iterator[Finding]:
+    """A second derivative that is 0 everywhere, of a function that bends."""
+    probe = _alive(probe)
+    if not _flat(probe):
+        return
+    bend = _bending(probe, *_midpoints(probe.x))
+    if bend < _ROUNDING:
+        return
+    low, middle, high = _midpoints(probe.x)
+    step = first(probe, [low, middle, high], _bends)
+    others = _same_operation(probe, step)
+    severity = "error" if probe.order >= 2 else "warning"
+    yield Finding(
+        "piecewise-linear",
+        severity,
+        name_of(step),
+        f"is piecewise linear{others}: the second derivative is exactly 0 at every point, although the function "
+        f"bends (by {bend:.0%} of its range between two points), and the first derivative is a staircase. "
+        "Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
+    )
+
+
+def _alive(probe: Probe) -> Probe:
+    """The probe; of a network whose end is dead, the part before: what lies there matters once it lives."""
+    if not _dead(probe.y).all():
+        return probe
+    for index, step in reversed(list(enumerate(probe.steps))):
+        if step.output.shape[:1] == probe.x.shape[:1] and not _dead(step.output).all():
+            return Probe(lambda x: probe.trace(x)[index].output, probe.x, probe.order, probe.modules)
+    return probe
+
+
+def _dead(y: Tensor) -> Tensor:
+    """Which outputs are the same in all rows."""
+    rows = y.flatten(1)
+    return ((rows - rows[:1]).abs() <= 1e-14 * rows.abs().amax(0)).all(0)
+
+
+def _flat(probe: Probe) -> bool:
+    """Whether the second finite difference at small steps is 0 at (nearly) every point."""
+    value, error = probe.bending
+    known = error < 1e-3 * probe.size
+    flat = (value.abs() < 1e-5 * probe.size + error) & known
+    return bool(known.any()) and flat.sum().item() > 0.9 * known.sum().item()
+
+
+def _midpoints(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Ends and middles of segments between points; all within the domain."""
+    other = x.roll(max(len(x) // 2, 1), 0)
+    return x, (x + other) / 2, other
+
+
+def _bending(probe: Probe, low: Tensor, middle: Tensor, high: Tensor) -> float:
+    values = [probe.values(x) for x in (low, middle, high)]
+    bend = ((values[0] + values[2]) / 2 - values[1]).abs().nan_to_num(0).amax().item()
+    return bend / probe.size
+
+
+def _bends(low: Tensor, middle: Tensor, high: Tensor) -> bool:
+    if not low.shape == middle.shape == high.shape:
+        return False
+    gap = ((low + high) / 2 - middle).abs().amax() if low.numel() else torch.zeros(())
+    return gap.item() > _ROUNDING * max(low.abs().amax().item() if low.numel() else 0.0, 1e-300)
+
+
+def _same_operation(probe: Probe, step: Step | None) -> str:
+    if step is None:
+        return ""
+    places = dict.fromkeys(s.where for s in probe.steps if s.operation == step.operation and s.where != step.where)
+    return f", as {'is' if len(places) == 1 else 'are'} {', '.join(list(places)[:4])}" if places else ""
+
+
+def _clipping_step(probe: Probe) -> Step | None:
+    """The step that made the output, if it is one that clips."""
+    for step in reversed(probe.steps):
+        if step.output.shape == probe.y.shape and torch.equal(step.output, probe.y):
+            if step.operation in _CLIPPING:
+                return step
+        else:
+            return None
+    return None

@@ -1,0 +1,79 @@
+"""What an audit says: findings, and the verdict drawn from them."""
+
+from dataclasses import asdict, dataclass, field
+from textwrap import wrap
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+Method = Literal["taylor", "reverse", "none"]
+
+_WIDTH = 110
+_RANK = {"error": 0, "warning": 1, "note": 2}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing an audit has to say.
+
+    Attributes:
+        kind: a short slug: `piecewise-linear`, `detached`, `cross-sample`, `stochastic`, ...
+        severity: `"error"`: the number is wrong; `"warning"`: it is right, but not what one may think;
+            `"note"`: worth knowing.
+        where: the module path, the operation, the line of the forward; `"f"` where none of these can be had.
+        message: what is wrong, how wrong, and what to do.
+    """
+
+    kind: str
+    severity: Severity
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The outcome of `sobolev.audit`. `str()` of it is a table.
+
+    Attributes:
+        findings: the gravest first.
+        method: whose numbers can be relied on: `"taylor"`, `"reverse"` or `"none"`.
+        points: how many points were looked at.
+        order: the highest derivative looked at.
+        errors: relative L2 difference between that method and finite differences, per order from 1 on.
+    """
+
+    findings: tuple[Finding, ...]
+    method: Method
+    points: int
+    order: int
+    errors: tuple[float, ...] = field(default=())
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def to_dict(self) -> dict:
+        """Plain types, for JSON; `"audit"` is the list that report.json holds."""
+        return {
+            "trustworthy": self.trustworthy,
+            "method": self.method,
+            "points": self.points,
+            "order": self.order,
+            "errors": list(self.errors),
+            "audit": [asdict(finding) for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        lines = [self._headline()]
+        for finding in sorted(self.findings, key=lambda each: _RANK[each.severity]):
+            lines.append(f"  {finding.severity:<8} {finding.kind:<20} {finding.where}")
+            lines += wrap(finding.message, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+        return "\n".join(lines)
+
+    def _headline(self) -> str:
+        verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted"
+        checked = ", ".join(f"d{k} {error:.0e}" for k, error in enumerate(self.errors, 1))
+        agreement = f"; off finite differences by {checked}" if checked else ""
+        return (
+            f"audit: derivatives to order {self.order} {verdict} ({self.points} points, {self.method}{agreement})"
+        )

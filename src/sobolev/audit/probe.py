@@ -1,0 +1,156 @@
+"""The numbers that the checks look at, each computed once and only when asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.audit.finite import finite_differences
+from sobolev.audit.trace import Step, traced
+from sobolev.audit.twin import Double, isolated
+from sobolev.autodiff import reverse
+from sobolev.autodiff.guard import guarded
+from sobolev.autodiff.operators import derivatives
+
+Derivatives = list[Tensor]
+
+_SEED = 2024
+
+
+class Probe:
+    """A function on a few points, and its derivatives along one random direction.
+
+    Several outputs are looked at through one random weighted sum of them, `scalar`: an error in any of them
+    shows in it. Along `direction`, t = 1 is about the distance between two of the points.
+
+    Attributes:
+        f: the user's function.
+        x: the points, (batch, *in).
+        order: the highest derivative asked for.
+        modules: the modules behind f by path.
+    """
+
+    def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
+        self.f, self.x, self.order, self.modules = f, x, order, modules
+
+    def __call__(self, x: Tensor) -> Any:
+        """f(x), of a copy, for f may write to its argument."""
+        return self.f(x.clone())
+
+    @cached_property
+    def y(self) -> Tensor:
+        """f(x), without a graph."""
+        with torch.no_grad():
+            return self(self.x)
+
+    def scalar(self, x: Tensor) -> Tensor:
+        """One number per sample: the weighted sum of f(x)'s entries."""
+        return (self(x).flatten(1) * self._weights).sum(1)
+
+    def values(self, x: Tensor) -> Tensor:
+        """`scalar` without a graph."""
+        with torch.no_grad():
+            return self.scalar(x)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        """Random, of either sign, none near zero; each output divided by its own size."""
+        rows = self.y.flatten(1)
+        draws = torch.rand(rows.shape[1], generator=self._random(), dtype=torch.float64) + 0.5
+        size = rows.abs().amax(0).clamp_min(torch.finfo(rows.dtype).tiny ** 0.5)
+        signs = 1 - 2.0 * (torch.arange(rows.shape[1]) % 2)
+        return (draws * signs).to(rows) / size.where(size.isfinite(), 1)
+
+    @cached_property
+    def direction(self) -> Tensor:
+        """(batch, *in): of the points' own spread in every input."""
+        spread = self.x.std(0, correction=0) if len(self.x) > 1 else torch.zeros_like(self.x[0])
+        fallback = self.x.abs().amax(0)
+        spread = spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1))
+        if self.x[0].numel() == 1:
+            return spread.expand_as(self.x)
+        return spread * torch.randn(self.x.shape, generator=self._random(), dtype=torch.float64).to(self.x)
+
+    @cached_property
+    def size(self) -> float:
+        """By how much `scalar` varies over the points, or how large it is where it does not vary."""
+        values = self.values(self.x)
+        spread = (values.amax() - values.amin()).item()
+        return spread if spread > 1e-12 * values.abs().amax().item() else max(values.abs().amax().item(), 1e-300)
+
+    @cached_property
+    def reverse(self) -> Derivatives | Exception:
+        """`scalar` and its derivatives by nested reverse mode, or why there are none."""
+        try:
+            results = reverse.derivatives(self.scalar, self.x, self.order, self.direction)
+        except Exception as error:  # whatever the user's code or torch raises is a finding, not a traceback
+            return error
+        return [result.detach() for result in results]
+
+    @cached_property
+    def taylor(self) -> Derivatives | Exception:
+        """The same by Taylor mode."""
+        try:
+            with torch.no_grad():
+                return list(derivatives(self.scalar, self.x, self.order, self.direction, method="taylor"))
+        except Exception as error:
+            return error
+
+    @cached_property
+    def finite(self) -> list[tuple[Tensor, Tensor]]:
+        """Derivatives 1 to `order` by finite differences, each with its error: of the values up to order 2.
+
+        Beyond, first differences of the derivative one order below, by reverse mode.
+        """
+        found = list(self._of_values)[: self.order]
+        for k in range(3, self.order + 1):
+            found.append(finite_differences(lambda t, k=k: self._reverse_at(t, k - 1))[0])
+        return found
+
+    @cached_property
+    def bending(self) -> tuple[Tensor, Tensor]:
+        """The second derivative by finite differences of the values, with its error."""
+        return self._of_values[1]
+
+    @cached_property
+    def _of_values(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        return finite_differences(lambda t: self.values(self.x + t * self.direction))
+
+    def _reverse_at(self, t: float, order: int) -> Tensor:
+        return reverse.derivatives(self.scalar, self.x + t * self.direction, order, self.direction)[-1].detach()
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every intermediate tensor of f(x)."""
+        return self.trace(self.x)
+
+    def trace(self, x: Tensor) -> list[Step]:
+        """Every intermediate tensor of f at other points, without a graph."""
+        with torch.no_grad():
+            return traced(self, x, self.modules)
+
+    @staticmethod
+    def _random() -> torch.Generator:
+        return torch.Generator().manual_seed(_SEED)
+
+
+@contextmanager
+def probing(
+    f: Callable,
+    x: Tensor,
+    order: int,
+    modules: dict[str, nn.Module],
+    *,
+    double: bool = True,
+    evaluate: bool = True,
+) -> Iterator[Probe]:
+    """A probe of f under the guard, in float64 and eval mode unless told otherwise; all is as before on exit."""
+    unique = list({id(module): module for module in modules.values()}.values())
+    with guarded(x.device), isolated(unique, double=double), Double() if double else nullcontext():
+        for module in unique if evaluate else []:
+            module.training = False
+        x = x.detach().clone()
+        yield Probe(f, x.double() if double else x, order, modules)

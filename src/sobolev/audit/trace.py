@@ -1,0 +1,96 @@
+"""Which module and operation made what: every intermediate tensor of one forward, in order."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from sobolev.audit.modules import label
+
+_OURS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One floating-point tensor that the forward made.
+
+    Attributes:
+        where: module and, outside torch's own layers, the operation and the line of the forward.
+        operation: name of the torch function, or of the module's class where a module returned the tensor.
+        inputs: the tensors the operation was given, with the module's weights.
+        output: the tensor.
+    """
+
+    where: str
+    operation: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, names: dict[int, str]) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self._names = names
+        self._inside: list[tuple[nn.Module, tuple]] = []
+
+    def __torch_function__(
+        self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", str(func))
+        if name in ("__get__", "__set__"):  # an attribute: x.data, x.T
+            name = getattr(func.__self__, "__name__", name)
+        self._record(name, (args, kwargs), result)
+        return result
+
+    def enter(self, module: nn.Module, inputs: tuple) -> None:
+        self._inside.append((module, inputs))
+
+    def leave(self, module: nn.Module, inputs: tuple, result: Any) -> None:
+        while self._inside and self._inside.pop()[0] is not module:
+            pass  # a forward that was left by an exception which its caller caught
+        self._inside.append((module, inputs))
+        self._record(type(module).__name__, inputs, result)
+        self._inside.pop()
+
+    def _record(self, operation: str, inputs: Any, result: Any) -> None:
+        tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
+        for output in tree_leaves(result):
+            if isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()):
+                self.steps.append(Step(self._where(operation), operation, tensors, output))
+
+    def _where(self, operation: str) -> str:
+        module = self._inside[-1][0] if self._inside else None
+        path = label(self._names.get(id(module), ""), module) if module is not None else ""
+        if module is not None and type(module).__module__.startswith("torch."):
+            return path
+        return ", ".join(filter(None, (path, operation, _users_line(sys._getframe(2)))))
+
+
+def traced(f: Callable[[Tensor], Any], x: Tensor, modules: dict[str, nn.Module]) -> list[Step]:
+    """Run f(x) and list every floating-point tensor it made."""
+    recorder = _Recorder({id(module): path for path, module in modules.items()})
+    handles = [register_module_forward_pre_hook(recorder.enter), register_module_forward_hook(recorder.leave)]
+    try:
+        with recorder:
+            f(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return recorder.steps
+
+
+def _users_line(frame: FrameType | None) -> str:
+    """`file.py:12` of the innermost frame that is neither torch's nor ours."""
+    while frame is not None and frame.f_code.co_filename.startswith((*_OURS, "<")):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""

@@ -1,0 +1,149 @@
+"""The modules behind a callable, in float64 for the duration of a context; afterwards nothing has changed.
+
+A deep copy would miss what closures hold, run a compiled module's original weights, and fail for some models.
+So the tensors in the modules' dictionaries are exchanged for float64 copies and put back: the user's own
+tensors are never written to, and whatever the forward stores on a module is gone with the copies.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+from sobolev.audit.modules import is_users_object
+
+_WIDER = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+}
+_CASTS = {
+    torch.Tensor.float: torch.Tensor.double,
+    torch.Tensor.half: torch.Tensor.double,
+    torch.Tensor.bfloat16: torch.Tensor.double,
+}
+_HOOKS = "_hooks"
+
+
+class Double(TorchFunctionMode):
+    """Computes in float64 what the code asks for in less: tensors in closures, `.float()`, new constants."""
+
+    def __torch_function__(
+        self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Widen the arguments, call, widen the results."""
+        func = _CASTS.get(func, func)
+        args, kwargs = tree_map(widened, (args, kwargs or {}))
+        return tree_map(widened, func(*args, **kwargs))
+
+
+def widened(value: Any) -> Any:
+    """A narrow floating-point tensor or dtype in double precision; anything else as it is."""
+    if type(value) in (Tensor, nn.Parameter) and value.dtype in _WIDER and not value.is_sparse:
+        return value.to(_WIDER[value.dtype])
+    return _WIDER.get(value, value) if isinstance(value, torch.dtype) else value
+
+
+@contextmanager
+def isolated(modules: Iterable[nn.Module], *, double: bool) -> Iterator[None]:
+    """Lend the modules copies of all they hold, in float64 on request; give the originals back on exit.
+
+    Parameters, buffers, plain attributes, caches, `.grad`, `requires_grad`, train and eval flags and the
+    random generators (Python's, numpy's, torch's on CPU and CUDA) are afterwards what they were.
+    """
+    copies = _Copies(double)
+    with ExitStack() as stack:
+        stack.callback(_restore_random_states, _random_states())
+        for owner in _owners(modules):
+            if isinstance(owner, torch.jit.ScriptModule):
+                _lend_script(owner, stack, double)
+            else:
+                saved = dict(vars(owner))
+                stack.callback(_give_back, owner, saved)
+                vars(owner).update({k: copies(v) for k, v in saved.items() if not k.endswith(_HOOKS)})
+        yield
+
+
+class _Copies:
+    """Copies of tensors and containers; a tensor that is shared stays shared."""
+
+    def __init__(self, double: bool) -> None:
+        self._double = double
+        self._known: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            _, copy = self._known.setdefault(id(value), (value, None))
+            if copy is None:
+                copy = _copy_of(value, self._double)
+                self._known[id(value)] = (value, copy)
+            return copy
+        if type(value) in (list, tuple, set):
+            return type(value)(self(part) for part in value)
+        if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
+            copy = value.copy()
+            copy.update({key: self(part) for key, part in value.items()})
+            return copy
+        return value
+
+
+def _copy_of(tensor: Tensor, double: bool) -> Tensor:
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.is_quantized:
+        return tensor
+    copy = tensor.detach().clone()
+    if double and copy.dtype in _WIDER:
+        copy = copy.to(_WIDER[copy.dtype])
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(copy, requires_grad=tensor.requires_grad)
+    return copy.requires_grad_(tensor.requires_grad)
+
+
+def _owners(modules: Iterable[nn.Module]) -> list[Any]:
+    """The modules, and the user's own objects on them that may hold tensors."""
+    owners: dict[int, Any] = {id(module): module for module in modules}
+    for module in list(owners.values()):
+        for value in vars(module).values():
+            if is_users_object(value) and not isinstance(value, nn.Module | type) and not callable(value):
+                owners[id(value)] = value
+    return list(owners.values())
+
+
+def _give_back(owner: Any, saved: dict[str, Any]) -> None:
+    vars(owner).clear()
+    vars(owner).update(saved)
+
+
+def _lend_script(module: torch.jit.ScriptModule, stack: ExitStack, double: bool) -> None:
+    """TorchScript keeps its tensors out of Python's reach: exchange their data."""
+    flag = module.training
+    stack.callback(module.train, flag)
+    for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+        stack.callback(_set_data, tensor, tensor.data)
+        tensor.data = _copy_of(tensor.data, double)
+
+
+def _set_data(tensor: Tensor, data: Tensor) -> None:
+    tensor.data = data
+
+
+def _random_states() -> tuple:
+    numpy = sys.modules.get("numpy")
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return random.getstate(), torch.get_rng_state(), cuda, numpy.random.get_state() if numpy else None
+
+
+def _restore_random_states(states: tuple) -> None:
+    python, cpu, cuda, numpy = states
+    random.setstate(python)
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)
+    if numpy is not None:
+        sys.modules["numpy"].random.set_state(numpy)
