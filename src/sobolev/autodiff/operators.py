@@ -1,16 +1,21 @@
 """The five differential operators: checks, guard, choice of engine, blocks of rows."""
 
-from typing import Literal
+import logging
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from sobolev.autodiff import reverse
+from sobolev.autodiff import reverse, taylor
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import guarded
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules import NoRuleError
 
 Method = Literal["auto", "taylor", "reverse"]
 ChunkSize = Literal["auto"] | int | None
+
+_log = logging.getLogger(__name__)
 
 _AUTO_ELEMENTS = 1 << 16
 """Rows in a block: about this many elements of x, so that memory stays bounded."""
@@ -32,7 +37,8 @@ def derivatives(
         x: the points, (batch, *in), floating point.
         order: the highest order k of D^k f(x)[v, ..., v].
         direction: v, shape (*in) or (batch, *in); may be left out only where each sample has one input.
-        method: `"taylor"`, `"reverse"` (nested reverse mode), or `"auto"`.
+        method: `"taylor"` (one forward pass; needs a rule for every operation of f), `"reverse"` (nested reverse
+            mode), or `"auto"`: Taylor mode where it can, else reverse mode; the log says at debug level why.
         chunk_size: rows computed at a time; None takes all at once.
 
     Returns:
@@ -87,9 +93,10 @@ def _by_chunks(
     direction: Tensor | None = None,
     **options: int,
 ) -> tuple[Tensor, ...]:
-    """Run one operator of the chosen engine over blocks of rows, and join the blocks."""
+    """Run one operator over blocks of rows, and join the blocks."""
     _check_points(x)
-    evaluate = getattr(_engine(method), operator)
+    if method not in ("auto", "taylor", "reverse"):
+        raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
     keep_graph = torch.is_grad_enabled()
     rows = _rows_per_chunk(x, chunk_size)
     blocks = []
@@ -97,17 +104,30 @@ def _by_chunks(
         for start in range(0, max(len(x), 1), rows):
             block = slice(start, start + rows)
             arguments = {} if direction is None else {"direction": _usable(direction[block])}
-            results = evaluate(_checked(f), _usable(x[block]), **options, **arguments)
-            blocks.append(results if keep_graph else tuple(result.detach() for result in results))
+            results = _one_block(
+                operator, _checked(f), _usable(x[block]), method, keep_graph, **options, **arguments
+            )
+            blocks.append(results)
         if len(blocks) == 1:
             return blocks[0]
         return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
-def _engine(method: Method):  # noqa: ANN202  a module, which pyright checks against Engine where it is used
-    if method in ("auto", "reverse"):
-        return reverse
-    raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
+def _one_block(
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, keep_graph: bool, **arguments: Any
+) -> tuple[Tensor, ...]:
+    """The results of one engine; Taylor mode works without a graph, so it makes one only where it is kept."""
+    if method != "reverse":
+        try:
+            with torch.set_grad_enabled(keep_graph):
+                return getattr(taylor, operator)(f, x, **arguments)
+        except Exception as error:
+            if method == "taylor":
+                raise
+            level = logging.DEBUG if isinstance(error, NoRuleError) else logging.INFO
+            _log.log(level, "%s by nested reverse mode: %s", operator, error)
+    results = getattr(reverse, operator)(f, x, **arguments)
+    return results if keep_graph else tuple(result.detach() for result in results)
 
 
 def _check_points(x: Tensor) -> None:
@@ -121,7 +141,7 @@ def _check_points(x: Tensor) -> None:
 def _checked(f: BatchedFunction) -> BatchedFunction:
     def evaluate(x: Tensor) -> Tensor:
         y = f(x)
-        if not isinstance(y, Tensor) or not y.is_floating_point():
+        if not isinstance(y, (Tensor, Jet)) or not y.is_floating_point():
             kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
             raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
         if y.shape[:1] != x.shape[:1]:
