@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sobolev.autodiff import reverse, taylor
 from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.guard import guarded
+from sobolev.autodiff.guard import guarded, undisturbed
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules import NoRuleError
 
@@ -97,37 +97,33 @@ def _by_chunks(
     _check_points(x)
     if method not in ("auto", "taylor", "reverse"):
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
-    keep_graph = torch.is_grad_enabled()
-    rows = _rows_per_chunk(x, chunk_size)
     blocks = []
-    with guarded(x.device):
-        for start in range(0, max(len(x), 1), rows):
-            block = slice(start, start + rows)
-            arguments = {} if direction is None else {"direction": _usable(direction[block])}
-            results = _one_block(
-                operator, _checked(f), _usable(x[block]), method, keep_graph, **options, **arguments
-            )
-            blocks.append(results)
-        if len(blocks) == 1:
-            return blocks[0]
-        return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+    for start, stop in _blocks(x, chunk_size, operator, options):
+        arguments = {} if direction is None else {"direction": _usable(_rows(direction, start, stop))}
+        block = _usable(x if stop - start == x.shape[0] else x[start:stop])
+        blocks.append(_one_block(operator, _checked(f), block, method, **options, **arguments))
+    if len(blocks) == 1:
+        return blocks[0]
+    return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
 def _one_block(
-    operator: str, f: BatchedFunction, x: Tensor, method: Method, keep_graph: bool, **arguments: Any
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any
 ) -> tuple[Tensor, ...]:
-    """The results of one engine; Taylor mode works without a graph, so it makes one only where it is kept."""
+    """The results of the chosen engine, or of the first that can do it."""
+    keep_graph = torch.is_grad_enabled()
     if method != "reverse":
         try:
-            with torch.set_grad_enabled(keep_graph):
+            with undisturbed(x.device):
                 return getattr(taylor, operator)(f, x, **arguments)
         except Exception as error:
             if method == "taylor":
                 raise
             level = logging.DEBUG if isinstance(error, NoRuleError) else logging.INFO
             _log.log(level, "%s by nested reverse mode: %s", operator, error)
-    results = getattr(reverse, operator)(f, x, **arguments)
-    return results if keep_graph else tuple(result.detach() for result in results)
+    with guarded(x.device):
+        results = getattr(reverse, operator)(f, x, **arguments)
+        return results if keep_graph else tuple(result.detach() for result in results)
 
 
 def _check_points(x: Tensor) -> None:
@@ -152,30 +148,45 @@ def _checked(f: BatchedFunction) -> BatchedFunction:
 
 
 def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
-    """The direction of every row, (batch, *in)."""
+    """The direction of every row, (batch, *in), or of all of them, (1, *in)."""
     if direction is None:
         if x.shape[1:].numel() != 1:
             raise ValueError(
                 f"each sample has {x.shape[1:].numel()} inputs: say along which direction to differentiate "
                 f"(shape {tuple(x.shape[1:])}), or use sobolev.jacobian, hessian, hessian_diagonal or laplacian"
             )
-        return torch.ones_like(x)
+        return x.new_ones(1, *x.shape[1:])
     direction = torch.as_tensor(direction, dtype=x.dtype, device=x.device)
     if direction.shape not in (x.shape, x.shape[1:]):
         raise ValueError(
             f"direction has shape {tuple(direction.shape)}; it must be {tuple(x.shape[1:])} or {tuple(x.shape)}"
         )
-    return direction.expand(x.shape)
+    return direction if direction.shape == x.shape else direction[None]
 
 
-def _rows_per_chunk(x: Tensor, chunk_size: ChunkSize) -> int:
-    if chunk_size is None:
-        return max(len(x), 1)
-    if chunk_size == "auto":
-        return max(1, _AUTO_ELEMENTS // max(1, x.shape[1:].numel()))
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+def _rows(direction: Tensor, start: int, stop: int) -> Tensor:
+    return direction[start:stop] if direction.shape[0] > 1 else direction
+
+
+def _blocks(x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]) -> list[tuple[int, int]]:
+    """(start, stop) of every block: equally long, but the last; one empty block where there are no rows."""
+    if not (chunk_size in (None, "auto") or (type(chunk_size) is int and chunk_size > 0)):
         raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
-    return chunk_size
+    rows = x.shape[0]
+    if chunk_size == "auto":
+        size = _auto_rows(x, operator, options)
+    else:
+        size = max(rows, 1) if chunk_size is None else chunk_size
+    return [(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
+
+
+def _auto_rows(x: Tensor, operator: str, options: dict[str, int]) -> int:
+    """Rows whose coefficients stay in the cache; few blocks where each has many coefficients anyway."""
+    inputs = x.shape[1:].numel()
+    coefficients = {"derivatives": options.get("order", 0), "hessian": inputs * (inputs + 3) // 2}
+    import os
+    N=int(os.environ.get("BLK","2048")); M=int(os.environ.get("BMAX","512"))
+    return max(16,min(M, N // (1 + coefficients.get(operator, 2 * inputs))))
 
 
 def _usable(x: Tensor) -> Tensor:

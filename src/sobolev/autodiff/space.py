@@ -49,6 +49,15 @@ class Space:
             return (multiply(a[i], b[j]) + multiply(a[j], b[i])) / 2
         return multiply(a, b)
 
+    def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient with respect to b of the elementwise `second_degree` of a and b, given its own gradient."""
+        if self.second != "pairs":
+            return a * gradient
+        d = self.directions
+        i, j = torch.triu_indices(d, d, device=a.device)
+        half = gradient / 2
+        return torch.zeros_like(a).index_add(0, j, a[i] * half).index_add(0, i, a[j] * half)
+
     def add_crossed(self, multiply: BilinearMap, a: Tensor, b: Tensor, total: Tensor) -> None:
         """Add to `total`, whose first coefficient is of degree 1, all products of two degrees above 0.
 

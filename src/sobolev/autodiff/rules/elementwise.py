@@ -8,20 +8,16 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import compose, tower
+from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
+from sobolev.autodiff.rules.kinds import padded, tower
 from sobolev.autodiff.rules.registry import rule
-
-Coefficients = Callable[[Tensor, int], list[Tensor]]
-
 
 def elementwise(*functions: Callable | str) -> Callable[[Coefficients], Coefficients]:
     """Register a function by its Taylor coefficients f, f', f''/2!, ... at (x, up to an order)."""
 
     def register(coefficients: Coefficients) -> Coefficients:
-        def apply(x: Jet) -> Jet:
-            return compose(x, coefficients(x.value, x.space.order))
-
-        rule(*functions)(apply)
+        function = pointwise(coefficients)
+        rule(*functions)(lambda x: apply(function, x))
         return coefficients
 
     return register
@@ -36,15 +32,19 @@ def primitive(function: Callable, derivative: Callable[[Any], Any], *names: Call
     elementwise(function, *names)(coefficients)
 
 
+def coefficients_of(function: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:
+    """Coefficients 0, ..., order at x of a function that is written in torch functions."""
+    if order == 0:
+        return [function(x)]
+    y = function(tower(x, order))
+    return [y.value, *padded(y, order)]
+
+
 def integrated(derivative: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:
-    """Coefficients 1, ..., order of a function at x, from its derivative, written in torch functions."""
-    if order <= 1:
-        return [derivative(x)] * order
-    slope = derivative(tower(x, order - 1))
-    coefficients = [slope.value, *slope.full]
-    return [c / k for k, c in enumerate(coefficients, start=1)] + [torch.zeros_like(x)] * (
-        order - len(coefficients)
-    )
+    """Coefficients 1, ..., order at x of a function whose derivative is written in torch functions."""
+    if order == 0:
+        return []
+    return [c / k if k > 1 else c for k, c in enumerate(coefficients_of(derivative, x, order - 1), start=1)]
 
 
 @elementwise("exp")
@@ -92,39 +92,6 @@ def sinh(x: Tensor, order: int) -> list[Tensor]:
 def cosh(x: Tensor, order: int) -> list[Tensor]:
     """Cosh, sinh."""
     return _cycle([torch.cosh(x), torch.sinh(x)], order)
-
-
-@elementwise("tanh")
-def tanh(x: Tensor, order: int) -> list[Tensor]:
-    """Y' = 1 - y², which is computed without that difference: far out it would be 0."""
-    y = torch.tanh(x)
-    slope = torch.exp(-2 * x.abs()) * (1 + y.abs()).square()
-    return _riccati(y, slope, -2 * y, -1, order)
-
-
-@elementwise("sigmoid", torch.special.expit)
-def sigmoid(x: Tensor, order: int) -> list[Tensor]:
-    """Y' = y (1 - y), the second factor as sigmoid(-x): far out 1 - y would be 0."""
-    y, complement = torch.sigmoid(x), torch.sigmoid(-x)
-    return _riccati(y, y * complement, complement - y, -1, order)
-
-
-@elementwise("tan")
-def tan(x: Tensor, order: int) -> list[Tensor]:
-    """Y' = 1 + y²."""
-    y = torch.tan(x)
-    return _riccati(y, 1 + y.square(), 2 * y, 1, order)
-
-
-def _riccati(y: Tensor, slope: Tensor, rate: Tensor, sign: int, order: int) -> list[Tensor]:
-    """Coefficients of y' = a + b y + sign y², given y' and rate = b + 2 sign y."""
-    c = [y, slope]
-    for k in range(1, order):
-        total = rate * c[k]
-        for i in range(1, k):
-            total = total + sign * c[i] * c[k - i]
-        c.append(total / (k + 1))
-    return c[: order + 1]
 
 
 primitive(torch.asin, lambda x: torch.rsqrt(1 - x * x), "asin", "arcsin")

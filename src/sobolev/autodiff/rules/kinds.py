@@ -66,35 +66,48 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
     Returns:
         The jet of f(x).
     """
-    space, (value, first, *more) = x.space, coefficients
-    if space.order == 1 or not len(x.higher):
-        return Jet(space, value, first * x.higher)
-    d = space.directions
+    value, first = coefficients[:2]
+    if x.space.order == 1 or not x.higher.shape[0]:
+        return Jet(x.space, value, first * x.higher)
+    if x.space.order > 2:
+        return Jet(x.space, value, _power_series(x.higher, coefficients))
+    d = x.space.directions
     inner = x.higher[:d]
-    if space.order > 2:
-        return Jet(space, value, _power_series(x.higher, coefficients))
-    curvature = more[0] * space.second_degree(torch.mul, inner, inner)
-    if len(x.higher) == d:
-        return Jet(space, value, torch.cat([(first * inner).expand(d, *value.shape), curvature]))
+    square = x.space.second_degree(torch.mul, inner, inner)
+    if x.higher.shape[0] == d:
+        return Jet(x.space, value, stacked_products((first, inner), (coefficients[2], square)))
     higher = first * x.higher
-    higher[d:] += curvature
-    return Jet(space, value, higher)
+    higher[d:].addcmul_(coefficients[2], square)
+    return Jet(x.space, value, higher)
+
+
+def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """The products a b, each (rows, *shape) times (coefficients, 1 or rows, *shape), one below the other."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.cat([a * b for a, b in pairs])
+    (first, _), *_ = pairs
+    products = first.new_empty(sum(b.shape[0] for _, b in pairs), *first.shape)
+    start = 0
+    for a, b in pairs:
+        torch.mul(a, b, out=products[start : start + b.shape[0]])
+        start += b.shape[0]
+    return products
 
 
 def _power_series(p: Tensor, coefficients: Sequence[Tensor]) -> Tensor:
     """Horner's scheme for Σ_j coefficients[j] p^j, p a polynomial without constant term; degrees 1 and up."""
     order = len(coefficients) - 1
-    if len(p) == 1:
+    if p.shape[0] == 1:
         powers = p.expand(order, *p.shape[1:]).cumprod(0)
         return torch.stack(list(coefficients[1:])) * powers
-    p = p.expand(len(p), *coefficients[0].shape)
+    p = p.expand(p.shape[0], *coefficients[0].shape)
     total = p.new_zeros(0, *p.shape[1:])
     for degree, coefficient in zip(range(1, order + 1), reversed(coefficients[1:]), strict=True):
         scaled = coefficient * p[:degree]
-        if len(scaled) < degree:
-            scaled = torch.cat([scaled, scaled.new_zeros(degree - len(scaled), *p.shape[1:])])
-        for i in range(min(len(p), len(total))):
-            scaled[i + 1 :] += p[i] * total[: degree - 1 - i]
+        if scaled.shape[0] < degree:
+            scaled = torch.cat([scaled, scaled.new_zeros(degree - scaled.shape[0], *p.shape[1:])])
+        for i in range(min(p.shape[0], total.shape[0])):
+            scaled[i + 1 :].addcmul_(p[i], total[: degree - 1 - i])
         total = scaled
     return total
 
