@@ -1,5 +1,6 @@
 """Derivatives of any batched function of PyTorch tensors. Knows torch, not Lightning."""
 
 from sobolev.autodiff.operators import derivatives, hessian, hessian_diagonal, jacobian, laplacian
+from sobolev.autodiff.rules import NoRuleError, rule
 
-__all__ = ["derivatives", "hessian", "hessian_diagonal", "jacobian", "laplacian"]
+__all__ = ["NoRuleError", "derivatives", "hessian", "hessian_diagonal", "jacobian", "laplacian", "rule"]

@@ -17,7 +17,10 @@ class Engine(Protocol):
     """
 
     def derivatives(self, f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
-        """Value and directional derivatives up to `order`, each (batch, *out); `direction` is (batch, *in)."""
+        """Value and directional derivatives up to `order`, each (batch, *out).
+
+        `direction` is (batch, *in), or (1, *in) where it is the same for all rows.
+        """
         ...
 
     def jacobian(self, f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:

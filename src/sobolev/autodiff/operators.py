@@ -1,16 +1,21 @@
 """The five differential operators: checks, guard, choice of engine, blocks of rows."""
 
-from typing import Literal
+import logging
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from sobolev.autodiff import reverse
+from sobolev.autodiff import reverse, taylor
 from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.guard import guarded
+from sobolev.autodiff.guard import guarded, undisturbed
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules import NoRuleError
 
 Method = Literal["auto", "taylor", "reverse"]
 ChunkSize = Literal["auto"] | int | None
+
+_log = logging.getLogger(__name__)
 
 _AUTO_ELEMENTS = 1 << 16
 """Rows in a block: about this many elements of x, so that memory stays bounded."""
@@ -32,7 +37,8 @@ def derivatives(
         x: the points, (batch, *in), floating point.
         order: the highest order k of D^k f(x)[v, ..., v].
         direction: v, shape (*in) or (batch, *in); may be left out only where each sample has one input.
-        method: `"taylor"`, `"reverse"` (nested reverse mode), or `"auto"`.
+        method: `"taylor"` (one forward pass; needs a rule for every operation of f), `"reverse"` (nested reverse
+            mode), or `"auto"`: Taylor mode where it can, else reverse mode; the log says at debug level why.
         chunk_size: rows computed at a time; None takes all at once.
 
     Returns:
@@ -87,27 +93,37 @@ def _by_chunks(
     direction: Tensor | None = None,
     **options: int,
 ) -> tuple[Tensor, ...]:
-    """Run one operator of the chosen engine over blocks of rows, and join the blocks."""
+    """Run one operator over blocks of rows, and join the blocks."""
     _check_points(x)
-    evaluate = getattr(_engine(method), operator)
-    keep_graph = torch.is_grad_enabled()
-    rows = _rows_per_chunk(x, chunk_size)
+    if method not in ("auto", "taylor", "reverse"):
+        raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
     blocks = []
+    for start, stop in _blocks(x, chunk_size, operator, options):
+        arguments = {} if direction is None else {"direction": _usable(_rows(direction, start, stop))}
+        block = _usable(x if stop - start == x.shape[0] else x[start:stop])
+        blocks.append(_one_block(operator, _checked(f), block, method, **options, **arguments))
+    if len(blocks) == 1:
+        return blocks[0]
+    return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+
+
+def _one_block(
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any
+) -> tuple[Tensor, ...]:
+    """The results of the chosen engine, or of the first that can do it."""
+    keep_graph = torch.is_grad_enabled()
+    if method != "reverse":
+        try:
+            with undisturbed(x.device):
+                return getattr(taylor, operator)(f, x, **arguments)
+        except Exception as error:
+            if method == "taylor":
+                raise
+            level = logging.DEBUG if isinstance(error, NoRuleError) else logging.INFO
+            _log.log(level, "%s by nested reverse mode: %s", operator, error)
     with guarded(x.device):
-        for start in range(0, max(len(x), 1), rows):
-            block = slice(start, start + rows)
-            arguments = {} if direction is None else {"direction": _usable(direction[block])}
-            results = evaluate(_checked(f), _usable(x[block]), **options, **arguments)
-            blocks.append(results if keep_graph else tuple(result.detach() for result in results))
-        if len(blocks) == 1:
-            return blocks[0]
-        return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
-
-
-def _engine(method: Method):  # noqa: ANN202  a module, which pyright checks against Engine where it is used
-    if method in ("auto", "reverse"):
-        return reverse
-    raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
+        results = getattr(reverse, operator)(f, x, **arguments)
+        return results if keep_graph else tuple(result.detach() for result in results)
 
 
 def _check_points(x: Tensor) -> None:
@@ -121,7 +137,7 @@ def _check_points(x: Tensor) -> None:
 def _checked(f: BatchedFunction) -> BatchedFunction:
     def evaluate(x: Tensor) -> Tensor:
         y = f(x)
-        if not isinstance(y, Tensor) or not y.is_floating_point():
+        if not isinstance(y, (Tensor, Jet)) or not y.is_floating_point():
             kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
             raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
         if y.shape[:1] != x.shape[:1]:
@@ -132,30 +148,45 @@ def _checked(f: BatchedFunction) -> BatchedFunction:
 
 
 def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
-    """The direction of every row, (batch, *in)."""
+    """The direction of every row, (batch, *in), or of all of them, (1, *in)."""
     if direction is None:
         if x.shape[1:].numel() != 1:
             raise ValueError(
                 f"each sample has {x.shape[1:].numel()} inputs: say along which direction to differentiate "
                 f"(shape {tuple(x.shape[1:])}), or use sobolev.jacobian, hessian, hessian_diagonal or laplacian"
             )
-        return torch.ones_like(x)
+        return x.new_ones(1, *x.shape[1:])
     direction = torch.as_tensor(direction, dtype=x.dtype, device=x.device)
     if direction.shape not in (x.shape, x.shape[1:]):
         raise ValueError(
             f"direction has shape {tuple(direction.shape)}; it must be {tuple(x.shape[1:])} or {tuple(x.shape)}"
         )
-    return direction.expand(x.shape)
+    return direction if direction.shape == x.shape else direction[None]
 
 
-def _rows_per_chunk(x: Tensor, chunk_size: ChunkSize) -> int:
-    if chunk_size is None:
-        return max(len(x), 1)
-    if chunk_size == "auto":
-        return max(1, _AUTO_ELEMENTS // max(1, x.shape[1:].numel()))
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+def _rows(direction: Tensor, start: int, stop: int) -> Tensor:
+    return direction[start:stop] if direction.shape[0] > 1 else direction
+
+
+def _blocks(x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]) -> list[tuple[int, int]]:
+    """(start, stop) of every block: equally long, but the last; one empty block where there are no rows."""
+    if not (chunk_size in (None, "auto") or (type(chunk_size) is int and chunk_size > 0)):
         raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
-    return chunk_size
+    rows = x.shape[0]
+    if chunk_size == "auto":
+        size = _auto_rows(x, operator, options)
+    else:
+        size = max(rows, 1) if chunk_size is None else chunk_size
+    return [(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
+
+
+def _auto_rows(x: Tensor, operator: str, options: dict[str, int]) -> int:
+    """Rows whose coefficients stay in the cache; few blocks where each has many coefficients anyway."""
+    inputs = x.shape[1:].numel()
+    coefficients = {"derivatives": options.get("order", 0), "hessian": inputs * (inputs + 3) // 2}
+    import os
+    N=int(os.environ.get("BLK","2048")); M=int(os.environ.get("BMAX","512"))
+    return max(16,min(M, N // (1 + coefficients.get(operator, 2 * inputs))))
 
 
 def _usable(x: Tensor) -> Tensor:

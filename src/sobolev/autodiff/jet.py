@@ -1,0 +1,106 @@
+"""A truncated Taylor polynomial that stands in for a tensor while a function runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.rules.registry import find
+from sobolev.autodiff.space import Space
+
+
+class Jet:
+    """The value of a tensor and its higher Taylor coefficients along the directions of a space.
+
+    PyTorch hands every function that meets a jet to `__torch_function__`, which looks up its rule, so an
+    unchanged model computes derivatives of everything it computes. A jet is no tensor: what has no rule fails
+    with `NoRuleError` instead of losing the derivatives.
+
+    Attributes:
+        space: which coefficients there are.
+        value: the ordinary result, any shape.
+        higher: (coefficients, *value.shape), degree 1 first. Degrees that are missing at the end are zero. An
+            axis 1 of length 1 stands for coefficients that are the same for every row.
+    """
+
+    __slots__ = ("higher", "space", "value")
+    __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
+
+    def __init__(self, space: Space, value: Tensor, higher: Tensor) -> None:
+        self.space = space
+        self.value = value
+        self.higher = higher
+
+    @classmethod
+    def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return find(func)(*args, **(kwargs or {}))
+
+    @property
+    def full(self) -> Tensor:
+        """`higher` with every row present: (coefficients, *value.shape)."""
+        return self.higher.expand(len(self.higher), *self.value.shape)
+
+    def __repr__(self) -> str:
+        return f"Jet(shape={tuple(self.value.shape)}, dtype={self.value.dtype}, space={self.space})"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _method(function: Callable) -> Callable:
+    def method(self: Jet, *args: Any, **kwargs: Any) -> Any:
+        return find(function)(self, *args, **kwargs)
+
+    return method
+
+
+def _reflected(function: Callable) -> Callable:
+    def method(self: Jet, other: Any) -> Any:
+        return find(function)(other, self)
+
+    return method
+
+
+def _attribute(getter: Callable) -> property:
+    def get(self: Jet) -> Any:
+        return find(getter)(self)
+
+    return property(get)
+
+
+_REFLECTED = {
+    "__radd__": torch.add,
+    "__rsub__": torch.sub,
+    "__rmul__": torch.mul,
+    "__rtruediv__": torch.div,
+    "__rpow__": torch.pow,
+    "__rmatmul__": torch.matmul,
+}
+_COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+_OWN = {
+    *dir(Jet),
+    "__del__",
+    "__dict__",
+    "__weakref__",
+    "__setstate__",
+    "__deepcopy__",
+    "__reduce_ex__",
+} - _COMPARISONS
+
+
+def _give_tensor_attributes() -> None:
+    """Every method and attribute of a tensor is one of a jet, and asks for its rule."""
+    for name in dir(Tensor):
+        member = getattr(Tensor, name)
+        if name in _REFLECTED:
+            setattr(Jet, name, _reflected(_REFLECTED[name]))
+        elif name in _OWN:
+            continue
+        elif callable(member):
+            setattr(Jet, name, _method(member))
+        elif hasattr(member, "__get__"):
+            setattr(Jet, name, _attribute(member.__get__))
+
+
+_give_tensor_attributes()

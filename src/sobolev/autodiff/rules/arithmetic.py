@@ -1,0 +1,131 @@
+"""Rules of +, -, *, / and powers, between jets, tensors and numbers."""
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import aligned, bilinear, compose, dims, padded_sum, settled
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("add")
+def add(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
+    """A + alpha b."""
+    if alpha != 1:
+        b = mul(b, alpha) if isinstance(b, Jet) else b * alpha
+    a, b = _broadcastable(a, b)
+    if isinstance(a, Jet) and isinstance(b, Jet):
+        return settled(a.space, a.value + b.value, padded_sum(a.higher, b.higher))
+    jet, other = (a, b) if isinstance(a, Jet) else (b, a)
+    return settled(jet.space, jet.value + other, jet.higher)
+
+
+@rule("sub", "subtract")
+def sub(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
+    """A - alpha b."""
+    return add(a, b, alpha=-alpha)
+
+
+@rule("rsub", Tensor.__rsub__)
+def rsub(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
+    """B - alpha a."""
+    return add(b, a, alpha=-alpha)
+
+
+@rule("mul", "multiply")
+def mul(a: Any, b: Any) -> Jet:
+    """The truncated product."""
+    a, b = _broadcastable(a, b)
+    product = bilinear(operator.mul, a, b)
+    return settled(product.space, product.value, product.higher)
+
+
+@rule("div", "divide", "true_divide", Tensor.__truediv__)
+def div(a: Any, b: Any) -> Jet:
+    """A / b; the value is the quotient itself, rounded once."""
+    if isinstance(b, Jet):
+        quotient = mul(reciprocal(b), a)
+        value = (a.value if isinstance(a, Jet) else a) / b.value
+        return settled(quotient.space, value, quotient.higher)
+    a, b = _broadcastable(a, b)
+    return settled(a.space, a.value / b, a.higher / b)
+
+
+@rule("reciprocal")
+def reciprocal(x: Jet) -> Jet:
+    """1 / x."""
+    inverse = x.value.reciprocal()
+    coefficients = [inverse]
+    for _ in range(x.space.order):
+        coefficients.append(-coefficients[-1] * inverse)
+    return compose(x, coefficients)
+
+
+@rule(Tensor.__rdiv__, Tensor.__rtruediv__)
+def rdiv(a: Jet, b: Any) -> Jet:
+    """B / a."""
+    return div(b, a)
+
+
+@rule("neg", "negative")
+def neg(x: Jet) -> Jet:
+    """-x."""
+    return Jet(x.space, -x.value, -x.higher)
+
+
+@rule("positive", Tensor.__pos__)
+def positive(x: Jet) -> Jet:
+    """+x."""
+    return x
+
+
+@rule("pow", "float_power", Tensor.__pow__)
+def power(base: Any, exponent: Any) -> Jet:
+    """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
+    if isinstance(exponent, Jet):
+        result = torch.exp(exponent * (torch.log(base) if isinstance(base, (Jet, Tensor)) else math.log(base)))
+        value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
+        return settled(result.space, value, result.higher)
+    base, exponent = _broadcastable(base, exponent)
+    return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
+
+
+@rule("square")
+def square(x: Jet) -> Jet:
+    """x²."""
+    return power(x, 2)
+
+
+@rule("sqrt")
+def sqrt(x: Jet) -> Jet:
+    """√x."""
+    return power(x, 0.5)
+
+
+@rule("rsqrt")
+def rsqrt(x: Jet) -> Jet:
+    """1/√x."""
+    return power(x, -0.5)
+
+
+def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:
+    """x^(n - k) times n over k: 0, not 0 · ∞, where the k-th derivative vanishes."""
+    binomial = 1.0
+    for i in range(k):
+        binomial = binomial * (n - i) / (i + 1)
+    if isinstance(binomial, Tensor):
+        return torch.where(binomial == 0, 0, binomial * torch.pow(x, n - k))
+    if binomial == 0:
+        return torch.zeros_like(x)
+    return torch.pow(x, n - k) if binomial == 1 else binomial * torch.pow(x, n - k)
+
+
+def _broadcastable(a: Any, b: Any) -> tuple[Any, Any]:
+    if isinstance(a, Jet) and not isinstance(b, (Jet, Tensor)):
+        return a, b
+    most = max(dims(a), dims(b))
+    return aligned(a, most), aligned(b, most)

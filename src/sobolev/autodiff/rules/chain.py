@@ -1,0 +1,88 @@
+"""The chain rule of elementwise functions, with a backward pass of its own: fewer passes, fewer saved tensors.
+
+With u = f'(z) as a jet, dy = u dz is a truncated product, and its transpose is the whole backward pass.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.space import Space
+
+Coefficients = Callable[[Tensor, int], list[Tensor]]
+"""(x, order) -> [f(x), f'(x), f''(x)/2!, ..., f^(order)(x)/order!]"""
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A function of each element.
+
+    Attributes:
+        push: z -> y = f(z).
+        slope: z, y -> f'(z), to the same order.
+    """
+
+    push: Callable[[Jet], Jet]
+    slope: Callable[[Jet, Jet], Jet]
+
+
+def pointwise(coefficients: Coefficients) -> Elementwise:
+    """The function with these Taylor coefficients at every point."""
+
+    def push(z: Jet) -> Jet:
+        return compose(z, coefficients(z.value, z.space.order))
+
+    def slope(z: Jet, _: Jet) -> Jet:
+        higher = coefficients(z.value, z.space.order + 1)[1:]
+        return compose(z, [c if k == 1 else k * c for k, c in enumerate(higher, start=1)])
+
+    return Elementwise(push, slope)
+
+
+def apply(function: Elementwise, x: Jet) -> Jet:
+    """The jet of f(x)."""
+    wanted = torch.is_grad_enabled() and (x.value.requires_grad or x.higher.requires_grad)
+    if not wanted or not x.higher.shape[0] or traced():
+        return function.push(x)
+    return Jet(x.space, *_Chain.apply(x.value, x.higher, x.space, function))
+
+
+def traced() -> bool:
+    """Whether the code is compiled or transformed by torch.func, where plain operations serve better."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+class _Chain(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, higher: Tensor, space: Space, f: Elementwise) -> tuple[Tensor, Tensor]:
+        y = f.push(Jet(space, value, higher))
+        ctx.space, ctx.f = space, f
+        ctx.save_for_backward(value, higher, y.value, y.higher)
+        return y.value, y.higher
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, higher_gradient: Tensor) -> tuple[Tensor | None, ...]:
+        value, higher, y, y_higher = ctx.saved_tensors
+        slope = ctx.f.slope(Jet(ctx.space, value, higher), Jet(ctx.space, y, y_higher))
+        to_value, to_higher = _transposed_product(slope, gradient, higher_gradient)
+        return to_value, to_higher[: higher.shape[0]].sum_to_size(higher.shape), None, None
+
+
+def _transposed_product(u: Jet, g: Tensor, g_higher: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients with respect to z of the truncated product u z, whose own gradients are g."""
+    space, order = u.space, u.space.order
+    to_value = u.value * g
+    for a, b in zip(u.higher, g_higher, strict=True):
+        to_value = to_value.addcmul_(a, b) if not torch.is_grad_enabled() else torch.addcmul(to_value, a, b)
+    to_higher = u.value * g_higher
+    if order == 2:
+        d = space.directions
+        to_higher[:d] += space.transposed_second_degree(u.higher[:d], g_higher[d:])
+    for i in range(1, order if order > 2 else 1):
+        to_higher[: order - i] += u.higher[i - 1] * g_higher[i:]
+    return to_value, to_higher

@@ -1,0 +1,159 @@
+"""The three ways in which a coefficient goes through a function: linearly, in a product, by the chain rule."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.space import BilinearMap, Space
+
+
+def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
+    """A function that is linear in x (no constant added), one coefficient after the other.
+
+    Prefer `batched_linear` where the function can take all coefficients at once.
+
+    Args:
+        x: the jet.
+        function: the linear map, for tensors shaped like `x.value`.
+
+    Returns:
+        The jet of function(x).
+    """
+    value = function(x.value)
+    rows = [function(row) for row in x.full.unbind(0)]
+    return Jet(x.space, value, torch.stack(rows) if rows else value.new_zeros(0, *value.shape))
+
+
+def batched_linear(x: Jet, function: Callable[[Tensor], Tensor], stacked: Callable[[Tensor], Tensor]) -> Jet:
+    """A linear function whose twin `stacked` does the same to (coefficients, *shape) in one call."""
+    return Jet(x.space, function(x.value), stacked(x.full))
+
+
+def bilinear(multiply: BilinearMap, a: Any, b: Any) -> Jet:
+    """A product of two factors, at least one of them a jet, truncated at the order of the space.
+
+    Args:
+        multiply: linear in each factor and broadcasting over a leading axis of either or both.
+        a: a jet or what else `multiply` takes.
+        b: likewise.
+
+    Returns:
+        The jet of multiply(a, b).
+    """
+    if not isinstance(b, Jet):
+        return Jet(a.space, multiply(a.value, b), multiply(a.higher, b))
+    if not isinstance(a, Jet):
+        return Jet(b.space, multiply(a, b.value), multiply(a, b.higher))
+    value = multiply(a.value, b.value)
+    crossed = min(len(a.higher), len(b.higher)) > 0 and a.space.order > 1
+    length = sum(a.space.sizes) if crossed else 0
+    higher = padded_sum(multiply(a.value, b.higher), multiply(a.higher, b.value), length)
+    if crossed:
+        a.space.add_crossed(multiply, a.higher, b.higher, higher)
+    return Jet(a.space, value, higher)
+
+
+def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
+    """The chain rule for a function that acts on each element.
+
+    Args:
+        x: the inner jet.
+        coefficients: f, f', f''/2!, ..., f^(order)/order! at `x.value`.
+
+    Returns:
+        The jet of f(x).
+    """
+    value, first = coefficients[:2]
+    if x.space.order == 1 or not x.higher.shape[0]:
+        return Jet(x.space, value, first * x.higher)
+    if x.space.order > 2:
+        return Jet(x.space, value, _power_series(x.higher, coefficients))
+    d = x.space.directions
+    inner = x.higher[:d]
+    square = x.space.second_degree(torch.mul, inner, inner)
+    if x.higher.shape[0] == d:
+        return Jet(x.space, value, stacked_products((first, inner), (coefficients[2], square)))
+    higher = first * x.higher
+    higher[d:].addcmul_(coefficients[2], square)
+    return Jet(x.space, value, higher)
+
+
+def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """The products a b, each (rows, *shape) times (coefficients, 1 or rows, *shape), one below the other."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.cat([a * b for a, b in pairs])
+    (first, _), *_ = pairs
+    products = first.new_empty(sum(b.shape[0] for _, b in pairs), *first.shape)
+    start = 0
+    for a, b in pairs:
+        torch.mul(a, b, out=products[start : start + b.shape[0]])
+        start += b.shape[0]
+    return products
+
+
+def _power_series(p: Tensor, coefficients: Sequence[Tensor]) -> Tensor:
+    """Horner's scheme for Σ_j coefficients[j] p^j, p a polynomial without constant term; degrees 1 and up."""
+    order = len(coefficients) - 1
+    if p.shape[0] == 1:
+        powers = p.expand(order, *p.shape[1:]).cumprod(0)
+        return torch.stack(list(coefficients[1:])) * powers
+    p = p.expand(p.shape[0], *coefficients[0].shape)
+    total = p.new_zeros(0, *p.shape[1:])
+    for degree, coefficient in zip(range(1, order + 1), reversed(coefficients[1:]), strict=True):
+        scaled = coefficient * p[:degree]
+        if scaled.shape[0] < degree:
+            scaled = torch.cat([scaled, scaled.new_zeros(degree - scaled.shape[0], *p.shape[1:])])
+        for i in range(min(p.shape[0], total.shape[0])):
+            scaled[i + 1 :].addcmul_(p[i], total[: degree - 1 - i])
+        total = scaled
+    return total
+
+
+def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
+    """A + b along a leading axis on which either may end early, filled up with zeros to `length`."""
+    shorter, longer = sorted((a, b), key=len)
+    shape = torch.broadcast_shapes(a.shape[1:], b.shape[1:])
+    if len(longer) < length:
+        total = longer.new_zeros(length, *shape)
+        total[: len(longer)] = longer
+    else:
+        total = longer.expand(len(longer), *shape).clone()
+    total[: len(shorter)] += shorter
+    return total
+
+
+def settled(space: Space, value: Tensor, higher: Tensor) -> Jet:
+    """A jet whose coefficients have the shape and dtype of a value that was broadcast or promoted."""
+    if higher.shape[2:] != value.shape[1:] or higher.dim() != value.dim() + 1:
+        higher = higher.expand(len(higher), *value.shape)
+    return Jet(space, value, higher if higher.dtype == value.dtype else higher.to(value.dtype))
+
+
+def aligned(x: Any, dims: int) -> Any:
+    """X with leading axes of length 1, up to `dims` axes, so that its coefficients broadcast like its value."""
+    if not isinstance(x, Jet) or x.value.dim() >= dims:
+        return x
+    ones = (1,) * (dims - x.value.dim())
+    higher = x.full
+    return Jet(x.space, x.value.reshape(*ones, *x.value.shape), higher.reshape(len(higher), *ones, *x.value.shape))
+
+
+def dims(x: Any) -> int:
+    """The number of axes of a jet, a tensor or a number."""
+    return x.value.dim() if isinstance(x, Jet) else x.dim() if isinstance(x, Tensor) else 0
+
+
+def padded(x: Any, length: int) -> Tensor:
+    """All `length` coefficients, the missing ones written out as zeros; a tensor that is no jet has none."""
+    if not isinstance(x, Jet):
+        return x.new_zeros(()).expand(length, *x.shape)
+    missing = length - len(x.higher)
+    return torch.cat([x.full, x.higher.new_zeros(missing, *x.value.shape)]) if missing else x.full
+
+
+def tower(x: Tensor, order: int) -> Jet:
+    """The jet of the identity at x: feed it to torch functions to get the Taylor coefficients of anything."""
+    return Jet(Space(order), x, torch.ones_like(x)[None])

@@ -1,0 +1,76 @@
+"""Which rule differentiates which function.
+
+A rule is called in place of its function, with the same arguments, some of which are jets, and returns jets. It
+is made of plain differentiable torch operations. Nearly every rule is one of three kinds, each one line with a
+helper of `sobolev.autodiff.rules.kinds`:
+
+* *linear* in one argument (sum, reshape, roll, ...): `linear(jet, map)` applies the map to every coefficient;
+* *bilinear* (mul, matmul, ...): `bilinear(multiply, a, b)`, the truncated product;
+* *elementwise*: `compose(jet, coefficients)`, given f, f', f''/2!, ... at the value, or `elementwise(...)`.
+
+Anything else is written in terms of these, by calling torch functions on the jets themselves.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+RULES: dict[Callable, Callable] = {}
+
+
+class NoRuleError(NotImplementedError):
+    """Taylor mode met a function for which no rule is registered."""
+
+
+def rule(*functions: Callable | str) -> Callable[[Callable], Callable]:
+    """Register the decorated rule for some functions.
+
+    Args:
+        functions: torch functions, methods or attribute getters as `__torch_function__` reports them; a name
+            stands for the function of `torch`, of `torch.nn.functional`, the method and the operator of that name.
+
+    Returns:
+        The decorator, which hands the rule back unchanged.
+
+    Example:
+        >>> import sobolev, torch
+        >>> @sobolev.autodiff.rule(torch.special.entr)
+        ... def entropy(x):
+        ...     return -x * torch.log(x)
+    """
+
+    def register(implementation: Callable) -> Callable:
+        for function in functions:
+            named = _named(function) if isinstance(function, str) else [function]
+            RULES.update(dict.fromkeys(named, implementation))
+        return implementation
+
+    return register
+
+
+def find(function: Callable) -> Callable:
+    """The rule of a function.
+
+    Raises:
+        NoRuleError: there is none.
+    """
+    try:
+        return RULES[function]
+    except KeyError:
+        raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
+
+
+def _named(name: str) -> list[Any]:
+    homes = ((torch, name), (functional, name), (Tensor, name), (Tensor, f"__{name}__"))
+    found = [getattr(home, name) for home, name in homes if hasattr(home, name)]
+    if not found:
+        raise ValueError(f"neither torch nor torch.nn.functional nor torch.Tensor has {name!r}")
+    return found
+
+
+def _title(function: Any) -> str:
+    owner = getattr(function, "__self__", function)  # a getter such as Tensor.T.__get__ names its attribute
+    return getattr(owner, "__qualname__", None) or getattr(owner, "__name__", None) or str(function)

@@ -1,0 +1,147 @@
+"""Rules of functions that only rearrange elements."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.rules.registry import rule
+
+
+def shifted(dim: int) -> int:
+    """An axis of the value, seen from the coefficients."""
+    return dim + 1 if dim >= 0 else dim
+
+
+@rule("reshape", Tensor.view)
+def reshape(x: Jet, *sizes: Any, shape: Any = None) -> Jet:
+    """Another shape, the elements in the same order."""
+    value = x.value.reshape(_sequence(sizes) if shape is None else shape)
+    return Jet(x.space, value, x.full.reshape(len(x.higher), *value.shape))
+
+
+@rule(Tensor.reshape_as, Tensor.view_as)
+def reshape_as(x: Jet, other: Any) -> Jet:
+    """The shape of another tensor."""
+    return reshape(x, tuple(other.shape))
+
+
+@rule("flatten", "ravel")
+def flatten(x: Jet, start_dim: int = 0, end_dim: int = -1) -> Jet:
+    """Several axes become one."""
+    return reshape(x, tuple(torch.empty(x.value.shape, device="meta").flatten(start_dim, end_dim).shape))
+
+
+@rule("unflatten")
+def unflatten(x: Jet, dim: int, sizes: Any) -> Jet:
+    """One axis becomes several."""
+    return reshape(x, tuple(x.value.unflatten(dim, sizes).shape))
+
+
+@rule("squeeze")
+def squeeze(x: Jet, *dims: Any, dim: Any = None) -> Jet:
+    """Axes of length 1 go."""
+    return reshape(x, tuple(x.value.squeeze(*dims, **({} if dim is None else {"dim": dim})).shape))
+
+
+@rule("unsqueeze")
+def unsqueeze(x: Jet, dim: int) -> Jet:
+    """An axis of length 1 comes."""
+    return reshape(x, tuple(x.value.unsqueeze(dim).shape))
+
+
+@rule("permute")
+def permute(x: Jet, *dims: Any) -> Jet:
+    """The axes in another order."""
+    order = [dim % x.value.dim() for dim in _sequence(dims)]
+    return Jet(x.space, x.value.permute(order), x.full.permute(0, *(dim + 1 for dim in order)))
+
+
+@rule("transpose", "swapaxes", "swapdims")
+def transpose(x: Jet, dim0: int, dim1: int) -> Jet:
+    """Two axes swapped."""
+    return Jet(x.space, x.value.transpose(dim0, dim1), x.full.transpose(shifted(dim0), shifted(dim1)))
+
+
+@rule("t", Tensor.T.__get__)
+def reverse_axes(x: Jet) -> Jet:
+    """The axes in reverse order."""
+    return permute(x, *reversed(range(x.value.dim())))
+
+
+@rule(Tensor.mT.__get__, torch.adjoint)
+def matrix_transpose(x: Jet) -> Jet:
+    """The last two axes swapped."""
+    return transpose(x, -2, -1)
+
+
+@rule("movedim", "moveaxis")
+def movedim(x: Jet, source: Any, destination: Any) -> Jet:
+    """Some axes elsewhere."""
+    axes = torch.empty(*range(x.value.dim()), device="meta")  # the length of each axis is its number
+    return permute(x, *axes.movedim(source, destination).shape)
+
+
+@rule("expand", Tensor.broadcast_to)
+def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
+    """Axes of length 1 repeated."""
+    value = x.value.expand(_sequence(sizes) if size is None else size)
+    ones = (1,) * (value.dim() - x.value.dim())
+    higher = x.full.reshape(len(x.higher), *ones, *x.value.shape)
+    return Jet(x.space, value, higher.expand(-1, *value.shape))
+
+
+@rule(Tensor.expand_as)
+def expand_as(x: Jet, other: Any) -> Jet:
+    """The shape of another tensor."""
+    return expand(x, tuple(other.shape))
+
+
+@rule("cat", "concat", "concatenate")
+def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    """Joined along an axis; tensors that are no jets have zero coefficients."""
+    space = next(item.space for item in tensors if isinstance(item, Jet))
+    length = max(len(item.higher) for item in tensors if isinstance(item, Jet))
+    values = [item.value if isinstance(item, Jet) else item for item in tensors]
+    return Jet(space, torch.cat(values, dim), torch.cat([padded(item, length) for item in tensors], shifted(dim)))
+
+
+@rule("stack")
+def stack(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    """Joined along a new axis."""
+    return cat([item.unsqueeze(dim) for item in tensors], dim)
+
+
+@rule("split")
+def split(x: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
+    """Pieces along an axis."""
+    values = x.value.split(split_size_or_sections, dim)
+    higher = x.full.split(split_size_or_sections, shifted(dim))
+    return tuple(Jet(x.space, v, h) for v, h in zip(values, higher, strict=True))
+
+
+@rule("chunk")
+def chunk(x: Jet, chunks: int, dim: int = 0) -> tuple[Jet, ...]:
+    """So many pieces along an axis."""
+    return split(x, [piece.shape[dim] for piece in x.value.chunk(chunks, dim)], dim)
+
+
+@rule("unbind", Tensor.__iter__)
+def unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
+    """One piece for every place along an axis."""
+    pairs = zip(x.value.unbind(dim), x.full.unbind(shifted(dim)), strict=True)
+    return tuple(Jet(x.space, v, h) for v, h in pairs)
+
+
+@rule("clone", "contiguous")
+def clone(x: Jet, **_: Any) -> Jet:
+    """Itself: a jet's tensors are never written to."""
+    return Jet(x.space, x.value, x.higher)
+
+
+def _sequence(items: tuple[Any, ...]) -> list[int]:
+    """view(2, 3) and view((2, 3)) mean the same."""
+    return list(items[0] if len(items) == 1 and isinstance(items[0], Sequence) else items)

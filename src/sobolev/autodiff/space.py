@@ -1,0 +1,76 @@
+"""Which Taylor coefficients a jet carries, and how those of two jets multiply."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+BilinearMap = Callable[[Tensor, Tensor], Tensor]
+"""Linear in each of two tensors, and broadcasting over a common leading axis: multiplication, matmul, ..."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The truncated Taylor polynomials that one pass through a function computes.
+
+    A coefficient is a derivative divided by a factorial. Those of all degrees above 0 lie side by side on a
+    leading axis, `sizes[k - 1]` of them for degree k. Two families are enough for the five operators:
+
+    * one direction, any order: one coefficient per degree;
+    * several directions, order 1 or 2. The second degree holds, for directions v_i and v_j, half of
+      D²f[v_i, v_j]: for every i = j (`"diagonal"`), summed over i = j (`"sum"`: the forward Laplacian), or
+      for every i <= j (`"pairs"`, in the order of `torch.triu_indices`).
+
+    Attributes:
+        order: the highest degree.
+        directions: how many directions share the pass; more than one only up to order 2.
+        second: what the second degree holds.
+    """
+
+    order: int
+    directions: int = 1
+    second: Literal["diagonal", "sum", "pairs"] = "diagonal"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many coefficients there are of degree 1, 2, ..., order."""
+        d = self.directions
+        seconds = {"diagonal": d, "sum": 1, "pairs": d * (d + 1) // 2}[self.second]
+        return (d, seconds, *[1] * self.order)[: self.order]
+
+    def second_degree(self, multiply: BilinearMap, a: Tensor, b: Tensor) -> Tensor:
+        """The products of two first degrees, as the second degree holds them."""
+        if self.second == "sum":
+            return multiply(a, b).sum(0, keepdim=True)
+        if self.second == "pairs":
+            i, j = torch.triu_indices(self.directions, self.directions, device=a.device)
+            return (multiply(a[i], b[j]) + multiply(a[j], b[i])) / 2
+        return multiply(a, b)
+
+    def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient with respect to b of the elementwise `second_degree` of a and b, given its own gradient."""
+        if self.second != "pairs":
+            return a * gradient
+        d = self.directions
+        i, j = torch.triu_indices(d, d, device=a.device)
+        half = gradient / 2
+        return torch.zeros_like(a).index_add(0, j, a[i] * half).index_add(0, i, a[j] * half)
+
+    def add_crossed(self, multiply: BilinearMap, a: Tensor, b: Tensor, total: Tensor) -> None:
+        """Add to `total`, whose first coefficient is of degree 1, all products of two degrees above 0.
+
+        Args:
+            multiply: the product of single coefficients.
+            a: the higher coefficients of one factor; degrees missing at the end are zero.
+            b: those of the other.
+            total: receives what belongs to degree 2 and above, up to `order`.
+        """
+        d = self.directions
+        if self.order == 2:
+            total[d:] += self.second_degree(multiply, a[:d], b[:d])
+            return
+        for i in range(min(len(a), self.order - 1)):
+            length = min(len(b), self.order - 1 - i)
+            total[i + 1 : i + 1 + length] += multiply(a[i : i + 1], b[:length])

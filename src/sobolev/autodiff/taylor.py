@@ -1,0 +1,76 @@
+"""Taylor mode: one forward pass on truncated Taylor polynomials.
+
+Griewank & Walther, Evaluating Derivatives (2008), chapter 13; Bettencourt, Johnson & Duvenaud, Taylor-mode
+automatic differentiation (2019); for the Laplacian, Li et al., Forward Laplacian (2023), and Dangel et al.,
+Collapsing Taylor mode (2025).
+"""
+
+from math import factorial
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff import rules
+from sobolev.autodiff.engine import BatchedFunction
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.space import Space
+
+
+def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
+    """See `Engine.derivatives`."""
+    if order == 0:
+        return (f(x),)
+    y, higher = _push(f, Jet(Space(order), x, direction[None]))
+    return y, *(higher[k] * factorial(k + 1) for k in range(order))
+
+
+def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """See `Engine.jacobian`."""
+    y, higher = _push(f, _identity(x, 1))
+    return y, _inputs_last(higher, x)
+
+
+def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.hessian`."""
+    d = x.shape[1:].numel()
+    y, higher = _push(f, _identity(x, 2, "pairs"))
+    i, j = torch.triu_indices(d, d, device=x.device)
+    place = x.new_zeros(d, d, dtype=torch.long)
+    place[i, j] = place[j, i] = torch.arange(len(i), device=x.device)
+    full = (2 * higher[d:])[place.flatten()]
+    return y, _inputs_last(higher[:d], x), full.movedim(0, -1).reshape(*y.shape, *x.shape[1:], *x.shape[1:])
+
+
+def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.hessian_diagonal`."""
+    d = x.shape[1:].numel()
+    y, higher = _push(f, _identity(x, 2, "diagonal"))
+    return y, _inputs_last(higher[:d], x), _inputs_last(2 * higher[d:], x)
+
+
+def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """See `Engine.laplacian`."""
+    d = x.shape[1:].numel()
+    y, higher = _push(f, _identity(x, 2, "sum"))
+    return y, _inputs_last(higher[:d], x), 2 * higher[d]
+
+
+def _identity(x: Tensor, order: int, second: str = "diagonal") -> Jet:
+    """X with a first coefficient of 1 in every single input: (inputs, 1, *in), the same for all rows."""
+    d = x.shape[1:].numel()
+    directions = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, 1, *x.shape[1:])
+    return Jet(Space(order, d, second), x, directions)
+
+
+def _push(f: BatchedFunction, x: Jet) -> tuple[Tensor, Tensor]:
+    """The value of f and all higher coefficients, (coefficients, batch, *out)."""
+    y = f(x)
+    if not isinstance(y, Jet):  # f does not depend on x
+        return y, y.new_zeros(()).expand(sum(x.space.sizes), *y.shape)
+    return y.value, rules.kinds.padded(y, sum(x.space.sizes))
+
+
+def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:
+    """(inputs, batch, *out) -> (batch, *out, *in)."""
+    moved = coefficients.movedim(0, -1)
+    return moved.reshape(*moved.shape[:-1], *x.shape[1:])

@@ -1,0 +1,51 @@
+import pytest
+import torch
+from rule_check import assert_rule
+
+EVERYWHERE = [
+    "exp",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "sigmoid",
+    "atan",
+    "asinh",
+    "erf",
+    "erfc",
+    "expm1",
+    "exp2",
+    "square",
+]
+POSITIVE = ["log", "sqrt", "rsqrt", "log1p", "log2", "log10", "reciprocal"]
+INSIDE_ONE = ["asin", "acos", "atanh"]
+
+
+def points(low, high):
+    generator = torch.Generator().manual_seed(0)
+    return low + (high - low) * torch.rand(6, 3, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_entire_functions(name):
+    assert_rule(getattr(torch, name), points(-1.4, 1.4))
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_functions_of_positive_numbers(name):
+    assert_rule(getattr(torch, name), points(0.3, 3))
+
+
+@pytest.mark.parametrize("name", INSIDE_ONE)
+def test_functions_between_minus_one_and_one(name):
+    assert_rule(getattr(torch, name), points(-0.8, 0.8))
+
+
+def test_acosh():
+    assert_rule(torch.acosh, points(1.2, 4))
+
+
+def test_inner_jet_of_full_degree():
+    assert_rule(lambda x: torch.tanh(torch.exp(torch.sin(x))), points(-2, 2), orders=(1, 2, 3, 6))
