@@ -49,7 +49,7 @@ class DerivativeMonitor(Callback):
         reference: str | Function | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
-        figure_every_n_epochs: int | None = 25,
+        figure_every_n_epochs: int | None = 50,
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
     ) -> None:
         if order < 0:
@@ -166,7 +166,10 @@ class DerivativeMonitor(Callback):
     def _log_figure(self, trainer: Trainer) -> None:
         logger = tensorboard(trainer)
         if logger is not None:
-            logger.experiment.add_figure("derivatives", self.figure(trainer), global_step=trainer.global_step)
+            from sobolev.plots import image
+
+            pixels = image(self.figure(trainer))
+            logger.experiment.add_image("derivatives", pixels, global_step=trainer.global_step, dataformats="HWC")
 
     def figure(self, trainer: Trainer) -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
