@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
+from sobolev.callbacks.predictions import PredictionWriter
 from sobolev.callbacks.run_directory import SaveConfig
 from sobolev.data.module import TensorDataModule
 from sobolev.errors import UntrustworthyDerivativeError
@@ -57,9 +58,14 @@ class SobolevCLI(LightningCLI):
                 raise ValueError(f"model.network.{name} is {network.init_args[name]}, but the data have {size}")
             network.init_args[name] = size
 
+    def before_predict(self) -> None:
+        """`predict` writes a table, unless the configuration brings a writer of its own."""
+        if not any(isinstance(callback, PredictionWriter) for callback in self.trainer.callbacks):
+            self.trainer.callbacks.append(PredictionWriter())
+
     @override
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """`predict` writes a table and keeps no batch in memory."""
+        """`predict` keeps no batch in memory."""
         arguments = super()._prepare_subcommand_kwargs(subcommand)
         return {**arguments, "return_predictions": False} if subcommand == "predict" else arguments
 

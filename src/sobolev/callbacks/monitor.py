@@ -33,7 +33,8 @@ class DerivativeMonitor(Callback):
             data module; else derivative labels in the batches.
         method: as in `sobolev.derivatives`.
         chunk_size: as in `sobolev.derivatives`.
-        figure_every_n_epochs: how often the figure goes to TensorBoard; None for never.
+        figure_every_n_epochs: how often the figure goes to TensorBoard, besides the one at the end that `Report`
+            writes; None for never.
         on_finding: what to do with the findings of the audit that runs on the first points: warn, raise
             `UntrustworthyDerivativeError` where a derivative is wrong, or ignore them.
 
@@ -160,8 +161,8 @@ class DerivativeMonitor(Callback):
                 self._log_figure(trainer)
 
     def _figure_is_due(self, trainer: Trainer) -> bool:
-        every = self.figure_every_n_epochs
-        return bool(every) and not trainer.sanity_checking and trainer.current_epoch % every == 0
+        done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
+        return bool(every) and done % every == 0 and done != trainer.max_epochs and not trainer.sanity_checking
 
     def _log_figure(self, trainer: Trainer) -> None:
         logger = tensorboard(trainer)
