@@ -19,8 +19,9 @@ def derivative_error(predicted: Tensor, exact: Tensor, points: Tensor) -> dict[s
         points: where, (batch, *in).
 
     Returns:
-        `rmse`, `relative_l2`, `max` (the largest absolute error) and `at`, the point (inputs,) it occurs at. A truth
-        that is 0 everywhere has an infinite relative error, or 0 where the prediction is 0 as well.
+        `rmse`, `relative_l2`, `max` (the largest absolute error), `at`, the point (inputs,) it occurs at, and
+        `count`, how many entries have a truth; without any, the errors are NaN. A truth that is 0 everywhere has an
+        infinite relative error, or 0 where the prediction is 0 as well.
 
     Example:
         >>> x = torch.tensor([[1.0], [2.0]])
@@ -56,6 +57,7 @@ def _derivative_error_compute(
         "relative_l2": torch.where(squared_error == 0, squared_error, squared_error / squared_truth).sqrt() + nothing,
         "max": largest[0] + nothing,
         "at": largest[1:],
+        "count": count,
     }
 
 

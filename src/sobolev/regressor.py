@@ -93,7 +93,8 @@ class Regressor(LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._loss(batch)
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # a log call costs as much as a layer
+        every = self.trainer.log_every_n_steps
+        if every and (self.trainer.global_step + 1) % every == 0:  # a log call costs as much as a layer
             self.log("train/loss", loss, batch_size=len(batch[0]))
         return loss
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from sobolev.audit import Finding, audit
 from sobolev.autodiff.operators import ChunkSize, Method
-from sobolev.callbacks.measurement import Measurement, Truth
+from sobolev.callbacks.measurement import Measurement, Truth, undisturbed
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
 
@@ -37,9 +37,11 @@ class DerivativeMonitor(Callback):
             writes; None for never.
         on_finding: what to do with the findings of the audit that runs on the first points: warn, raise
             `UntrustworthyDerivativeError` where a derivative is wrong, or ignore them.
+        name: goes into what is logged, `val/NAME/d0_rmse`; several monitors of one trainer need different names. The
+            `Report` is about the first of them.
 
     Attributes:
-        errors: of the last validation or test: one dictionary an order.
+        errors: of the last validation or test: one dictionary an order. The sanity check does not count.
         findings: of the last audit.
         seconds: spent in the monitor so far.
     """
@@ -52,6 +54,7 @@ class DerivativeMonitor(Callback):
         chunk_size: ChunkSize = "auto",
         figure_every_n_epochs: int | None = 50,
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
+        name: str | None = None,
     ) -> None:
         if order < 0:
             raise ValueError(f"DerivativeMonitor: order is {order}; it is 0 or more")
@@ -59,6 +62,7 @@ class DerivativeMonitor(Callback):
         self.reference = reference if isinstance(reference, Function | None) else Function(reference)
         self.figure_every_n_epochs = figure_every_n_epochs
         self.on_finding = on_finding
+        self.name = name
         self.measurement = Measurement(order, method, chunk_size)
         self.errors: list[dict[str, Any]] = []
         self.findings: tuple[Finding, ...] = ()
@@ -67,11 +71,26 @@ class DerivativeMonitor(Callback):
         self._audited: Tensor | None = None
 
     @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        names = [c.name for c in trainer.callbacks if isinstance(c, DerivativeMonitor)]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "two DerivativeMonitors would log under the same names; give each a name of its own: "
+                "DerivativeMonitor(..., name='coarse')"
+            )
+
+    @override
+    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.errors, self.points = [], 0
+
+    @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         logger = tensorboard(trainer)
         if logger is not None:
             names = ("rmse", "relative_l2", "max")
-            charts = {f"order {k}": ["Multiline", [f"val/d{k}_{n}" for n in names]] for k in range(self.order + 1)}
+            charts = {
+                f"order {k}": ["Multiline", [self._scalar("val", k, n) for n in names]] for k in range(self.order + 1)
+            }
             logger.experiment.add_custom_scalars({"derivatives": charts})
 
     @override
@@ -119,17 +138,22 @@ class DerivativeMonitor(Callback):
     def truth(self, trainer: Trainer, batch: Any) -> Truth:
         """The exact derivative tensors at the points of a batch, as far as anything is known.
 
-        Order 0 falls back on the targets of the batch, the others on derivative labels behind them.
+        Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
+        labels behind them, (batch, *out, *in), (batch, *out, *in, *in).
         """
-        reference = self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+        x, reference = self.inputs(batch), self._reference(trainer)
         if reference is not None:
-            return reference.tensors(self.inputs(batch).double(), self.order)
-        return tuple(batch[1:]) if isinstance(batch, list | tuple) else ()
+            return reference.tensors((x.cpu() if x.device.type == "mps" else x).double(), self.order)
+        return _labels(batch, x) if isinstance(batch, list | tuple) else ()
+
+    def _reference(self, trainer: Trainer) -> Function | None:
+        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
 
     def audit(self, pl_module: LightningModule) -> tuple[Finding, ...]:
         """Look once more whether the derivatives can be trusted, at the points of the first audit."""
         if self._audited is not None and self.on_finding != "ignore":
-            self.findings = audit(pl_module, self._audited, order=min(self.order, 2)).findings
+            with undisturbed(pl_module, self._audited.device):
+                self.findings = audit(pl_module, self._audited, order=min(self.order, 2)).findings
         return self.findings
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
@@ -138,7 +162,8 @@ class DerivativeMonitor(Callback):
             if self._audited is None:
                 self._audited = x[:AUDITED_POINTS].detach().clone()
                 self._report_findings(trainer, self.audit(pl_module) if trainer.is_global_zero else ())
-            self.measurement.update(pl_module, x, self.truth(trainer, batch))
+            required = self._reference(trainer) is not None
+            self.measurement.update(pl_module, x, self.truth(trainer, batch), required=required)
 
     def _report_findings(self, trainer: Trainer, findings: tuple[Finding, ...]) -> None:
         wrong = trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
@@ -156,9 +181,13 @@ class DerivativeMonitor(Callback):
             for entry in self.errors:
                 for name in entry.keys() - {"order", "at"}:
                     bar = name in ("rmse", "rms") and entry["order"] > 0
-                    pl_module.log(f"{stage}/d{entry['order']}_{name}", entry[name], prog_bar=bar, sync_dist=True)
+                    scalar = self._scalar(stage, entry["order"], name)
+                    pl_module.log(scalar, entry[name], prog_bar=bar, sync_dist=True)
             if self._figure_is_due(trainer):
                 self._log_figure(trainer)
+
+    def _scalar(self, stage: str, order: int, quantity: str) -> str:
+        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}") if part)
 
     def _figure_is_due(self, trainer: Trainer) -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
@@ -180,6 +209,18 @@ class DerivativeMonitor(Callback):
         x, predicted, exact = self.measurement.figure_data()
         names = {name: getattr(data, name) for name in ("input_names", "output_names") if hasattr(data, name)}
         return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
+
+
+def _labels(batch: Any, x: Tensor) -> Truth:
+    """Targets and derivative labels behind the inputs; what else a batch holds, classes or weights, is no truth."""
+    target = batch[1] if len(batch) > 1 else None
+    if not isinstance(target, Tensor) or not target.is_floating_point():
+        return ()
+    shapes = (target.shape + x.shape[1:] * k for k in range(len(batch) - 1))
+    return tuple(
+        item if isinstance(item, Tensor) and item.shape == shape else None
+        for item, shape in zip(batch[1:], shapes, strict=True)
+    )
 
 
 class _Stopwatch:
