@@ -80,6 +80,12 @@ class Regressor(LightningModule):
     def on_train_start(self) -> None:
         self._standardize(self.trainer.train_dataloader)
 
+    @override
+    def on_validation_start(self) -> None:
+        if self.trainer.sanity_checking:  # before the start of the training
+            self.trainer.fit_loop.setup_data()
+            self._standardize(self.trainer.train_dataloader)
+
     def _standardize(self, batches: Iterable[Batch] | None) -> None:
         """Take means and scales from the training data, unless a checkpoint brought them."""
         waiting = [m for m in self.modules() if isinstance(m, Standardized) and not m.fitted]

@@ -191,4 +191,7 @@ def _auto_rows(x: Tensor, operator: str, options: dict[str, int]) -> int:
 
 def _usable(x: Tensor) -> Tensor:
     """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
-    return x.clone() if x.is_inference() else x
+    if not x.is_inference():
+        return x
+    with torch.inference_mode(False):
+        return x.clone()

@@ -63,11 +63,16 @@ class DerivativeMonitor(Callback):
         self.figure_every_n_epochs = figure_every_n_epochs
         self.on_finding = on_finding
         self.name = name
-        self.measurement = Measurement(order, method, chunk_size)
+        self.method: Method = method
+        self.chunk_size: ChunkSize = chunk_size
+        self.seconds = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.measurement = Measurement(self.order, self.method, self.chunk_size)
         self.errors: list[dict[str, Any]] = []
         self.findings: tuple[Finding, ...] = ()
         self.points = 0
-        self.seconds = 0.0
         self._audited: Tensor | None = None
 
     @override
@@ -78,6 +83,7 @@ class DerivativeMonitor(Callback):
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "
                 "DerivativeMonitor(..., name='coarse')"
             )
+        self._forget()  # it may have watched another model, on another device
 
     @override
     def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
