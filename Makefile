@@ -1,56 +1,68 @@
 # Everything runs in .venv, installed under constraints.txt; a second call does no set-up again.
+# Another Python: `make PYTHON=/path/to/python3`; options of the training: `make train ARGS="--trainer.max_epochs 5"`.
 VENV := .venv
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 .PHONY: help setup train test lint bench docs clean
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*##/\1/p' $(MAKEFILE_LIST) | awk '{name=$$1; $$1=""; printf "make %-8s%s\n", name, $$0}'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.run  ## create .venv with what a training needs
 
 train: $(VENV)/.run  ## train on y = x², watch f' and f'', and say where the results lie
-	$(BIN)/python -m src.train
+	$(BIN)/python -m src.train $(ARGS)
 
-test: $(VENV)/.test  ## run the tests (all cores)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/.test  ## run the tests on all cores
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-lint: $(VENV)/.lint  ## style, spelling and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/codespell
-	$(BIN)/pyright
+lint: $(VENV)/.lint  ## check style, spelling and types
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m codespell_lib
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.run  ## time ourselves against the peers, in an environment of their own
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.docs  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m mkdocs build --strict
 
 clean:  ## remove what was built; logs stay
 	rm -rf $(VENV) .venv-bench site dist .pytest_cache .ruff_cache .hypothesis
 
+# An installation that was broken off, or has lost its Python, is begun again from an empty .venv.
+ifneq ($(wildcard $(VENV)/.unfinished)$(if $(wildcard $(BIN)/python),,no Python),)
+.PHONY: $(VENV)/.base
+endif
+
 $(VENV)/.base:
-	@test -n "$(PYTHON)" || { echo "sobolev needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@"$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "sobolev needs Python 3.11 or newer with its modules venv and ensurepip (Debian and Ubuntu: apt install"; \
+		echo "python3-venv). Install it, or say where it is: make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv $(if $(wildcard $(VENV)/.unfinished),--clear) $(VENV)
 	@touch $@
+
+# $(call install,extra): the package, editable, and what it needs
+define install
+@echo "Installing into $(VENV), this once; torch is large ..."
+@touch $(VENV)/.unfinished
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$(1)"
+@rm $(VENV)/.unfinished && touch $@
+endef
 
 $(VENV)/.run: $(VENV)/.base pyproject.toml constraints.txt
-	$(INSTALL) -e .
-	@touch $@
+	$(call install)
 
 $(VENV)/.test: $(VENV)/.run
-	$(INSTALL) -e ".[test]"
-	@touch $@
+	$(call install,[test])
 
 $(VENV)/.lint: $(VENV)/.test
-	$(INSTALL) -e ".[lint]"
-	@touch $@
+	$(call install,[lint])
 
 $(VENV)/.docs: $(VENV)/.test
-	$(INSTALL) -e ".[docs]"
-	@touch $@
+	$(call install,[docs])

@@ -1,9 +1,14 @@
 """Losses in units that suit an optimiser, whatever units the data are in."""
 
+from jaxtyping import Float
 from torch import Tensor
 
 
-def scaled_squared_error(predicted: Tensor, target: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+def scaled_squared_error(
+    predicted: Float[Tensor, "batch outputs"],
+    target: Float[Tensor, "batch outputs"],
+    scale: Float[Tensor, "..."] | float = 1.0,
+) -> Float[Tensor, ""]:
     """Mean of ((predicted - target) / scale)² over samples and outputs.
 
     Args:

@@ -3,11 +3,14 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torchmetrics import Metric
 
 
-def derivative_error(predicted: Tensor, exact: Tensor, points: Tensor) -> dict[str, Tensor]:
+def derivative_error(
+    predicted: Float[Tensor, "batch *entries"], exact: Float[Tensor, "..."], points: Float[Tensor, "batch *inputs"]
+) -> dict[str, Float64[Tensor, "..."]]:
     r"""Errors of one order of derivatives over a set of points.
 
     .. math:: \text{rmse} = \sqrt{\tfrac1N \sum (\hat d - d)^2}, \quad
@@ -31,7 +34,9 @@ def derivative_error(predicted: Tensor, exact: Tensor, points: Tensor) -> dict[s
     return _derivative_error_compute(*_derivative_error_update(predicted, exact, points))
 
 
-def _derivative_error_update(predicted: Tensor, exact: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _derivative_error_update(
+    predicted: Float[Tensor, "batch *entries"], exact: Float[Tensor, "..."], points: Float[Tensor, "batch *inputs"]
+) -> tuple[Float64[Tensor, ""], Float64[Tensor, ""], Int64[Tensor, ""], Float64[Tensor, "1 columns"]]:
     """Sum of squared errors, sum of squared truths, number of entries, and the worst error with its point."""
     if predicted.shape != exact.shape:
         raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(exact.shape)}")
@@ -48,8 +53,11 @@ def _derivative_error_update(predicted: Tensor, exact: Tensor, points: Tensor) -
 
 
 def _derivative_error_compute(
-    squared_error: Tensor, squared_truth: Tensor, count: Tensor, worst: Tensor
-) -> dict[str, Tensor]:
+    squared_error: Float64[Tensor, ""],
+    squared_truth: Float64[Tensor, ""],
+    count: Int64[Tensor, ""],
+    worst: Float64[Tensor, "1 columns"],
+) -> dict[str, Float64[Tensor, "..."]]:
     nothing = torch.where(count == 0, torch.nan, 0.0)
     largest = worst[worst[:, 0].nan_to_num(torch.inf).argmax()]
     return {
@@ -100,7 +108,12 @@ class DerivativeError(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("worst", _no_worst(torch.empty(0, inputs)), dist_reduce_fx=_worst_of)
 
-    def update(self, predicted: Tensor, exact: Tensor, points: Tensor) -> None:
+    def update(
+        self,
+        predicted: Float[Tensor, "batch *entries"],
+        exact: Float[Tensor, "..."],
+        points: Float[Tensor, "batch *inputs"],
+    ) -> None:
         """Count one batch; shapes as in `derivative_error`."""
         squared_error, squared_truth, count, worst = _derivative_error_update(predicted, exact, points)
         self.squared_error += squared_error
@@ -113,6 +126,6 @@ class DerivativeError(Metric):
         return _derivative_error_compute(self.squared_error, self.squared_truth, self.count, self.worst)
 
 
-def _worst_of(candidates: Tensor) -> Tensor:
+def _worst_of(candidates: Float64[Tensor, "candidates 1 columns"]) -> Float64[Tensor, "1 columns"]:
     """(candidates, 1, 1 + inputs) to the one with the largest error, (1, 1 + inputs); NaN is the largest of all."""
     return candidates[candidates[:, 0, 0].nan_to_num(torch.inf).argmax()]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 
@@ -113,7 +114,7 @@ class Standardized(nn.Module):
         return self.network((x - self.input_mean) / self.input_scale) * self.output_scale + self.output_mean
 
     @torch.no_grad()
-    def fit(self, inputs: Tensor, outputs: Tensor) -> Self:
+    def fit(self, inputs: Float[Tensor, "samples inputs"], outputs: Float[Tensor, "samples outputs"]) -> Self:
         """Take means and standard deviations from data, (samples, inputs) and (samples, outputs).
 
         A constant column has no scale and is only shifted.
@@ -124,7 +125,9 @@ class Standardized(nn.Module):
         return self
 
 
-def _moments(values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(
+    values: Float[Tensor, "samples columns"], like: Tensor
+) -> tuple[Float[Tensor, " columns"], Float[Tensor, " columns"]]:
     """Mean and standard deviation over the samples, computed in float64."""
     mean = values.double().mean(0)
     scale = (values.double() - mean).square().mean(0).sqrt()

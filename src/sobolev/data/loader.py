@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -55,13 +56,13 @@ class EpochBatches:
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Int64[Tensor, " rows"]]:
         order = self.order()
         for start, stop in zip(self._bounds, self._bounds[1:], strict=False):
             first, last = (start + (stop - start) * (self.rank + i) // self.world_size for i in (0, 1))
             yield order[first:last]
 
-    def order(self) -> Tensor:
+    def order(self) -> Int64[Tensor, "{self.rows}"]:
         """The order of the rows in this epoch, the same on every process."""
         if not self.shuffle:
             return torch.arange(self.rows)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
@@ -19,9 +20,9 @@ _SHARE_OF_DEVICE = 0.25
 class Split(NamedTuple):
     """The rows of one purpose, in float64."""
 
-    inputs: Tensor
-    targets: Tensor
-    labels: tuple[Tensor, ...] = ()
+    inputs: Float64[Tensor, "rows inputs"]
+    targets: Float64[Tensor, "rows outputs"]
+    labels: tuple[Float64[Tensor, "rows outputs *inputs"], ...] = ()
     """Derivatives of order 1, then 2: (rows, outputs, inputs), (rows, outputs, inputs, inputs). NaN: no label."""
 
 
@@ -85,22 +86,22 @@ class TensorDataModule(LightningDataModule):
             self._ready = True
 
     @property
-    def training_inputs(self) -> Tensor:
+    def training_inputs(self) -> Float64[Tensor, "rows inputs"]:
         """(rows, inputs), float64."""
         return self.training.inputs
 
     @property
-    def training_targets(self) -> Tensor:
+    def training_targets(self) -> Float64[Tensor, "rows outputs"]:
         """(rows, outputs), float64."""
         return self.training.targets
 
     @property
-    def validation_points(self) -> Tensor:
+    def validation_points(self) -> Float64[Tensor, "rows inputs"]:
         """(rows, inputs), float64."""
         return self.validation.inputs
 
     @property
-    def test_points(self) -> Tensor:
+    def test_points(self) -> Float64[Tensor, "rows inputs"]:
         """(rows, inputs), float64."""
         return self.test.inputs
 

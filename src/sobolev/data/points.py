@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ PredictPoints = str | dict[str, tuple[float, float, int]]
 class PointsSource(Protocol):
     """Where points come from, in an order that never changes."""
 
-    def batches(self, size: int) -> Iterator[Tensor]:
+    def batches(self, size: int) -> Iterator[Float64[Tensor, "size inputs"]]:
         """Blocks of `size` points (size, inputs), float64; the last may be shorter."""
         ...
 
@@ -46,7 +47,7 @@ class PointsFile:
         self._decimal_comma = decimal_comma
         self._table = self._scan(separator)
 
-    def batches(self, size: int) -> Iterator[Tensor]:
+    def batches(self, size: int) -> Iterator[Float64[Tensor, "size inputs"]]:
         """Blocks of `size` rows (size, columns), float64, in the order of the file."""
         import polars as pl
 
@@ -129,7 +130,7 @@ class PointsGrid:
             raise ValueError(f"the grid has axes {', '.join(axes)}, but the inputs are {', '.join(columns)}")
         self._axes = [_axis(name, axes[name]) for name in columns]
 
-    def batches(self, size: int) -> Iterator[Tensor]:
+    def batches(self, size: int) -> Iterator[Float64[Tensor, "size inputs"]]:
         """Blocks of `size` points (size, inputs), float64."""
         lengths = [len(axis) for axis in self._axes]
         total = math.prod(lengths)
@@ -177,13 +178,13 @@ class PointsLoader:
         for number in count(self.rank, self.world_size):
             yield range(number * self.batch_size, (number + 1) * self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch inputs"]]]:
         for number, block in enumerate(self.source.batches(self.batch_size)):
             if number % self.world_size == self.rank:
                 yield (block.to(self.dtype),)
 
 
-def _axis(name: str, axis: tuple[float, float, int]) -> Tensor:
+def _axis(name: str, axis: tuple[float, float, int]) -> Float64[Tensor, " number"]:
     try:
         low, high, number = float(axis[0]), float(axis[1]), axis[2]
         valid = len(axis) == 3 and math.isfinite(low) and math.isfinite(high) and number == int(number) >= 1

@@ -3,12 +3,19 @@
 from typing import Literal, get_args
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 Sampling = Literal["uniform", "grid", "chebyshev", "sobol"]
 
 
-def sample(sampling: Sampling, count: int, low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
+def sample(
+    sampling: Sampling,
+    count: int,
+    low: Float64[Tensor, " inputs"],
+    high: Float64[Tensor, " inputs"],
+    generator: torch.Generator,
+) -> Float64[Tensor, "{count} inputs"]:
     """`count` distinct points (count, inputs) in the box from `low` to `high` (inputs), float64.
 
     Args:
@@ -38,7 +45,13 @@ def sample(sampling: Sampling, count: int, low: Tensor, high: Tensor, generator:
     return torch.cartesian_prod(*axes).reshape(count, len(low))
 
 
-def further(taken: Tensor, count: int, low: Tensor, high: Tensor, generator: torch.Generator) -> Tensor:
+def further(
+    taken: Float64[Tensor, "taken inputs"],
+    count: int,
+    low: Float64[Tensor, " inputs"],
+    high: Float64[Tensor, " inputs"],
+    generator: torch.Generator,
+) -> Float64[Tensor, "{count} inputs"]:
     """`count` random points in the box that are neither among `taken` nor twice, not even as float32.
 
     Raises:

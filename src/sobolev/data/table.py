@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _PARQUET = (".parquet", ".pq")
 
 def read_columns(
     path: Path, columns: Sequence[str], separator: str, decimal_comma: bool, may_lack: Sequence[str] = ()
-) -> dict[str, Tensor]:
+) -> dict[str, Float64[Tensor, " rows"]]:
     """Read columns of numbers.
 
     Args:

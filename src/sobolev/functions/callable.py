@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.autodiff import jacobian
@@ -44,7 +45,7 @@ class CallableSource:
         self.name, self.inputs, self._function = name, inputs, function
         self.outputs = self._probe()
 
-    def tensors(self, x: Tensor, order: int) -> list[Tensor]:
+    def tensors(self, x: Float64[Tensor, "batch inputs"], order: int) -> list[Float64[Tensor, "batch outputs *inputs"]]:
         """The derivative tensors of orders 0 to `order` at x (batch, inputs), float64."""
         return [_nth(self._value, k)(x) for k in range(order + 1)]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sympy
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.functions.precise import constant, precise
@@ -31,7 +32,9 @@ class _Bounded(NamedTuple):
     error: Tensor
 
 
-def evaluate(expressions: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol], x: Tensor) -> list[Tensor]:
+def evaluate(
+    expressions: Sequence[sympy.Expr], symbols: Sequence[sympy.Symbol], x: Float64[Tensor, "batch inputs"]
+) -> list[Float64[Tensor, " batch"]]:
     """Each expression at each row of x (batch, inputs), in float64: a list of tensors (batch,).
 
     What several expressions share is computed once. A removable singularity gets its limit.

@@ -4,6 +4,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class FormulaSource:
         self._symbols = [symbol(name) for name in self.inputs]
         self._known: dict[tuple[int, ...], tuple[sympy.Expr, ...]] = {(): expressions}
 
-    def tensors(self, x: Tensor, order: int) -> list[Tensor]:
+    def tensors(self, x: Float64[Tensor, "batch inputs"], order: int) -> list[Float64[Tensor, "batch outputs *inputs"]]:
         """The derivative tensors of orders 0 to `order` at x (batch, inputs), float64."""
         from sobolev.functions.evaluate import evaluate
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sobolev.functions.callable import CallableSource, load
@@ -55,11 +56,11 @@ class Function:
         self.inputs = self._source.inputs
         self.outputs = _output_names(self._source.outputs, self.inputs)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Float[Tensor, "batch outputs"]:
         """The value (batch, outputs) at x (batch, inputs), in x's dtype and on its device."""
         return self.tensors(x, 0)[0]
 
-    def tensors(self, x: Tensor, order: int) -> tuple[Tensor, ...]:
+    def tensors(self, x: Tensor, order: int) -> tuple[Float[Tensor, "batch outputs *inputs"], ...]:
         """The full derivative tensors of every order 0 to `order`.
 
         Args:
@@ -78,7 +79,9 @@ class Function:
         blocks = [self._source.tensors(block, order) for block in double.split(_CHUNK)]
         return tuple(torch.cat(column).to(x) for column in zip(*blocks, strict=True))
 
-    def derivatives(self, x: Tensor, order: int = 2, direction: Tensor | None = None) -> tuple[Tensor, ...]:
+    def derivatives(
+        self, x: Tensor, order: int = 2, direction: Tensor | None = None
+    ) -> tuple[Float[Tensor, "batch outputs"], ...]:
         """Value and derivatives along a direction, every order up to `order`, each (batch, outputs).
 
         Args:
@@ -100,12 +103,18 @@ class Function:
         along = along.expand(x.shape)
         return tuple(_contract(tensor, along) for tensor in tensors)
 
-    def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def jacobian(self, x: Tensor) -> tuple[Float[Tensor, "batch outputs"], Float[Tensor, "batch outputs inputs"]]:
         """Value (batch, outputs) and Jacobian (batch, outputs, inputs)."""
         y, jacobian = self.tensors(x, 1)
         return y, jacobian
 
-    def hessian(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def hessian(
+        self, x: Tensor
+    ) -> tuple[
+        Float[Tensor, "batch outputs"],
+        Float[Tensor, "batch outputs inputs"],
+        Float[Tensor, "batch outputs inputs inputs"],
+    ]:
         """Value, Jacobian and Hessian (batch, outputs, inputs, inputs)."""
         y, jacobian, hessian = self.tensors(x, 2)
         return y, jacobian, hessian
@@ -150,7 +159,9 @@ def _output_names(count: int, inputs: Sequence[str]) -> tuple[str, ...]:
     return (letter,) if count == 1 else tuple(numbered)
 
 
-def _contract(tensor: Tensor, direction: Tensor) -> Tensor:
+def _contract(
+    tensor: Float[Tensor, "batch outputs *inputs"], direction: Float[Tensor, "batch size"]
+) -> Float[Tensor, "batch outputs"]:
     """D^k f[v, ..., v] from the full tensor (batch, outputs, in, ..., in)."""
     while tensor.dim() > 2:
         v = direction.reshape(len(direction), *(1,) * (tensor.dim() - 2), -1)
