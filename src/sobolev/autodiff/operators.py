@@ -113,6 +113,10 @@ def _one_block(
     operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any
 ) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
+    if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
+        if method == "reverse":
+            raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
+        return getattr(taylor, operator)(f, x, **arguments)
     keep_graph = torch.is_grad_enabled()
     if method != "reverse":
         try:
@@ -185,15 +189,17 @@ def _blocks(
 
 
 def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, int]) -> int:
-    """As many rows as keep the coefficients of the widest layer in the cache."""
+    """As many rows as keep the coefficients of the widest layer in the cache; compiled code gets no loop."""
+    if torch.compiler.is_compiling():
+        return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
     higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1}
     width = inputs
     if isinstance(f, nn.Module):
-        width = max((parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1), default=inputs)
+        width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])
     return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher.get(operator, 2 * inputs))))
 
 
 def _usable(x: Tensor) -> Tensor:
     """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
-    return x.clone() if x.is_inference() else x
+    return x.clone() if not torch.compiler.is_compiling() and x.is_inference() else x
