@@ -1,5 +1,6 @@
 """One context in which derivatives are right, whatever mode the caller is in."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -61,7 +62,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    if torch.compiler.is_compiling():  # the stance cannot be changed from inside compiled code
+    # The stance cannot be changed from inside compiled code; nothing is compiled before dynamo is imported.
+    if torch.compiler.is_compiling() or "torch._dynamo" not in sys.modules:
         yield
         return
     with torch.compiler.set_stance("force_eager"):

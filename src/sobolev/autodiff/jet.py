@@ -39,7 +39,7 @@ class Jet:
     @property
     def full(self) -> Tensor:
         """`higher` with every row present: (coefficients, *value.shape)."""
-        return self.higher.expand(len(self.higher), *self.value.shape)
+        return self.higher.expand(-1, *self.value.shape)
 
     def __repr__(self) -> str:
         return f"Jet(shape={tuple(self.value.shape)}, dtype={self.value.dtype}, space={self.space})"

@@ -4,7 +4,7 @@ import logging
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sobolev.autodiff import reverse, taylor
 from sobolev.autodiff.engine import BatchedFunction
@@ -17,8 +17,10 @@ ChunkSize = Literal["auto"] | int | None
 
 _log = logging.getLogger(__name__)
 
-_AUTO_ELEMENTS = 1 << 16
-"""Rows in a block: about this many elements of x, so that memory stays bounded."""
+_CACHED_NUMBERS = 200_000
+"""So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
+_FEWEST_ROWS = 8
+"""With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
 
 
 def derivatives(
@@ -98,7 +100,7 @@ def _by_chunks(
     if method not in ("auto", "taylor", "reverse"):
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
     blocks = []
-    for start, stop in _blocks(x, chunk_size, operator, options):
+    for start, stop in _blocks(f, x, chunk_size, operator, options):
         arguments = {} if direction is None else {"direction": _usable(_rows(direction, start, stop))}
         block = _usable(x if stop - start == x.shape[0] else x[start:stop])
         blocks.append(_one_block(operator, _checked(f), block, method, **options, **arguments))
@@ -111,6 +113,10 @@ def _one_block(
     operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any
 ) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
+    if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
+        if method == "reverse":
+            raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
+        return getattr(taylor, operator)(f, x, **arguments)
     keep_graph = torch.is_grad_enabled()
     if method != "reverse":
         try:
@@ -168,30 +174,35 @@ def _rows(direction: Tensor, start: int, stop: int) -> Tensor:
     return direction[start:stop] if direction.shape[0] > 1 else direction
 
 
-def _blocks(x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]) -> list[tuple[int, int]]:
+def _blocks(
+    f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]
+) -> list[tuple[int, int]]:
     """(start, stop) of every block: equally long, but the last; one empty block where there are no rows."""
     if not (chunk_size in (None, "auto") or (type(chunk_size) is int and chunk_size > 0)):
         raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
     rows = x.shape[0]
     if chunk_size == "auto":
-        size = _auto_rows(x, operator, options)
+        size = _auto_rows(f, x, operator, options)
     else:
         size = max(rows, 1) if chunk_size is None else chunk_size
     return [(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
 
 
-def _auto_rows(x: Tensor, operator: str, options: dict[str, int]) -> int:
-    """Rows whose coefficients stay in the cache; few blocks where each has many coefficients anyway."""
+def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, int]) -> int:
+    """As many rows as keep the coefficients of the widest layer in the cache; compiled code gets no loop."""
+    if torch.compiler.is_compiling():
+        return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
-    coefficients = {"derivatives": options.get("order", 0), "hessian": inputs * (inputs + 3) // 2}
-    import os
-    N=int(os.environ.get("BLK","2048")); M=int(os.environ.get("BMAX","512"))
-    return max(16,min(M, N // (1 + coefficients.get(operator, 2 * inputs))))
+    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1}
+    width = inputs
+    if isinstance(f, nn.Module):
+        width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])
+    return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher.get(operator, 2 * inputs))))
 
 
 def _usable(x: Tensor) -> Tensor:
     """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
-    if not x.is_inference():
+    if torch.compiler.is_compiling() or not x.is_inference():
         return x
     with torch.inference_mode(False):
         return x.clone()

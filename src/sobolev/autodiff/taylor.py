@@ -21,7 +21,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     if order == 0:
         return (f(x),)
     y, higher = _push(f, Jet(Space(order), x, direction[None]))
-    return y, *(higher[k] * factorial(k + 1) for k in range(order))
+    return y, *(row if k == 1 else row * factorial(k) for k, row in enumerate(higher.unbind(0), start=1))
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -150,7 +150,7 @@ def padded(x: Any, length: int) -> Tensor:
     """All `length` coefficients, the missing ones written out as zeros; a tensor that is no jet has none."""
     if not isinstance(x, Jet):
         return x.new_zeros(()).expand(length, *x.shape)
-    missing = length - len(x.higher)
+    missing = length - x.higher.shape[0]
     return torch.cat([x.full, x.higher.new_zeros(missing, *x.value.shape)]) if missing else x.full
 
 

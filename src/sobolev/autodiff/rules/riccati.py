@@ -14,7 +14,8 @@ from sobolev.autodiff.rules.chain import Coefficients, Elementwise, apply, trace
 from sobolev.autodiff.rules.kinds import compose
 from sobolev.autodiff.rules.registry import rule
 
-_TWO_DIGITS = 0.01
+_FOUR_DIGITS = 1e-4
+_ONE = torch.ones(())
 
 
 @dataclass(frozen=True)
@@ -23,83 +24,111 @@ class Riccati:
 
     Attributes:
         function: x -> y.
-        slope: x, y -> y', accurate far out.
-        rate: x, y -> b + 2 c y, the derivative of y' with respect to y.
+        terms: x, y -> y', accurate far out, and what `rate` times gives b + 2 c y.
+        rate: see there.
         square: c.
     """
 
     function: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor, Tensor], Tensor]
-    rate: Callable[[Tensor, Tensor], Tensor]
+    terms: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    rate: float
     square: float
 
     def push(self, z: Jet) -> Jet:
         """The jet of y."""
         y = self.function(z.value)
-        slope = self.slope(z.value, y)
-        if z.space.order == 1 or not z.higher.shape[0]:
-            return compose(z, [y, slope])
-        if z.space.order > 2:
-            return Jet(z.space, y, torch.stack(self._series(z, y, slope)))
-        rate, d = self.rate(z.value, y), z.space.directions
-        if z.space.second != "diagonal" or z.higher.shape[0] == d:
-            return compose(z, [y, slope, (rate * slope).mul_(0.5)])
-        higher = slope * z.higher
-        higher[d:].addcmul_(rate * higher[:d], z.higher[:d], value=0.5)
-        return Jet(z.space, y, higher)
+        slope, base = self.terms(z.value, y)
+        space = z.space
+        if space.order == 1 or not z.higher.shape[0]:
+            return Jet(space, y, slope * z.higher)
+        if space.order > 2:
+            return Jet(space, y, torch.stack(self._series(z, y, slope, base)))
+        if space.directions > 1:
+            return compose(z, [y, slope, (base * slope).mul_(self.rate / 2)])
+        return Jet(space, y, self._second_order(z.higher, slope, base))
 
     def derivative(self, z: Jet, y: Jet) -> Jet:
         """The jet of y'."""
-        higher = self.rate(z.value, y.value) * y.higher
+        slope, base = self.terms(z.value, y.value)
+        higher = (base * y.higher).mul_(self.rate)
         if z.space.order > 1:
             z.space.add_crossed(lambda a, b: a * b * self.square, y.higher, y.higher, higher)
-        return Jet(z.space, self.slope(z.value, y.value), higher)
+        return Jet(z.space, slope, higher)
 
     def coefficients(self, x: Tensor, order: int) -> list[Tensor]:
         """Of y, at the points x."""
-        y = self.function(x)
-        if order == 0:
-            return [y]
-        slope = self.slope(x, y)
-        c = [y, slope]
-        rate = self.rate(x, y) if order > 1 else None
-        for k in range(1, order):
-            c.append(self._next(c, rate) / (k + 1))
+        c = [self.function(x)]
+        slope, base = self.terms(x, c[0])
+        for k in range(1, order + 1):
+            c.append(slope if k == 1 else self._next(c, base) / k)
         return c
 
-    def _series(self, z: Jet, y: Tensor, slope: Tensor) -> list[Tensor]:
+    def _second_order(self, z: Tensor, slope: Tensor, base: Tensor) -> Tensor:
+        """Degrees 1 and 2 along one direction: y' z1, and y' z2 + (b + 2 c y) y1 z1 / 2."""
+        if z.shape[0] == 2:
+            y = slope * z
+            (z1, _), (y1, y2) = z.unbind(0), y.unbind(0)
+            y2.addcmul_(base * y1, z1, value=self.rate / 2)
+            return y
+        if traced() or torch.is_grad_enabled():
+            y1 = slope * z
+            return torch.cat([y1, base * y1 * (z * (self.rate / 2))])
+        y = slope.new_empty(2, *slope.shape)
+        y1, y2 = y.unbind(0)
+        torch.mul(slope, z[0], out=y1)
+        torch.mul(base, y1, out=y2).mul_(z[0] * (self.rate / 2))
+        return y
+
+    def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> list[Tensor]:
         """Degrees 1 and up: y_k = Σ_j j z_j u_(k - j) / k."""
-        rate, u, c = self.rate(z.value, y), [slope], [y]
+        u, c = [slope], [y]
         moved = [j * row if j > 1 else row for j, row in enumerate(z.higher.unbind(0), start=1)]
         for k in range(1, z.space.order + 1):
-            total = moved[k - 1] * slope if k <= len(moved) else torch.zeros_like(y)
-            for j in range(1, min(k, len(moved) + 1)):
+            first = max(1, k - len(u) + 1)
+            total = moved[first - 1] * u[k - first]
+            for j in range(first + 1, min(k, len(moved)) + 1):
                 total.addcmul_(moved[j - 1], u[k - j])
             c.append(total.div_(k) if k > 1 else total)
-            u.append(self._next(c, rate))
+            u.append(self._next(c, base))
         return c[1:]
 
-    def _next(self, c: list[Tensor], rate: Tensor) -> Tensor:
-        """The newest coefficient of y': rate y_k + c Σ_i y_i y_(k - i), 0 < i < k."""
+    def _next(self, c: list[Tensor], base: Tensor) -> Tensor:
+        """The newest coefficient of y': (b + 2 c y) y_k + c Σ_i y_i y_(k - i), 0 < i < k."""
         k = len(c) - 1
-        total = rate * c[k]
+        total = (base * c[k]).mul_(self.rate)
         for i in range(1, (k + 1) // 2):
             total.addcmul_(c[i], c[k - i], value=2 * self.square)
-        return total.addcmul_(c[k // 2], c[k // 2], value=self.square) if k % 2 == 0 and k else total
+        return total.addcmul_(c[k // 2], c[k // 2], value=self.square) if k % 2 == 0 else total
+
+
+def _tanh_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return _sech_squared(x, y), y
+
+
+def _sigmoid_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    complement = torch.sigmoid(-x)
+    return y * complement, complement - y
+
+
+def _tan_terms(_: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return 1 + y.square(), y
 
 
 def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
-    """1 - y², y = tanh(x), to full accuracy. The cheap difference does where it loses at most two digits."""
+    """1 - y², y = tanh(x), to full accuracy. The cheap difference does where it loses at most four digits."""
     if x.device.type == "cpu" and x.numel() and not traced():
-        difference = torch.addcmul(y.new_ones(()), y, y, value=-1)
-        if difference.amin() > _TWO_DIGITS:
+        difference = torch.addcmul(_ONE, y, y, value=-1)
+        if difference.amin().item() > _FOUR_DIGITS:
             return difference
+        if not torch.is_grad_enabled():
+            exp = torch.exp(x)  # its gradient would be 0 · ∞ far out
+            return torch.addcdiv(exp, _ONE, exp).pow_(-2).mul_(4)
     return torch.exp(-2 * x.abs()) * (1 + y.abs()).square()
 
 
-tanh = Riccati(torch.tanh, _sech_squared, lambda _, y: -2 * y, -1)
-sigmoid = Riccati(torch.sigmoid, lambda x, y: y * torch.sigmoid(-x), lambda x, y: torch.sigmoid(-x) - y, -1)
-tan = Riccati(torch.tan, lambda _, y: 1 + y.square(), lambda _, y: 2 * y, 1)
+tanh = Riccati(torch.tanh, _tanh_terms, rate=-2, square=-1)
+sigmoid = Riccati(torch.sigmoid, _sigmoid_terms, rate=1, square=-1)
+tan = Riccati(torch.tan, _tan_terms, rate=2, square=1)
 
 for _function, *_names in ((tanh, "tanh"), (sigmoid, "sigmoid", torch.special.expit), (tan, "tan")):
     _elementwise = Elementwise(_function.push, _function.derivative)
