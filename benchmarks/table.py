@@ -104,7 +104,7 @@ def _notes(data: dict) -> list[str]:
             reasons |= {
                 f"{engine.replace(', ', ' (')}): {entry['why']}"
                 for engine, entry in result["engines"].items()
-                if entry.get("why", "").startswith(("fails", "wrong"))
+                if entry.get("why", "").startswith(("fails", "wrong", "not timed"))
             }
     return notes + ["\n".join(f"* {reason}" for reason in sorted(reasons))] * bool(reasons)
 

@@ -64,7 +64,7 @@ def _examine(name: str, mode: str, case: Case, network: nn.Module, x: Tensor, ex
     """What the check says, and the run to time if it may be timed."""
     try:
         if case.order > PEERS[name].highest_order:
-            raise NotOffered(f"not timed at order {case.order}: nested reverse mode takes seconds and gigabytes")
+            raise NotOffered(f"not timed at order {case.order}: what nests takes tens of seconds")
         with timing.time_limit(SLOW):
             run = prepared(PEERS[name], case, network, x, compiled=mode == "compiled")
             first = timing.seconds(run)
@@ -75,6 +75,7 @@ def _examine(name: str, mode: str, case: Case, network: nn.Module, x: Tensor, ex
         return {"why": f"fails: {_one_line(error)}"}, None
     finally:
         torch.set_default_dtype(torch.float32)  # importing neurodiffeq makes it float64
+        torch.set_default_device(None)  # and importing deepxde makes it the GPU where there is one
     if not error <= TOLERANCE:
         return {"why": f"wrong numbers: relative error {error:.1e}", "error": error}, None
     return {"error": error, "first_call_seconds": first}, run

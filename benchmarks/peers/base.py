@@ -26,7 +26,8 @@ class Peer:
     """Whether its way of computing is meant to be compiled by `torch.compile`."""
 
     highest_order: int = 10
-    """Beyond it nothing is timed: nested reverse mode takes 20 s and 8 GB for order 10 of a small network."""
+    """Beyond it nothing is timed: order 10 of a small network takes nested reverse mode 20 s and 8 GB, nested
+    forward mode 36 s."""
 
     def derivatives(self, network: nn.Module, order: int, x: Tensor) -> Job:
         """All orders to `order` of a network with one input and one output, the value first, each (rows, 1)."""

@@ -10,6 +10,7 @@ from benchmarks.peers.base import Job, Peer
 class TorchFunc(Peer):
     name = "torch.func"
     compiles = True
+    highest_order = 6
 
     def derivatives(self, network: nn.Module, order: int, x: Tensor) -> Job:
         job: Job = lambda x: (network(x),)  # noqa: E731
