@@ -75,6 +75,7 @@ def _examine(name: str, mode: str, case: Case, network: nn.Module, x: Tensor, ex
         return {"why": f"fails: {_one_line(error)}"}, None
     finally:
         torch.set_default_dtype(torch.float32)  # importing neurodiffeq makes it float64
+        warnings.simplefilter("ignore")  # some peers switch them on again
         torch.set_default_device(None)  # and importing deepxde makes it the GPU where there is one
     if not error <= TOLERANCE:
         return {"why": f"wrong numbers: relative error {error:.1e}", "error": error}, None
