@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from benchmarks.cases import Case
 from benchmarks.peers import NotOffered, Peer
+from benchmarks.peers.base import Job
 
 Run = Callable[[], tuple[Tensor, ...]]
 
@@ -18,21 +19,21 @@ def prepared(peer: Peer, case: Case, network: nn.Module, x: Tensor, compiled: bo
     if case.job == "training":
         return _training(peer.derivatives(network, case.order, x), network, x, compiled)
     if case.job == "derivatives":
-        job = peer.derivatives(network, case.order, x)
-    else:
-        job = getattr(peer, case.job)(network, x)
-    return _inference(_compiled(job) if compiled else job, x)
+        return _inference(peer.derivatives(network, case.order, x), x, compiled)
+    return _inference(getattr(peer, case.job)(network, x), x, compiled)
 
 
-def _inference(job, x: Tensor) -> Run:
+def _inference(job: Job, x: Tensor, compiled: bool) -> Run:
+    evaluate = _compiled(job) if compiled else job
+
     def run() -> tuple[Tensor, ...]:
         with torch.no_grad():
-            return job(x)
+            return evaluate(x)
 
     return run
 
 
-def _training(derivatives, network: nn.Module, x: Tensor, compiled: bool) -> Run:
+def _training(derivatives: Job, network: nn.Module, x: Tensor, compiled: bool) -> Run:
     """Sobolev training towards x²: the sum of three mean squared errors."""
     weights = list(network.parameters())
 
