@@ -11,13 +11,24 @@ def test_the_ratio_is_taken_round_by_round():
     assert timing.summary([(3.0, 1.0), (30.0, 10.0), (4.0, 1.0)]) == {"seconds": 4.0, "ratio": 3.0, "rounds": 3}
 
 
+def work(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_what_other_programs_take_is_not_counted():
+    assert timing.seconds(lambda: time.sleep(0.2)) < 0.1
+    assert timing.seconds(lambda: work(0.02), repeats=3) == pytest.approx(0.02, rel=0.2)
+
+
 def test_the_baseline_runs_before_each_and_the_budget_ends_the_rounds():
     calls = []
 
     def run(name: str, seconds: float):
         def call():
             calls.append(name)
-            time.sleep(seconds)
+            work(seconds)
 
         return call
 
@@ -30,7 +41,7 @@ def test_the_baseline_runs_before_each_and_the_budget_ends_the_rounds():
 
 
 def test_a_call_beyond_the_budget_is_timed_once():
-    rounds = timing.interleaved(lambda: None, {"slow": lambda: time.sleep(0.05)}, budget=0.02)
+    rounds = timing.interleaved(lambda: work(0.001), {"slow": lambda: work(0.05)}, budget=0.02)
     assert len(rounds["slow"]) == 1
 
 
