@@ -100,8 +100,8 @@ def _notes(data: dict) -> list[str]:
     errors = [entry["error"] for run in data["runs"] for entry in _checked(run)]
     notes = [
         "Medians of interleaved rounds, as ratios of processor time to one plain `net(x)` of the same batch in the "
-        "same round; in brackets to the same forward done in blocks of rows, the quickest of several sizes. Networks: tanh, "
-        "float32, 1-64-64-1 for one input, else d-256-256-1. A dash: not offered. Before it was timed, each was "
+        "same round; in brackets to the same forward done in blocks of rows, the quickest of several sizes. Networks: "
+        "tanh, float32, 1-64-64-1 for one input, else d-256-256-1. A dash: not offered. Before it was timed, each was "
         f"compared with nested reverse mode in float64: largest relative error {max(errors, default=0):.0e}.",
         f"Machine: {sentence(data['machine'])}.",
     ]
