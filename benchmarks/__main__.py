@@ -1,0 +1,50 @@
+"""`python -m benchmarks [engine] [whole] [--quick]`: time the engines and the whole job, write the tables."""
+
+import argparse
+import json
+
+from benchmarks import engine, table, whole_job
+from benchmarks.machine import describe, sentence
+
+PARTS = ("engine", "whole")
+
+
+def main() -> None:
+    """Run the chosen parts; a quick run prints and writes nothing."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time sobolev against its peers.")
+    parser.add_argument("parts", nargs="*", metavar="part", help="engine, whole; left out: both")
+    parser.add_argument("--quick", action="store_true", help="under two minutes: few rounds, only the quick cases")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - {*PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
+    for part in options.parts or PARTS:
+        _engine(options.quick) if part == "engine" else _whole(options.quick)
+
+
+def _engine(quick: bool) -> None:
+    data = {"machine": describe(), **engine.run(quick)}
+    text = table.document(data)
+    print(f"\n{text}")
+    for line in table.shortfalls(data):
+        print(f"promise not kept: {line}")
+    if not quick:
+        _write("engine", data, text)
+        print("README's table: python -m benchmarks.table")
+
+
+def _whole(quick: bool) -> None:
+    data = {"machine": describe(), **whole_job.run(quick)}
+    text = f"{whole_job.document(data)}\nMachine: {sentence(data['machine'])}.\n"
+    print(f"\n{text}")
+    if not quick:
+        _write("whole", data, text)
+
+
+def _write(name: str, data: dict, text: str) -> None:
+    table.RESULTS.mkdir(exist_ok=True)
+    (table.RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (table.RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""From the measurements to tables: `python -m benchmarks.table` writes README's, `--check` only compares.
+
+Every figure is a ratio to one plain `net(x)` of the same batch in the same round of the same process.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.cases import CASES, Case
+from benchmarks.machine import sentence
+from benchmarks.peers import PEERS
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- speed: begin, written by python -m benchmarks.table -->", "<!-- speed: end -->"
+OURS = "sobolev"
+DEVICES = {"cpu": "one CPU thread", "cuda": "GPU"}
+
+
+def document(data: dict) -> str:
+    """All tables of a measurement, the machine under them."""
+    parts = []
+    for device in dict.fromkeys(run["device"] for run in data["runs"]):
+        runs = [run for run in data["runs"] if run["device"] == device]
+        parts += [_table(runs, mode, device) for mode in ("eager", "compiled") if _engines(runs, mode)]
+    return "\n\n".join([*parts, *_notes(data)]) + "\n"
+
+
+def shortfalls(data: dict) -> list[str]:
+    """Where a promise is not kept: a ratio above what we accept, or a peer nearer than it should be."""
+    return [line for run in data["runs"] for key in run["results"] for line in _shortfalls(run, CASES[key])]
+
+
+def in_step(readme: str) -> str:
+    """README with the table of the latest results; with none while nothing has been measured."""
+    results = RESULTS / "engine.json"
+    text = document(json.loads(results.read_text(encoding="utf-8"))) if results.exists() else ""
+    return between_markers(readme, text)
+
+
+def between_markers(text: str, table: str) -> str:
+    """The text with the table between the two markers.
+
+    Raises:
+        ValueError: the markers are not there, once each and in order.
+    """
+    pattern = re.escape(BEGIN) + r"\n.*?" + re.escape(END)
+    if len(re.findall(pattern, text, re.DOTALL)) != 1:
+        raise ValueError(f"there must be one line {BEGIN!r} and, after it, one line {END!r}")
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{table}{END}", text, flags=re.DOTALL)
+
+
+def ratio(value: float) -> str:
+    """Two significant digits, whole numbers from 10 on: 1.5, 24, 1300."""
+    if value < 9.95:
+        return f"{value:.1f}"
+    digits = len(str(round(value)))
+    return str(round(value, 2 - digits) if digits > 2 else round(value)).removesuffix(".0")
+
+
+def _table(runs: list[dict], mode: str, device: str) -> str:
+    engines = _engines(runs, mode)
+    header = [f"{mode}, {DEVICES[device]}", *engines]
+    lines = [header, ["---", *["---:"] * len(engines)]]
+    for key in runs[0]["results"]:
+        cells = [_cell(runs, key, engine, mode) for engine in engines]
+        lines.append([CASES[key].title, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _engines(runs: list[dict], mode: str) -> list[str]:
+    """In the order of the list of peers; only who was timed at least once in this mode."""
+    return [name for name in PEERS if any("ratio" in entry for entry in _entries(runs, f"{name}, {mode}"))]
+
+
+def _entries(runs: list[dict], engine: str) -> Iterator[dict]:
+    for run in runs:
+        for result in run["results"].values():
+            if engine in result["engines"]:
+                yield result["engines"][engine]
+
+
+def _cell(runs: list[dict], key: str, engine: str, mode: str) -> str:
+    for run in runs:
+        entry = run["results"][key]["engines"].get(f"{engine}, {mode}")
+        if entry is None:
+            continue
+        if "ratio" in entry:
+            mine = ratio(entry["ratio"])
+            return f"**{mine}** ({ratio(entry['ratio_to_blocks'])})" if engine == OURS else mine
+        return {"fails": "fails", "wrong": "wrong"}.get(entry["why"].split()[0].rstrip(":"), "–")
+    return "–"
+
+
+def _notes(data: dict) -> list[str]:
+    errors = [entry["error"] for run in data["runs"] for entry in _checked(run)]
+    notes = [
+        "Medians of interleaved rounds, as ratios of processor time to one plain `net(x)` of the same batch in the "
+        "same round; in brackets to the same forward done in blocks of rows, the quickest of several sizes. Networks: "
+        "tanh, float32, 1-64-64-1 for one input, else d-256-256-1. A dash: not offered. Before it was timed, each was "
+        f"compared with nested reverse mode in float64: largest relative error {max(errors, default=0):.0e}.",
+        f"Machine: {sentence(data['machine'])}.",
+    ]
+    reasons = {f"{name}: {why}" for name, why in data["missing"].items()}
+    for run in data["runs"]:
+        for result in run["results"].values():
+            reasons |= {
+                f"{engine.replace(', ', ' (')}): {entry['why']}"
+                for engine, entry in result["engines"].items()
+                if entry.get("why", "").startswith(("fails", "wrong", "not timed"))
+            }
+    return notes + ["\n".join(f"* {reason}" for reason in sorted(reasons))] * bool(reasons)
+
+
+def _checked(run: dict) -> Iterator[dict]:
+    for result in run["results"].values():
+        yield from (entry for entry in result["engines"].values() if "ratio" in entry)
+
+
+def _shortfalls(run: dict, case: Case) -> Iterator[str]:
+    engines = run["results"][case.key]["engines"]
+    eager, compiled = ("eager", case.must, case.lead), ("compiled", case.must_compiled, case.lead_compiled)
+    for mode, must, lead in (eager, compiled):
+        mine = engines.get(f"{OURS}, {mode}")
+        if mine is None:
+            continue
+        said = [mine["why"]] if "why" in mine else [*_over(mine, must), *_near(mine, engines, mode, lead)]
+        if said:
+            yield f"{case.title} ({mode}, {run['device']}, Python {run['python']}): {'; '.join(said)}"
+
+
+def _over(mine: dict, must: float | None) -> Iterator[str]:
+    if must is not None and mine["ratio"] > must:
+        yield f"{ratio(mine['ratio'])} where at most {must:g} is promised"
+
+
+def _near(mine: dict, engines: dict, mode: str, lead: float) -> Iterator[str]:
+    """The peers of the same mode that we are not far enough ahead of."""
+    peers = {name.split(",")[0]: entry for name, entry in engines.items() if name.endswith(mode) and "ratio" in entry}
+    ahead = {name: entry["ratio"] / mine["ratio"] for name, entry in peers.items() if name != OURS}
+    near = [f"{factor:.2f} of {name}" for name, factor in ahead.items() if factor < lead]
+    if near:
+        yield f"not {lead:g} times ahead but {', '.join(near)}"
+
+
+def main() -> None:
+    """Bring README's table in step with the results, or say whether it is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if README is out of step")
+    check = parser.parse_args().check
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    wanted = in_step(text)
+    if check and wanted != text:
+        sys.exit("README's speed table is not what benchmarks/results says: run python -m benchmarks.table")
+    if not check:
+        readme.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
