@@ -3,7 +3,6 @@
 import copy
 import csv
 import gc
-import random
 from pathlib import Path
 
 import numpy as np
@@ -251,13 +250,13 @@ class States(Callback):
 
     def on_validation_epoch_end(self, trainer, pl_module):
         flags = [(module.training, *(p.requires_grad for p in module.parameters())) for module in pl_module.modules()]
-        self.seen.append((torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist(), flags))
+        # not Python's random numbers: beartype, which checks shapes in these tests, draws some
+        self.seen.append((torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), flags))
 
 
 def trained(folder, *callbacks):
     """Weights and buffers after four epochs, and the states on the way."""
     torch.manual_seed(3)
-    random.seed(3)
     np.random.seed(3)
     module, states = Plain(Troublesome()), States()
     module.network.layers[3].eval()  # one flag that is not the others'
