@@ -333,7 +333,9 @@ def test_no_tensor_stays_behind_over_many_epochs(tmp_path):
 @pytest.mark.parametrize("logger", [CSVLogger, TensorBoardLogger])
 def test_loggers_get_the_scalars(tmp_path, logger):
     data, module = FunctionData(samples=64, validation_samples=20), Regressor(MLP(hidden=(4,)))
-    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), logger=logger(tmp_path), max_epochs=2, log_every_n_steps=1)
+    trainer = quiet_trainer(
+        tmp_path, DerivativeMonitor(figure_every_n_epochs=1), logger=logger(tmp_path), max_epochs=2, log_every_n_steps=1
+    )
     trainer.fit(module, datamodule=data)
     folder = trainer.log_dir
     if logger is CSVLogger:

@@ -42,9 +42,7 @@ class _Recorder(TorchFunctionMode):
         self._names = names
         self._inside: list[tuple[nn.Module, tuple]] = []
 
-    def __torch_function__(
-        self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", str(func))
         if name in ("__get__", "__set__"):  # an attribute: x.data, x.T

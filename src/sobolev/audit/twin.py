@@ -35,9 +35,7 @@ _HOOKS = "_hooks"
 class Double(TorchFunctionMode):
     """Computes in float64 what the code asks for in less: tensors in closures, `.float()`, new constants."""
 
-    def __torch_function__(
-        self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
         args, kwargs = tree_map(widened, (args, kwargs or {}))

@@ -109,9 +109,7 @@ def _by_chunks(
     return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
-def _one_block(
-    operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any
-) -> tuple[Tensor, ...]:
+def _one_block(operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
     if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
         if method == "reverse":

@@ -52,7 +52,7 @@ class DerivativeMonitor(Callback):
         reference: str | Function | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
-        figure_every_n_epochs: int | None = 50,
+        figure_every_n_epochs: int | None = 40,
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
         name: str | None = None,
     ) -> None:
@@ -197,7 +197,7 @@ class DerivativeMonitor(Callback):
 
     def _figure_is_due(self, trainer: Trainer) -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
-        return bool(every) and done % every == 0 and done != trainer.max_epochs and not trainer.sanity_checking
+        return bool(every) and done % every == 0 and not trainer.sanity_checking
 
     def _log_figure(self, trainer: Trainer) -> None:
         logger = tensorboard(trainer)

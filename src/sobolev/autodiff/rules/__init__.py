@@ -3,4 +3,14 @@
 from sobolev.autodiff.rules import activations, arithmetic, attributes, elementwise, linear, riccati, shape
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
-__all__ = ["NoRuleError", "activations", "arithmetic", "attributes", "elementwise", "linear", "riccati", "rule", "shape"]
+__all__ = [
+    "NoRuleError",
+    "activations",
+    "arithmetic",
+    "attributes",
+    "elementwise",
+    "linear",
+    "riccati",
+    "rule",
+    "shape",
+]

@@ -12,6 +12,7 @@ from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
 from sobolev.autodiff.rules.kinds import padded, tower
 from sobolev.autodiff.rules.registry import rule
 
+
 def elementwise(*functions: Callable | str) -> Callable[[Coefficients], Coefficients]:
     """Register a function by its Taylor coefficients f, f', f''/2!, ... at (x, up to an order)."""
 
