@@ -1,6 +1,7 @@
 """Does the function bend the way its derivatives say?"""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ def clipped(probe: Probe) -> Iterator[Finding]:
 def piecewise_linear(probe: Probe) -> Iterator[Finding]:
     """A second derivative that is 0 everywhere, of a function that bends."""
     probe = _alive(probe)
-    if not _flat(probe):
+    if not is_flat(probe):
         return
     bend = _bending(probe, *_midpoints(probe.x))
     if bend < _ROUNDING:
@@ -80,8 +81,13 @@ def _alive(probe: Probe) -> Probe:
         return probe
     for index, step in reversed(list(enumerate(probe.steps))):
         if step.output.shape[:1] == probe.x.shape[:1] and not _dead(step.output).all():
-            return Probe(lambda x: probe.trace(x)[index].output, probe.x, probe.order, probe.modules)
+            f = partial(_intermediate, probe, index)
+            return Probe(f, probe.x, probe.order, probe.modules)
     return probe
+
+
+def _intermediate(probe: Probe, index: int, x: Tensor) -> Tensor:
+    return probe.trace(x)[index].output
 
 
 def _dead(y: Tensor) -> Tensor:
@@ -90,9 +96,9 @@ def _dead(y: Tensor) -> Tensor:
     return ((rows - rows[:1]).abs() <= 1e-14 * rows.abs().amax(0)).all(0)
 
 
-def _flat(probe: Probe) -> bool:
+def is_flat(probe: Probe) -> bool:
     """Whether the second finite difference at small steps is 0 at (nearly) every point."""
-    value, error = probe.bending
+    value, error = probe.of_values[1]
     known = error < 1e-3 * probe.size
     flat = (value.abs() < 1e-5 * probe.size + error) & known
     return bool(known.any()) and flat.sum().item() > 0.9 * known.sum().item()
