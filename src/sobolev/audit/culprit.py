@@ -1,9 +1,10 @@
 """The first operation whose gradient is not its derivative."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from sobolev.audit.agreement import mismatch, rms
 from sobolev.audit.finite import finite_differences
@@ -34,10 +35,10 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
 
     x = start.clone().requires_grad_()
     steps = probe.trace(x)
-    for index, step in enumerate(steps):
-        if step.output.shape[:1] != x.shape[:1] or step.output.is_complex():
-            continue
-        claimed = _directional(_row_sums(step.output), x, direction, order)
+    suspects = [index for index, step in enumerate(steps) if _of_rows(step, len(x))]
+    # first what autograd recorded: what it did not may be the inside of a custom function with a right backward
+    for index in sorted(suspects, key=lambda index: not steps[index].recorded):
+        claimed = _directional(_row_sums(steps[index].output), x, direction, order)
         try:
             truth = finite_differences(lambda t, index=index: values(t)[index])[min(order, 2) - 1]
         except IndexError:  # the forward takes another course elsewhere
@@ -48,8 +49,23 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
         else:
             wrong = mismatch(claimed, truth, order, size) is not None
         if wrong:
-            return _classified(step, claimed, truth.value, order)
+            return _classified(_maker(steps, index), claimed, truth.value, order)
     return None
+
+
+def _of_rows(step: Step, rows: int) -> bool:
+    return step.output.shape[:1] == (rows,) and not step.output.is_complex()
+
+
+def _maker(steps: list[Step], index: int) -> Step:
+    """The step itself, or what handed it a wrong input unseen: a custom function, a no_grad block."""
+    step = steps[index]
+    for tensor in step.inputs:
+        if isinstance(tensor.grad_fn, BackwardCFunction):
+            name = type(tensor.grad_fn).__name__.removesuffix("Backward")
+            return replace(step, operation=name, where=f"{name} (autograd.Function), into {step.where}")
+    unseen = [before for before in steps[:index] if not before.recorded]
+    return next((before for before in unseen if any(before.output is tensor for tensor in step.inputs)), step)
 
 
 def _classified(step: Step, claimed: Tensor | None, truth: Tensor, order: int) -> Culprit:
@@ -72,8 +88,6 @@ def _directional(rows: Tensor, x: Tensor, direction: Tensor, order: int) -> Tens
     for _ in range(order):
         if not rows.requires_grad:
             return None
-        (gradient,) = torch.autograd.grad(
-            rows.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True
-        )
+        (gradient,) = torch.autograd.grad(rows.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True)
         rows = (gradient * direction).flatten(1).sum(1)
     return rows.detach()

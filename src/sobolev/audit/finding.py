@@ -75,9 +75,7 @@ class Audit:
         verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted"
         checked = ", ".join(f"d{k} {error:.0e}" for k, error in enumerate(self.errors, 1))
         agreement = f"; off finite differences by {checked}" if checked else ""
-        return (
-            f"audit: derivatives to order {self.order} {verdict} ({self.points} points, {self.method}{agreement})"
-        )
+        return f"audit: derivatives to order {self.order} {verdict} ({self.points} points, {self.method}{agreement})"
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:

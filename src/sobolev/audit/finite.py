@@ -36,9 +36,7 @@ def finite_differences(
     size = torch.stack([torch.maximum(p.abs(), m.abs()) for p, m in sides] + [middle.abs()]).nan_to_num(0).amax(0)
     noise = 4 * torch.finfo(middle.dtype).eps * size
     first = [Estimate((p - m) / (2 * h), noise / h) for (p, m), h in zip(sides, steps, strict=True)]
-    second = [
-        Estimate((p - 2 * middle + m) / h**2, 4 * noise / h**2) for (p, m), h in zip(sides, steps, strict=True)
-    ]
+    second = [Estimate((p - 2 * middle + m) / h**2, 4 * noise / h**2) for (p, m), h in zip(sides, steps, strict=True)]
     kinked = _jump([s.value * h / 2 for s, h in zip(second, steps, strict=True)], noise / steps[-1], ratio)
     slopes = [(a.value - b.value) / (h - h / ratio) for a, b, h in zip(first, first[1:], steps, strict=False)]
     bent = _jump(slopes, 10 * noise / steps[-1] ** 2, ratio) + kinked / steps[-1]

@@ -19,9 +19,7 @@ def modules_behind(f: Any) -> dict[str, nn.Module]:
     roots: list[tuple[str, nn.Module]] = []
     _collect(f, "", roots, set(), _DEPTH)
     return {
-        ".".join(filter(None, (name, path))): module
-        for name, root in roots
-        for path, module in root.named_modules()
+        ".".join(filter(None, (name, path))): module for name, root in roots for path, module in root.named_modules()
     }
 
 

@@ -47,7 +47,10 @@ class Probe:
 
     def scalar(self, x: Tensor) -> Tensor:
         """One number per sample: the weighted sum of f(x)'s entries."""
-        return (self(x).flatten(1) * self._weights).sum(1)
+        return self._projected(self(x))
+
+    def _projected(self, y: Tensor) -> Tensor:
+        return (y.flatten(1) * self._weights).sum(1)
 
     def values(self, x: Tensor) -> Tensor:
         """`scalar` without a graph; gradients are enabled, for f may differentiate inside."""
@@ -97,7 +100,8 @@ class Probe:
         """The same by Taylor mode."""
         try:
             with torch.no_grad():
-                return list(derivatives(self.scalar, self.x, self.order, self.direction, method="taylor"))
+                results = derivatives(self, self.x, self.order, self.direction, method="taylor")
+            return [self._projected(result) for result in results]
         except Exception as error:
             return error
 

@@ -95,9 +95,9 @@ def _errors(probe: Probe, method: str) -> tuple[float, ...]:
 
 def _error(size: float, mine: Tensor, truth: Estimate) -> float:
     """Over the samples of which finite differences know three digits."""
-    scale = rms(truth.value[truth.error < truth.value.abs()])
-    known = truth.error < 1e-3 * max(scale, size)
-    return rms((mine - truth.value)[known]) / max(scale, size * 1e-9)
+    scale = max(rms(truth.value[truth.error < 1e-2 * truth.value.abs()]), size * 1e-9)
+    known = truth.error < 1e-3 * scale
+    return rms((mine - truth.value)[known]) / scale
 
 
 def _check(x: Tensor, order: int) -> None:

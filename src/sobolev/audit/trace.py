@@ -27,12 +27,14 @@ class Step:
         operation: name of the torch function, or of the module's class where a module returned the tensor.
         inputs: the tensors the operation was given, with the module's weights.
         output: the tensor.
+        recorded: whether autograd was on; it is off within no_grad and within a custom function's forward.
     """
 
     where: str
     operation: str
     inputs: tuple[Tensor, ...]
     output: Tensor
+    recorded: bool
 
 
 class _Recorder(TorchFunctionMode):
@@ -42,9 +44,7 @@ class _Recorder(TorchFunctionMode):
         self._names = names
         self._inside: list[tuple[nn.Module, tuple]] = []
 
-    def __torch_function__(
-        self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", str(func))
         if name in ("__get__", "__set__"):  # an attribute: x.data, x.T
@@ -66,7 +66,7 @@ class _Recorder(TorchFunctionMode):
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
         for output in tree_leaves(result):
             if isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()):
-                self.steps.append(Step(self._where(operation), operation, tensors, output))
+                self.steps.append(Step(self._where(operation), operation, tensors, output, torch.is_grad_enabled()))
 
     def _where(self, operation: str) -> str:
         module = self._inside[-1][0] if self._inside else None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sobolev.audit.checks.shape import is_level
 from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
@@ -13,6 +14,7 @@ from sobolev.audit.probe import Probe
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
 
+_TAYLOR = ". Taylor mode is right: method='taylor'"
 _ADVICE = {
     "detached": "Remove the detach, no_grad, .data, .item() or numpy call there, or differentiate without it",
     "straight-through": "Take the straight-through estimator, the rounding or the fake quantisation out",
@@ -29,14 +31,16 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
         bad = ~derivative.isfinite() & probe.y.flatten(1).isfinite().all(1)
         if bad.any():
             row = int(bad.nonzero()[0])
+            right = verdict(probe)[0] == "taylor"
             yield Finding(
                 "non-finite",
-                "error",
+                "warning" if right else "error",
                 _where_gradient_breaks(probe, row),
                 f"derivative {order} is NaN or infinite at {int(bad.sum())} of {len(bad)} points, first at "
                 f"x = {shown(probe.x[row])}, although the value is a number: a square root, norm, power, "
                 "division or logarithm meets a special point there. Move it off with a small positive number "
-                "inside, or mask its argument, not its result (torch.where keeps the NaN of the other branch)",
+                "inside, or mask its argument, not its result (torch.where keeps the NaN of the other branch)"
+                + (_TAYLOR if right else ""),
             )
             return
 
@@ -45,7 +49,7 @@ def agreement(probe: Probe) -> Iterator[Finding]:
     """Taylor mode and nested reverse mode against finite differences."""
     method, failures = verdict(probe)
     reverse, taylor = failures["reverse"], failures["taylor"]
-    if reverse is not None and not _already_said(probe, reverse):
+    if reverse is not None and not _said_elsewhere(probe, reverse):
         yield _reverse_finding(probe, reverse, "error" if method == "none" else "warning")
     if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
         yield Finding(
@@ -57,15 +61,17 @@ def agreement(probe: Probe) -> Iterator[Finding]:
         )
 
 
-def _already_said(probe: Probe, failure: Failure) -> bool:
-    """Whether NaN is all that is wrong: `non_finite` says so."""
+def _said_elsewhere(probe: Probe, failure: Failure) -> bool:
+    """Whether `non_finite` says it, for NaN is all that is wrong, or `piecewise`: no graph, but nothing to find."""
+    if isinstance(failure.error, UntrustworthyDerivativeError):
+        return is_level(probe)
     if failure.off is None or isinstance(probe.reverse, Exception):
         return False
     return not bool((failure.off.rows & probe.reverse[failure.order].isfinite()).any())
 
 
 def _reverse_finding(probe: Probe, failure: Failure, severity: Severity) -> Finding:
-    relief = "" if severity == "error" else ". Taylor mode is right: method='taylor'"
+    relief = "" if severity == "error" else _TAYLOR
     if failure.error is not None:
         return _raised(probe, failure.error, severity, relief)
     assert failure.off is not None
@@ -131,9 +137,7 @@ def _breaks(output: Tensor, x: Tensor) -> bool:
         (gradient,) = torch.autograd.grad(total, x, create_graph=True, materialize_grads=True, allow_unused=True)
         if not gradient.isfinite().all() or not gradient.requires_grad:
             return not bool(gradient.isfinite().all())
-        (second,) = torch.autograd.grad(
-            gradient.sum(), x, retain_graph=True, materialize_grads=True, allow_unused=True
-        )
+        (second,) = torch.autograd.grad(gradient.sum(), x, retain_graph=True, materialize_grads=True, allow_unused=True)
     except RuntimeError:
         return False
     return not bool(second.isfinite().all())

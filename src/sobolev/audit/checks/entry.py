@@ -13,9 +13,7 @@ from sobolev.audit.probe import Derivatives, probing
 _Modules = dict[str, nn.Module]
 
 
-def entry(
-    f: Callable, x: Tensor, order: int, modules: _Modules
-) -> tuple[list[Finding], bool, Derivatives | Exception]:
+def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> tuple[list[Finding], bool, Derivatives | Exception]:
     """Findings about the output, whether f runs in float64, and its derivatives in its own precision."""
     lazy = [path for path, module in modules.items() if any(is_lazy(p) for p in module.parameters(recurse=False))]
     if lazy:
@@ -46,9 +44,7 @@ def _in_own_precision(
 
 def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
     kinds = {p.dtype for module in modules.values() for p in module.parameters() if p.is_floating_point()}
-    advice = (
-        f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
-    )
+    advice = f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
     return f"f cannot be evaluated at points of shape {tuple(x.shape)}: {brief(error)}.{advice}"
 
 
@@ -57,12 +53,8 @@ def _output(y: Any, x: Tensor) -> list[Finding]:
     if not isinstance(y, Tensor):
         return [Finding("output-type", "error", "f", f"f returns {_described(y)}")]
     if not y.is_floating_point():
-        advice = (
-            "take .real, .imag or .abs()" if y.is_complex() else "round and take the class after differentiating"
-        )
-        return [
-            Finding("output-type", "error", "f", f"f returns {y.dtype}, which has no real derivative: {advice}")
-        ]
+        advice = "take .real, .imag or .abs()" if y.is_complex() else "round and take the class after differentiating"
+        return [Finding("output-type", "error", "f", f"f returns {y.dtype}, which has no real derivative: {advice}")]
     if y.shape[:1] != x.shape[:1]:
         message = f"f returns shape {tuple(y.shape)} for {len(x)} samples: the first axis must be the samples"
         return [Finding("output-shape", "error", "f", message)]
