@@ -54,10 +54,8 @@ class Outcome:
 def run(case: Case) -> Outcome:
     """Audit the model, and take the derivatives that the audit vouches for."""
     try:
-        torch.manual_seed(0)
-        f = case.build()
-        with case.around(), warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
+        f = _built(case)
+        with case.around():
             audit = sobolev.audit(f, case.x, order=case.order)
     except (TypeError, ValueError) as error:
         return Outcome("found", (type(error).__name__,), str(error))
@@ -82,12 +80,18 @@ def _measured(case: Case, f: Any, audit: Audit, kinds: tuple[str, ...]) -> Outco
     return Outcome("found" if kinds else "silently wrong", kinds, f"off by {off:.1e}\n{audit}")
 
 
+def _built(case: Case) -> Any:
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript and quantisation are deprecated, and still about
+        return case.build()
+
+
 def _truth(case: Case) -> tuple[Tensor, ...]:
     x = case.x.double()
     if case.truth is not None:
         return case.truth(x)
-    torch.manual_seed(0)
-    f = case.build()
+    f = _built(case)
     behind = [f, getattr(f, "__self__", None), getattr(f, "network", None)]
     for module in filter(lambda part: isinstance(part, nn.Module), behind):
         module._apply(lambda t: t.to(torch.complex128 if t.is_complex() else torch.float64)).eval()
@@ -138,5 +142,3 @@ class Wrap(nn.Module):
 
 def points(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)[:, None]
-
-

@@ -1,10 +1,11 @@
 """Smooth, well-behaved models: the right numbers, and nothing above a note."""
 
+# ruff: noqa: E501  the tables hold one case a line
+
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
-
 from zoo.case import Case, Wrap, mlp, uniform
 
 D2, D3, IMAGE, SEQUENCE = uniform(24, 2), uniform(24, 3), uniform(12, 1, 6, 6), uniform(16, 5, 2)
@@ -58,7 +59,9 @@ class SpectralLayer(nn.Module):
 
     def forward(self, v):
         low = torch.einsum("bim,iom->bom", torch.fft.rfft(v)[..., : self.modes], self.weight)
-        return F.gelu(torch.fft.irfft(F.pad(low, (0, v.shape[-1] // 2 + 1 - self.modes)), n=v.shape[-1]) + self.local(v))
+        return F.gelu(
+            torch.fft.irfft(F.pad(low, (0, v.shape[-1] // 2 + 1 - self.modes)), n=v.shape[-1]) + self.local(v)
+        )
 
 
 class Kan(nn.Module):

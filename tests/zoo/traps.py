@@ -1,10 +1,11 @@
 """Models whose derivatives are not what they seem: each must be found, under its own name."""
 
+# ruff: noqa: E501  the tables hold one case a line
+
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
-
 from zoo.case import Case, Wrap, mlp, points, uniform
 from zoo.smooth import IMAGE, SEQUENCE, Act
 
@@ -107,7 +108,9 @@ def wrapped(forward, inputs=1, outputs=1, activation=nn.Tanh):
 
 def tail(activation):
     """Smooth layers before, one activation that is not smooth, smooth layers behind."""
-    return lambda: nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), activation, nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 1)).eval()
+    return lambda: nn.Sequential(
+        nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), activation, nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 1)
+    ).eval()
 
 
 def staircases():
@@ -116,7 +119,9 @@ def staircases():
              "abs": lambda: Act(torch.abs), "f-relu": lambda: Act(F.relu), "maximum": lambda: Act(lambda z: torch.maximum(z, -0.5 * z)),
              "clamp": lambda: Act(lambda z: z.clamp(-0.1, 0.1)), "where": lambda: Act(lambda z: torch.where(z > 0, z, 0.2 * z)),
              "crelu": lambda: Act(lambda z: z * (z > 0)), "sort": lambda: Act(lambda z: torch.sort(z, -1).values)}  # fmt: skip
-    return [Case(f"piecewise-linear-{name}", lambda a=a: mlp(a), "piecewise-linear", x=WIDE) for name, a in names.items()]
+    return [
+        Case(f"piecewise-linear-{name}", lambda a=a: mlp(a), "piecewise-linear", x=WIDE) for name, a in names.items()
+    ]
 
 
 CASES = [

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
 from sobolev.audit.agreement import mismatch, rms
-from sobolev.audit.finite import finite_differences
+from sobolev.audit.finite import as_rows, finite_differences
 from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
 
@@ -63,7 +63,7 @@ def _maker(steps: list[Step], index: int) -> Step:
     for tensor in step.inputs:
         if isinstance(tensor.grad_fn, BackwardCFunction):
             name = type(tensor.grad_fn).__name__.removesuffix("Backward")
-            return replace(step, operation=name, where=f"{name} (autograd.Function), into {step.where}")
+            return replace(step, operation=name, recorded=True, where=f"{name} (autograd.Function), into {step.where}")
     unseen = [before for before in steps[:index] if not before.recorded]
     return next((before for before in unseen if any(before.output is tensor for tensor in step.inputs)), step)
 
@@ -72,7 +72,7 @@ def _classified(step: Step, claimed: Tensor | None, truth: Tensor, order: int) -
     if order > 1:
         return Culprit(step, "once-differentiable")
     slope = rms(truth.nan_to_num(0))
-    if claimed is None or rms(claimed) < 1e-9 * slope:
+    if claimed is None or not step.recorded or rms(claimed) < 1e-9 * slope:
         return Culprit(step, "detached")
     return Culprit(step, "straight-through" if slope < 1e-9 * rms(claimed) else "autograd-disagrees")
 
@@ -89,5 +89,5 @@ def _directional(rows: Tensor, x: Tensor, direction: Tensor, order: int) -> Tens
         if not rows.requires_grad:
             return None
         (gradient,) = torch.autograd.grad(rows.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True)
-        rows = (gradient * direction).flatten(1).sum(1)
+        rows = as_rows(gradient * direction).sum(1)
     return rows.detach()

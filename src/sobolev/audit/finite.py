@@ -44,6 +44,11 @@ def finite_differences(
     return Estimate(slope.value, slope.error + kinked), Estimate(bend.value, bend.error + bent)
 
 
+def as_rows(x: Tensor) -> Tensor:
+    """(batch, ...) as (batch, entries), also where there is nothing behind the batch axis."""
+    return x.reshape(len(x), -1)
+
+
 def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     """What the sides differ by, where it does not shrink with the step: a kink at the sample itself.
 

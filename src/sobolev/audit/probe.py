@@ -1,14 +1,15 @@
 """The numbers that the checks look at, each computed once and only when asked for."""
 
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sobolev.audit.finite import Estimate, finite_differences
+from sobolev.audit.finite import Estimate, as_rows, finite_differences
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
@@ -50,7 +51,7 @@ class Probe:
         return self._projected(self(x))
 
     def _projected(self, y: Tensor) -> Tensor:
-        return (y.flatten(1) * self._weights).sum(1)
+        return (as_rows(y) * self._weights).sum(1)
 
     def values(self, x: Tensor) -> Tensor:
         """`scalar` without a graph; gradients are enabled, for f may differentiate inside."""
@@ -59,7 +60,7 @@ class Probe:
     @cached_property
     def _weights(self) -> Tensor:
         """Random, of either sign, none near zero; each output divided by its own size."""
-        rows = self.y.flatten(1)
+        rows = as_rows(self.y)
         draws = torch.rand(rows.shape[1], generator=self._random(), dtype=torch.float64) + 0.5
         size = rows.abs().amax(0).clamp_min(torch.finfo(rows.dtype).tiny ** 0.5)
         signs = 1 - 2.0 * (torch.arange(rows.shape[1]) % 2)
@@ -156,7 +157,13 @@ def probing(
 ) -> Iterator[Probe]:
     """A probe of f under the guard, in float64 and eval mode unless told otherwise; all is as before on exit."""
     unique = list({id(module): module for module in modules.values()}.values())
-    with guarded(x.device), isolated(unique, double=double), Double() if double else nullcontext():
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # what f has to say, it says to its user often enough
+        stack.enter_context(guarded(x.device))
+        stack.enter_context(isolated(unique, double=double))
+        if double:
+            stack.enter_context(Double())
         for module in unique if evaluate else []:
             module.training = False
         x = x.detach().clone()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sobolev.audit.describe import brief
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import first, name_of
 from sobolev.audit.probe import Probe
 
@@ -80,7 +81,7 @@ def _regroupings(x: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
     yield "when the batch is in another order", x.flip(0), order.flip(0)
     half = order[: len(x) // 2]
     yield "in half the batch", x[half], half
-    extremes = [x.flatten(1).sum(1).argmin().item(), x.flatten(1).sum(1).argmax().item()]
+    extremes = [as_rows(x).sum(1).argmin().item(), as_rows(x).sum(1).argmax().item()]
     evenly = torch.linspace(0, len(x) - 1, min(_ALONE, len(x))).long().tolist()
     for row in dict.fromkeys([*extremes, *evenly]):
         yield "when it is alone", x[row : row + 1], order[row : row + 1]

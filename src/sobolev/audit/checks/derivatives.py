@@ -9,6 +9,7 @@ from sobolev.audit.checks.shape import is_level
 from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
+from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import name_of
 from sobolev.audit.probe import Probe
 from sobolev.audit.verdict import Failure, verdict
@@ -28,7 +29,7 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
     if isinstance(probe.reverse, Exception):
         return
     for order, derivative in enumerate(probe.reverse[1:], 1):
-        bad = ~derivative.isfinite() & probe.y.flatten(1).isfinite().all(1)
+        bad = ~derivative.isfinite() & as_rows(probe.y).isfinite().all(1)
         if bad.any():
             row = int(bad.nonzero()[0])
             right = verdict(probe)[0] == "taylor"

@@ -8,6 +8,7 @@ from torch.nn.parameter import is_lazy
 
 from sobolev.audit.describe import brief
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.probe import Derivatives, probing
 
 _Modules = dict[str, nn.Module]
@@ -71,7 +72,7 @@ def _described(y: Any) -> str:
 
 
 def _non_finite(y: Tensor) -> list[Finding]:
-    bad = int((~y.flatten(1).isfinite().all(1)).sum())
+    bad = int((~as_rows(y).isfinite().all(1)).sum())
     if not bad:
         return []
     message = f"f is NaN or infinite at {bad} of {len(y)} points. Keep the points inside the function's domain"

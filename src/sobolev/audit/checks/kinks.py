@@ -8,6 +8,7 @@ from torch import Tensor
 from sobolev.audit.checks.shape import is_flat
 from sobolev.audit.describe import shown
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
 
@@ -53,7 +54,7 @@ def kinks(probe: Probe) -> Iterator[Finding]:
 
 def _line(probe: Probe) -> tuple[Tensor, Tensor]:
     """Start and end, (*in) each: the two extreme points along the widest input."""
-    rows = probe.x.flatten(1)
+    rows = as_rows(probe.x)
     leading = rows[:, rows.std(0, correction=0).argmax()]
     return probe.x[leading.argmin()], probe.x[leading.argmax()]
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import first, name_of
 from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
@@ -20,7 +21,7 @@ _CLIPPING = {
 
 def constant(probe: Probe) -> Iterator[Finding]:
     """An output that is the same at all points."""
-    rows = probe.y.flatten(1)
+    rows = as_rows(probe.y)
     dead = _dead(probe.y)
     if len(rows) > 1 and dead.any():
         part = "the output is" if dead.all() else f"{int(dead.sum())} of {dead.numel()} outputs are"
@@ -39,7 +40,7 @@ def clipped(probe: Probe) -> Iterator[Finding]:
     step = _clipping_step(probe)
     if step is None:
         return
-    rows = probe.y.flatten(1)
+    rows = as_rows(probe.y)
     at_bounds = (rows == rows.amin(0)).double().mean(), (rows == rows.amax(0)).double().mean()
     share = max(at_bounds).item()
     stuck = share * len(rows) > 1.5
@@ -103,7 +104,7 @@ def _intermediate(probe: Probe, index: int, x: Tensor) -> Tensor:
 
 def _dead(y: Tensor) -> Tensor:
     """Which outputs are the same in all rows."""
-    rows = y.flatten(1)
+    rows = as_rows(y)
     return ((rows - rows[:1]).abs() <= 1e-14 * rows.abs().amax(0)).all(0)
 
 
