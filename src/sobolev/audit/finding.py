@@ -1,5 +1,6 @@
 """What an audit says: findings, and the verdict drawn from them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from textwrap import wrap
 from typing import Literal
@@ -65,7 +66,7 @@ class Audit:
 
     def __str__(self) -> str:
         lines = [self._headline()]
-        for finding in sorted(self.findings, key=lambda each: _RANK[each.severity]):
+        for finding in self.findings:
             lines.append(f"  {finding.severity:<8} {finding.kind:<20} {finding.where}")
             lines += wrap(finding.message, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
         return "\n".join(lines)
@@ -75,3 +76,8 @@ class Audit:
         checked = ", ".join(f"d{k} {error:.0e}" for k, error in enumerate(self.errors, 1))
         agreement = f"; off finite differences by {checked}" if checked else ""
         return f"audit: derivatives to order {self.order} {verdict} ({self.points} points, {self.method}{agreement})"
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The gravest first, otherwise in the order given."""
+    return tuple(sorted(findings, key=lambda finding: _RANK[finding.severity]))

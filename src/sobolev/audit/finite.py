@@ -1,41 +1,75 @@
 """Finite differences by Richardson extrapolation, each with an estimate of its own error."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-_LARGEST, _RATIO, _STEPS = 0.2, 2.5, 8
-"""Steps in units of the direction; they shrink to 3e-4, where second differences lose digits to rounding."""
+_STEPS = 8
 
 
-def finite_differences(along: Callable[[float], Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """First and second derivative of t -> along(t) at 0, each with a bound that its error rarely exceeds.
+class Estimate(NamedTuple):
+    """A derivative of every sample, and what its error rarely exceeds; both (batch,)."""
+
+    value: Tensor
+    error: Tensor
+
+
+def finite_differences(
+    along: Callable[[float], Tensor], largest: float = 0.2, ratio: float = 2.5
+) -> tuple[Estimate, Estimate]:
+    """First and second derivative of t -> along(t) at 0.
 
     Central differences with shrinking steps are extrapolated to step 0 (Richardson); of the whole tableau
-    each sample takes the entry that differs least from its neighbours (Ridders 1982).
+    each sample takes the entry that differs least from its neighbours (Ridders, Advances in Engineering
+    Software 4, 1982).
+
+    Args:
+        along: values (batch,) at distance t.
+        largest: the first step; seven more follow.
+        ratio: of one step to the next. By default they shrink to 3e-4: below, second differences drown in rounding.
     """
     middle = along(0.0)
-    steps = [_LARGEST / _RATIO**j for j in range(_STEPS)]
+    steps = [largest / ratio**j for j in range(_STEPS)]
     sides = [(along(h), along(-h)) for h in steps]
     size = torch.stack([torch.maximum(p.abs(), m.abs()) for p, m in sides] + [middle.abs()]).nan_to_num(0).amax(0)
     noise = 4 * torch.finfo(middle.dtype).eps * size
-    first = [((p - m) / (2 * h), noise / h) for (p, m), h in zip(sides, steps, strict=True)]
-    second = [((p - 2 * middle + m) / h**2, 4 * noise / h**2) for (p, m), h in zip(sides, steps, strict=True)]
-    return _extrapolated(first), _extrapolated(second)
+    first = [Estimate((p - m) / (2 * h), noise / h) for (p, m), h in zip(sides, steps, strict=True)]
+    second = [Estimate((p - 2 * middle + m) / h**2, 4 * noise / h**2) for (p, m), h in zip(sides, steps, strict=True)]
+    kinked = _jump([s.value * h / 2 for s, h in zip(second, steps, strict=True)], noise / steps[-1], ratio)
+    slopes = [(a.value - b.value) / (h - h / ratio) for a, b, h in zip(first, first[1:], steps, strict=False)]
+    bent = _jump(slopes, 10 * noise / steps[-1] ** 2, ratio) + kinked / steps[-1]
+    slope, bend = _extrapolated(first, ratio), _extrapolated(second, ratio)
+    return Estimate(slope.value, slope.error + kinked), Estimate(bend.value, bend.error + bent)
 
 
-def _extrapolated(column: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    best = torch.full_like(column[0][0], torch.nan)
+def as_rows(x: Tensor) -> Tensor:
+    """(batch, ...) as (batch, entries), also where there is nothing behind the batch axis."""
+    return x.reshape(len(x), -1)
+
+
+def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
+    """What the sides differ by, where it does not shrink with the step: a kink at the sample itself.
+
+    Central differences would converge there, to the mean of both sides.
+    """
+    coarser, finest = differences[-2].abs(), differences[-1].abs()
+    stays = (finest > coarser * ratio**-0.5) & (finest > 4 * noise)
+    return torch.where(stays, 4 * finest, 0)
+
+
+def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
+    best = torch.full_like(column[0].value, torch.nan)
     least = torch.full_like(best, torch.inf)
-    above: list[Tensor] = []
+    above: list[Tensor] = []  # the row of the tableau above
     for value, noise in column:
         row = [value]
         for k, coarser in enumerate(above, 1):
-            factor = _RATIO ** (2 * k)
+            factor = ratio ** (2 * k)
             row.append((factor * row[-1] - coarser) / (factor - 1))
             spread = torch.maximum((row[-1] - row[-2]).abs(), (row[-1] - coarser).abs()) + noise
             better = spread < least  # False where anything is not finite
             best, least = torch.where(better, row[-1], best), torch.where(better, spread, least)
         above = row
-    return best, least
+    return Estimate(best, least + (best - above[1]).abs())  # coarse steps may agree and all be wrong

@@ -52,18 +52,17 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, list | tuple | set):
         return [(str(index), part) for index, part in enumerate(value)]
     if isinstance(value, partial):
-        return [("", value.func), *enumerate_named(value.args), *value.keywords.items()]
+        return [("", value.func), *_numbered(value.args), *value.keywords.items()]
     if isinstance(value, MethodType):
         return [("", value.__self__), ("", value.__func__)]
     if isinstance(value, FunctionType):
         return _references(value)
     if isinstance(value, type | ModuleType | BuiltinFunctionType | str | bytes) or not is_users_object(value):
         return [("", value.__self__)] if isinstance(value, BuiltinFunctionType) else []
-    return [*vars(value).items(), ("", getattr(type(value), "__call__", None))]
+    return [*vars(value).items(), ("", vars(type(value)).get("__call__"))]
 
 
-def enumerate_named(values: tuple) -> list[tuple[str, Any]]:
-    """Positional arguments, named by their place."""
+def _numbered(values: tuple) -> list[tuple[str, Any]]:
     return [(str(index), value) for index, value in enumerate(values)]
 
 
@@ -76,7 +75,7 @@ def _references(function: FunctionType) -> list[tuple[str, Any]]:
             continue
     names = _names(function.__code__)
     found += [(name, function.__globals__[name]) for name in names if name in function.__globals__]
-    return found + enumerate_named(function.__defaults__ or ()) + list((function.__kwdefaults__ or {}).items())
+    return found + _numbered(function.__defaults__ or ()) + list((function.__kwdefaults__ or {}).items())
 
 
 def _names(code: CodeType) -> list[str]:

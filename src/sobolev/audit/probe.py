@@ -1,14 +1,15 @@
 """The numbers that the checks look at, each computed once and only when asked for."""
 
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sobolev.audit.finite import finite_differences
+from sobolev.audit.finite import Estimate, as_rows, finite_differences
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
@@ -43,22 +44,23 @@ class Probe:
     @cached_property
     def y(self) -> Tensor:
         """f(x), without a graph."""
-        with torch.no_grad():
-            return self(self.x)
+        return self(self.x).detach()
 
     def scalar(self, x: Tensor) -> Tensor:
         """One number per sample: the weighted sum of f(x)'s entries."""
-        return (self(x).flatten(1) * self._weights).sum(1)
+        return self._projected(self(x))
+
+    def _projected(self, y: Tensor) -> Tensor:
+        return (as_rows(y) * self._weights).sum(1)
 
     def values(self, x: Tensor) -> Tensor:
-        """`scalar` without a graph."""
-        with torch.no_grad():
-            return self.scalar(x)
+        """`scalar` without a graph; gradients are enabled, for f may differentiate inside."""
+        return self.scalar(x).detach()
 
     @cached_property
     def _weights(self) -> Tensor:
         """Random, of either sign, none near zero; each output divided by its own size."""
-        rows = self.y.flatten(1)
+        rows = as_rows(self.y)
         draws = torch.rand(rows.shape[1], generator=self._random(), dtype=torch.float64) + 0.5
         size = rows.abs().amax(0).clamp_min(torch.finfo(rows.dtype).tiny ** 0.5)
         signs = 1 - 2.0 * (torch.arange(rows.shape[1]) % 2)
@@ -83,44 +85,51 @@ class Probe:
 
     @cached_property
     def reverse(self) -> Derivatives | Exception:
-        """`scalar` and its derivatives by nested reverse mode, or why there are none."""
+        """`scalar` and its derivatives along `direction` by nested reverse mode, or why there are none."""
+        return self.reversed_at(self.x, self.direction)
+
+    def reversed_at(self, x: Tensor, direction: Tensor, order: int | None = None) -> Derivatives | Exception:
+        """The same elsewhere."""
+        order = self.order if order is None else order
         try:
-            results = reverse.derivatives(self.scalar, self.x, self.order, self.direction)
+            return [d.detach() for d in reverse.derivatives(self.scalar, x, order, direction)]
         except Exception as error:  # whatever the user's code or torch raises is a finding, not a traceback
             return error
-        return [result.detach() for result in results]
 
     @cached_property
     def taylor(self) -> Derivatives | Exception:
         """The same by Taylor mode."""
         try:
             with torch.no_grad():
-                return list(derivatives(self.scalar, self.x, self.order, self.direction, method="taylor"))
+                results = derivatives(self, self.x, self.order, self.direction, method="taylor")
+            return [self._projected(result) for result in results]
         except Exception as error:
             return error
 
     @cached_property
-    def finite(self) -> list[tuple[Tensor, Tensor]]:
-        """Derivatives 1 to `order` by finite differences, each with its error: of the values up to order 2.
+    def finite(self) -> list[Estimate]:
+        """Derivatives 1 to `order` by finite differences; of the values up to order 2.
 
         Beyond, first differences of the derivative one order below, by reverse mode.
         """
-        found = list(self._of_values)[: self.order]
-        for k in range(3, self.order + 1):
-            found.append(finite_differences(lambda t, k=k: self._reverse_at(t, k - 1))[0])
-        return found
+        higher = [finite_differences(self.along(k - 1))[0] for k in range(3, self.order + 1)]
+        return [*self.of_values, *higher][: self.order]
 
     @cached_property
-    def bending(self) -> tuple[Tensor, Tensor]:
-        """The second derivative by finite differences of the values, with its error."""
-        return self._of_values[1]
+    def of_values(self) -> tuple[Estimate, Estimate]:
+        """First and second derivative by finite differences of the values."""
+        return finite_differences(self.along(0))
 
-    @cached_property
-    def _of_values(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        return finite_differences(lambda t: self.values(self.x + t * self.direction))
+    def along(self, order: int) -> Callable[[float], Tensor]:
+        """T -> the derivative of that order by reverse mode, (batch,), at x + t direction."""
 
-    def _reverse_at(self, t: float, order: int) -> Tensor:
-        return reverse.derivatives(self.scalar, self.x + t * self.direction, order, self.direction)[-1].detach()
+        def at(t: float) -> Tensor:
+            x = self.x + t * self.direction
+            if order == 0:
+                return self.values(x)
+            return reverse.derivatives(self.scalar, x, order, self.direction)[-1].detach()
+
+        return at
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -128,9 +137,8 @@ class Probe:
         return self.trace(self.x)
 
     def trace(self, x: Tensor) -> list[Step]:
-        """Every intermediate tensor of f at other points, without a graph."""
-        with torch.no_grad():
-            return traced(self, x, self.modules)
+        """Every intermediate tensor of f at other points."""
+        return traced(self, x, self.modules)
 
     @staticmethod
     def _random() -> torch.Generator:
@@ -149,7 +157,13 @@ def probing(
 ) -> Iterator[Probe]:
     """A probe of f under the guard, in float64 and eval mode unless told otherwise; all is as before on exit."""
     unique = list({id(module): module for module in modules.values()}.values())
-    with guarded(x.device), isolated(unique, double=double), Double() if double else nullcontext():
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # what f has to say, it says to its user often enough
+        stack.enter_context(guarded(x.device))
+        stack.enter_context(isolated(unique, double=double))
+        if double:
+            stack.enter_context(Double())
         for module in unique if evaluate else []:
             module.training = False
         x = x.detach().clone()

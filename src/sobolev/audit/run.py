@@ -1,21 +1,32 @@
 """`audit`: run the checks, draw the verdict."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sobolev.audit.checks import CHECKS, CONSISTENCY
-from sobolev.audit.finding import Audit, Finding
+from sobolev.audit.agreement import rms
+from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
+from sobolev.audit.checks.entry import entry
+from sobolev.audit.checks.precision import precision
+from sobolev.audit.finding import Audit, Finding, by_severity
+from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
-from sobolev.audit.probe import probing
+from sobolev.audit.probe import Derivatives, Probe, probing
+from sobolev.audit.verdict import verdict
 
 _POINTS = 64
+_TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 
 
 def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
     """Check on a few points whether the derivatives of f by x can be trusted, and say why not.
+
+    The checks run in float64 and in eval mode; those that a training mode can spoil run in the model's own
+    mode as well. The model, its flags, its gradients and the random generators are left exactly as they were.
 
     Args:
         f: a module, a LightningModule, a bound method, any callable; maps (batch, *in) to (batch, *out).
@@ -23,8 +34,7 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
         order: the highest derivative that is needed.
 
     Returns:
-        The findings, whether any is an error, and whose numbers can be relied on. The model, its flags, its
-        gradients and the random generators are left exactly as they were.
+        The findings, whether any is an error, and whose numbers can be relied on.
 
     Raises:
         TypeError: x is not a floating-point tensor.
@@ -33,11 +43,61 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
     _check(x, order)
     modules = modules_behind(f)
     points = _some(x.detach())
-    findings: list[Finding] = []
-    with probing(f, points, order, modules) as probe:
-        for check in (*CONSISTENCY, *CHECKS):
-            findings += check(probe)
-    return Audit(tuple(findings), "reverse", len(points), order)
+    findings, double, own = entry(f, points, order, modules)
+    if any(finding.severity == "error" for finding in findings):
+        return Audit(by_severity(findings), "none", len(points), order)
+    in_training = _in_own_mode(f, points, order, modules, double)
+    with probing(f, points, order, modules, double=double) as probe:
+        return _audited(probe, findings, in_training, own, x.dtype)
+
+
+def _audited(
+    probe: Probe,
+    findings: list[Finding],
+    in_training: list[Finding],
+    own: Derivatives | Exception,
+    dtype: torch.dtype,
+) -> Audit:
+    consistent = [finding for check in CONSISTENCY for finding in check(probe)]
+    findings = findings + consistent + _only(in_training, consistent)
+    method, errors = "none", ()
+    if not consistent:
+        findings += [finding for check in CALCULUS for finding in check(probe)]
+        findings += precision(probe, own, dtype)
+        method, _ = verdict(probe)
+        errors = _errors(probe, method)
+    findings += [finding for check in SENSE for finding in check(probe)]
+    return Audit(by_severity(findings), method, len(probe.x), probe.order, errors)
+
+
+def _in_own_mode(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module], double: bool) -> list[Finding]:
+    """What only training mode does to f, if it is in training mode."""
+    if not any(module.training for module in modules.values()):
+        return []
+    with probing(f, x, order, modules, double=double, evaluate=False) as probe:
+        try:
+            found = [finding for check in CONSISTENCY for finding in check(probe)]
+        except Exception as error:  # BatchNorm of a single sample, for one
+            found = [Finding("train-mode", "error", "f", f"f fails in training mode: {error}")]
+    return [replace(finding, message=finding.message + _TRAINING) for finding in found]
+
+
+def _only(in_training: list[Finding], consistent: list[Finding]) -> list[Finding]:
+    known = {finding.kind for finding in consistent}
+    return [finding for finding in in_training if finding.kind not in known]
+
+
+def _errors(probe: Probe, method: str) -> tuple[float, ...]:
+    """Relative L2 difference from finite differences, per order, of the method relied on."""
+    results = getattr(probe, method, None)
+    return tuple(map(partial(_error, probe.size), results[1:], probe.finite)) if isinstance(results, list) else ()
+
+
+def _error(size: float, mine: Tensor, truth: Estimate) -> float:
+    """Over the samples of which finite differences know three digits."""
+    scale = max(rms(truth.value[truth.error < 1e-2 * truth.value.abs()]), size * 1e-9)
+    known = truth.error < 1e-3 * scale
+    return rms((mine - truth.value)[known]) / scale
 
 
 def _check(x: Tensor, order: int) -> None:

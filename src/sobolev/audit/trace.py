@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -27,12 +28,14 @@ class Step:
         operation: name of the torch function, or of the module's class where a module returned the tensor.
         inputs: the tensors the operation was given, with the module's weights.
         output: the tensor.
+        recorded: whether autograd was on; it is off within no_grad and within a custom function's forward.
     """
 
     where: str
     operation: str
     inputs: tuple[Tensor, ...]
     output: Tensor
+    recorded: bool
 
 
 class _Recorder(TorchFunctionMode):
@@ -64,7 +67,9 @@ class _Recorder(TorchFunctionMode):
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
         for output in tree_leaves(result):
             if isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()):
-                self.steps.append(Step(self._where(operation), operation, tensors, output))
+                if is_functorch_wrapped_tensor(output):  # lives within torch.func or vmap only
+                    continue
+                self.steps.append(Step(self._where(operation), operation, tensors, output, torch.is_grad_enabled()))
 
     def _where(self, operation: str) -> str:
         module = self._inside[-1][0] if self._inside else None
@@ -76,14 +81,15 @@ class _Recorder(TorchFunctionMode):
 
 def traced(f: Callable[[Tensor], Any], x: Tensor, modules: dict[str, nn.Module]) -> list[Step]:
     """Run f(x) and list every floating-point tensor it made."""
-    recorder = _Recorder({id(module): path for path, module in modules.items()})
-    handles = [register_module_forward_pre_hook(recorder.enter), register_module_forward_hook(recorder.leave)]
-    try:
+    names = {id(module): path for path, module in reversed(modules.items())}
+    recorder = _Recorder(names)
+    with ExitStack() as stack:
+        for module in {id(module): module for module in modules.values()}.values():
+            if not isinstance(module, torch.jit.ScriptModule):  # whose inside is out of Python's sight
+                stack.callback(module.register_forward_pre_hook(recorder.enter).remove)
+                stack.callback(module.register_forward_hook(recorder.leave).remove)
         with recorder:
             f(x)
-    finally:
-        for handle in handles:
-            handle.remove()
     return recorder.steps
 
 

@@ -38,8 +38,8 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
-        args, kwargs = tree_map(widened, (args, kwargs or {}))
-        return tree_map(widened, func(*args, **kwargs))
+        args, kwargs = _all_widened((args, kwargs or {}))
+        return _all_widened(func(*args, **kwargs))
 
 
 def widened(value: Any) -> Any:
@@ -47,6 +47,12 @@ def widened(value: Any) -> Any:
     if type(value) in (Tensor, nn.Parameter) and value.dtype in _WIDER and not value.is_sparse:
         return value.to(_WIDER[value.dtype])
     return _WIDER.get(value, value) if isinstance(value, torch.dtype) else value
+
+
+def _all_widened(value: Any) -> Any:
+    if isinstance(value, torch.Size):  # which tree_map would turn into a plain tuple
+        return value
+    return tree_map(widened, value) if isinstance(value, tuple | list | dict) else widened(value)
 
 
 @contextmanager

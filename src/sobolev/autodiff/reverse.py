@@ -13,7 +13,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     y = _value(f, x)
     tower = [_components(y)]
     for _ in range(order):
-        tower.append([(_gradient(component, x) * direction).flatten(1).sum(1) for component in tower[-1]])
+        tower.append([(_gradient(component, x) * direction).reshape(len(x), -1).sum(1) for component in tower[-1]])
     return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
 
 

@@ -1,9 +1,12 @@
 """The checks, as data: each maps a probe to findings."""
 
-from sobolev.audit.checks import consistency, shape, units
+from sobolev.audit.checks import consistency, derivatives, kinks, shape, transform, units
 
 CONSISTENCY = (consistency.stochastic, consistency.cross_sample)
 """Whether f is a function of each sample alone: these run in the mode f is in, too."""
 
-CHECKS = (shape.piecewise_linear, shape.constant, shape.clipped, units.scaling)
-"""For what is one."""
+CALCULUS = (derivatives.non_finite, derivatives.agreement, shape.piecewise, kinks.kinks)
+"""Whether its derivatives are right: these need a function of each sample alone."""
+
+SENSE = (shape.constant, shape.clipped, units.scaling, transform.transform)
+"""Whether it is a function that makes sense to differentiate."""

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sobolev.audit.describe import brief
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import first, name_of
 from sobolev.audit.probe import Probe
 
@@ -63,12 +65,6 @@ def tolerance(y: Tensor) -> float:
     return 1e-9 if y.dtype == torch.float64 else 300 * torch.finfo(y.dtype).eps
 
 
-def brief(error: BaseException) -> str:
-    """The first line of an exception, with its kind."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
-
-
 def _cross_sample(symptom: str, where: str) -> Finding:
     return Finding(
         "cross-sample",
@@ -82,13 +78,13 @@ def _cross_sample(symptom: str, where: str) -> Finding:
 def _regroupings(x: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Other batches, and which row of x stands first, second, ... in each."""
     order = torch.arange(len(x), device=x.device)
-    yield "in another order", x.flip(0), order.flip(0)
+    yield "when the batch is in another order", x.flip(0), order.flip(0)
     half = order[: len(x) // 2]
     yield "in half the batch", x[half], half
-    extremes = [x.flatten(1).sum(1).argmin().item(), x.flatten(1).sum(1).argmax().item()]
+    extremes = [as_rows(x).sum(1).argmin().item(), as_rows(x).sum(1).argmax().item()]
     evenly = torch.linspace(0, len(x) - 1, min(_ALONE, len(x))).long().tolist()
     for row in dict.fromkeys([*extremes, *evenly]):
-        yield "alone", x[row : row + 1], order[row : row + 1]
+        yield "when it is alone", x[row : row + 1], order[row : row + 1]
 
 
 def _depends(together: Tensor, regrouped: Tensor, rows: Tensor, batch: int) -> bool:

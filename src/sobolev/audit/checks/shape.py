@@ -1,11 +1,13 @@
 """Does the function bend the way its derivatives say?"""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import first, name_of
 from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
@@ -19,13 +21,13 @@ _CLIPPING = {
 
 def constant(probe: Probe) -> Iterator[Finding]:
     """An output that is the same at all points."""
-    rows = probe.y.flatten(1)
+    rows = as_rows(probe.y)
     dead = _dead(probe.y)
     if len(rows) > 1 and dead.any():
         part = "the output is" if dead.all() else f"{int(dead.sum())} of {dead.numel()} outputs are"
         yield Finding(
             "constant",
-            "warning",
+            "warning" if dead.all() else "note",
             name_of(_clipping_step(probe)),
             f"{part} the same ({rows[0, dead][0].item():.4g}) at all {len(rows)} points, so every derivative is 0 "
             "there. If this is not meant, the training has collapsed: look for dead units (a ReLU behind the last "
@@ -34,43 +36,54 @@ def constant(probe: Probe) -> Iterator[Finding]:
 
 
 def clipped(probe: Probe) -> Iterator[Finding]:
-    """An output that is cut off at a bound, by the last operation."""
+    """An output that the last operation cuts off: always worth a word behind a ReLU, else where it does."""
     step = _clipping_step(probe)
     if step is None:
         return
-    rows = probe.y.flatten(1)
-    stuck = ((rows == rows.amin(0)).sum(0) > 1) | ((rows == rows.amax(0)).sum(0) > 1)
-    share = max((rows == rows.amin(0)).double().mean(), (rows == rows.amax(0)).double().mean()).item()
-    seen = f": it is, at {share:.0%} of the points" if stuck.any() else ""
-    yield Finding(
-        "clipped",
-        "warning",
-        name_of(step),
-        f"the last operation cuts the output off at a bound{seen}. There every derivative is 0, and training gets "
-        "no gradient: a network that starts there stays there. Let the last layer be linear (or softplus for an "
-        "output that must be positive)",
-    )
+    rows = as_rows(probe.y)
+    at_bounds = (rows == rows.amin(0)).double().mean(), (rows == rows.amax(0)).double().mean()
+    share = max(at_bounds).item()
+    stuck = share * len(rows) > 1.5
+    if stuck or step.operation.lower().startswith("relu"):
+        seen = f": it is, at {share:.0%} of the points" if stuck else ""
+        yield Finding(
+            "clipped",
+            "warning",
+            name_of(step),
+            f"the last operation cuts the output off at a bound{seen}. There every derivative is 0, and training "
+            "gets no gradient: a network that starts there stays there. Let the last layer be linear (or softplus "
+            "for an output that must be positive)",
+        )
 
 
-def piecewise_linear(probe: Probe) -> Iterator[Finding]:
-    """A second derivative that is 0 everywhere, of a function that bends."""
+def piecewise(probe: Probe) -> Iterator[Finding]:
+    """Derivatives that are 0 at every point, of a function that is not what these say."""
     probe = _alive(probe)
-    if not _flat(probe):
-        return
-    bend = _bending(probe, *_midpoints(probe.x))
-    if bend < _ROUNDING:
-        return
     low, middle, high = _midpoints(probe.x)
+    if not is_flat(probe) or _bending(probe, low, middle, high) < _ROUNDING:
+        return
     step = first(probe, [low, middle, high], _bends)
-    others = _same_operation(probe, step)
-    severity = "error" if probe.order >= 2 else "warning"
-    yield Finding(
+    if is_level(probe):
+        yield Finding(
+            "piecewise-constant",
+            "error",
+            name_of(step),
+            "makes a staircase: the value changes from point to point, but in jumps, so that every derivative is 0. "
+            "Take the rounding, the comparison or the integer out, or put something smooth in its place (a sigmoid "
+            "for a step, a softmax for an argmax)",
+        )
+    else:
+        yield _piecewise_linear(probe, step, _bending(probe, low, middle, high))
+
+
+def _piecewise_linear(probe: Probe, step: Step | None, bend: float) -> Finding:
+    return Finding(
         "piecewise-linear",
-        severity,
+        "error" if probe.order >= 2 else "warning",
         name_of(step),
-        f"is piecewise linear{others}: the second derivative is exactly 0 at every point, although the function "
-        f"bends (by {bend:.0%} of its range between two points), and the first derivative is a staircase. "
-        "Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
+        f"is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at every point, "
+        f"although the function bends (by {bend:.0%} of its range between two points), and the first derivative is "
+        "a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
     )
 
 
@@ -80,22 +93,36 @@ def _alive(probe: Probe) -> Probe:
         return probe
     for index, step in reversed(list(enumerate(probe.steps))):
         if step.output.shape[:1] == probe.x.shape[:1] and not _dead(step.output).all():
-            return Probe(lambda x: probe.trace(x)[index].output, probe.x, probe.order, probe.modules)
+            f = partial(_intermediate, probe, index)
+            return Probe(f, probe.x, probe.order, probe.modules)
     return probe
+
+
+def _intermediate(probe: Probe, index: int, x: Tensor) -> Tensor:
+    return probe.trace(x)[index].output
 
 
 def _dead(y: Tensor) -> Tensor:
     """Which outputs are the same in all rows."""
-    rows = y.flatten(1)
+    rows = as_rows(y)
     return ((rows - rows[:1]).abs() <= 1e-14 * rows.abs().amax(0)).all(0)
 
 
-def _flat(probe: Probe) -> bool:
-    """Whether the second finite difference at small steps is 0 at (nearly) every point."""
-    value, error = probe.bending
+def is_flat(probe: Probe) -> bool:
+    """Whether the second derivative, by finite differences, is 0 at (nearly) every point."""
+    return _vanishes(probe, 2)
+
+
+def is_level(probe: Probe) -> bool:
+    """Whether the first derivative is."""
+    return _vanishes(probe, 1)
+
+
+def _vanishes(probe: Probe, order: int) -> bool:
+    value, error = probe.of_values[order - 1]
     known = error < 1e-3 * probe.size
-    flat = (value.abs() < 1e-5 * probe.size + error) & known
-    return bool(known.any()) and flat.sum().item() > 0.9 * known.sum().item()
+    zero = (value.abs() < 1e-5 * probe.size + error) & known
+    return bool(known.any()) and zero.sum().item() > 0.9 * known.sum().item()
 
 
 def _midpoints(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

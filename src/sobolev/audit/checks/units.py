@@ -29,12 +29,12 @@ def scaling(probe: Probe) -> Iterator[Finding]:
     if step is None or not step.inputs:
         return
     sizes = _sizes(step)
-    if not sizes or (_SMALLEST <= min(sizes) and max(sizes) <= _LARGEST):
+    if not sizes or _SMALLEST <= max(sizes) <= _LARGEST:
         return
     if max(sizes) > _LARGEST:
         found = f"reach {max(sizes):.3g} (root mean square) where they enter the first layer"
     else:
-        found = f"are only {min(sizes):.3g} (root mean square) where they enter the first layer"
+        found = f"are at most {max(sizes):.3g} (root mean square) where they enter the first layer"
     yield Finding(
         "scaling",
         "warning",

@@ -1,0 +1,144 @@
+"""Are the derivatives finite, and do they agree with finite differences?"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sobolev.audit.checks.shape import is_level
+from sobolev.audit.culprit import Culprit, find_culprit
+from sobolev.audit.describe import brief, shown
+from sobolev.audit.finding import Finding, Severity
+from sobolev.audit.finite import as_rows
+from sobolev.audit.locate import name_of
+from sobolev.audit.probe import Probe
+from sobolev.audit.verdict import Failure, verdict
+from sobolev.errors import UntrustworthyDerivativeError
+
+_TAYLOR = ". Taylor mode is right: method='taylor'"
+_ADVICE = {
+    "detached": "Remove the detach, no_grad, .data, .item() or numpy call there, or differentiate without it",
+    "straight-through": "Take the straight-through estimator, the rounding or the fake quantisation out",
+    "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
+    "autograd-disagrees": "Correct the custom backward or the gradient hook there",
+}
+
+
+def non_finite(probe: Probe) -> Iterator[Finding]:
+    """Derivatives that are NaN or infinite where the value is a number."""
+    if isinstance(probe.reverse, Exception):
+        return
+    for order, derivative in enumerate(probe.reverse[1:], 1):
+        bad = ~derivative.isfinite() & as_rows(probe.y).isfinite().all(1)
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            right = verdict(probe)[0] == "taylor"
+            yield Finding(
+                "non-finite",
+                "warning" if right else "error",
+                _where_gradient_breaks(probe, row),
+                f"derivative {order} is NaN or infinite at {int(bad.sum())} of {len(bad)} points, first at "
+                f"x = {shown(probe.x[row])}, although the value is a number: a square root, norm, power, "
+                "division or logarithm meets a special point there. Move it off with a small positive number "
+                "inside, or mask its argument, not its result (torch.where keeps the NaN of the other branch)"
+                + (_TAYLOR if right else ""),
+            )
+            return
+
+
+def agreement(probe: Probe) -> Iterator[Finding]:
+    """Taylor mode and nested reverse mode against finite differences."""
+    method, failures = verdict(probe)
+    reverse, taylor = failures["reverse"], failures["taylor"]
+    if reverse is not None and not _said_elsewhere(probe, reverse):
+        yield _reverse_finding(probe, reverse, "error" if method == "none" else "warning")
+    if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
+        yield Finding(
+            "taylor-disagrees",
+            "error",
+            "f",
+            f"derivative {taylor.order} by Taylor mode is {taylor.off.relative:.1e} (relative) off finite "
+            "differences, while reverse mode agrees with them. Use method='reverse', and please report the operation",
+        )
+
+
+def _said_elsewhere(probe: Probe, failure: Failure) -> bool:
+    """Whether `non_finite` says it, for NaN is all that is wrong, or `piecewise`: no graph, but nothing to find."""
+    if isinstance(failure.error, UntrustworthyDerivativeError):
+        return is_level(probe)
+    if failure.off is None or isinstance(probe.reverse, Exception):
+        return False
+    return not bool((failure.off.rows & probe.reverse[failure.order].isfinite()).any())
+
+
+def _reverse_finding(probe: Probe, failure: Failure, severity: Severity) -> Finding:
+    relief = "" if severity == "error" else _TAYLOR
+    if failure.error is not None:
+        return _raised(probe, failure.error, severity, relief)
+    assert failure.off is not None
+    culprit = find_culprit(probe, failure.order, failure.off.rows)
+    kind = culprit.kind if culprit is not None else "autograd-disagrees"
+    before = "the first derivative is right, " if failure.order == 2 else ""
+    return Finding(
+        kind,
+        severity,
+        name_of(culprit.step if culprit else None),
+        f"{before}derivative {failure.order} by autograd is {failure.off.relative:.1e} (relative) off finite "
+        f"differences at {int(failure.off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit)}. "
+        f"{_ADVICE[kind]}{relief}",
+    )
+
+
+def _symptom(culprit: Culprit | None) -> str:
+    if culprit is None:
+        return "the graph is not that of the function"
+    return f"`{culprit.step.operation}` is the first operation whose gradient is not its derivative"
+
+
+def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> Finding:
+    text = str(error)
+    if isinstance(error, UntrustworthyDerivativeError):
+        culprit = find_culprit(probe, 1, torch.ones(len(probe.x), dtype=torch.bool, device=probe.x.device))
+        message = "the output changes with x, but autograd sees no way from one to the other"
+        return Finding(
+            "detached",
+            severity,
+            name_of(culprit.step if culprit else None),
+            f"{message}. {_ADVICE['detached']}{relief}",
+        )
+    if "once_differentiable" in text:
+        return Finding(
+            "once-differentiable",
+            severity,
+            "f",
+            f"a custom function's backward cannot be differentiated: {brief(error)}. "
+            f"{_ADVICE['once-differentiable']}{relief}",
+        )
+    return Finding(
+        "no-derivative",
+        severity,
+        "f",
+        f"torch cannot differentiate f {probe.order} times: {brief(error)}. Write that operation in others that "
+        f"torch can{relief}",
+    )
+
+
+def _where_gradient_breaks(probe: Probe, row: int) -> str:
+    """The last step whose output still has a finite gradient by x leads to the one that has not."""
+    x = probe.x[row : row + 1].clone().requires_grad_()
+    return name_of(
+        next((step for step in probe.trace(x) if step.output.requires_grad and _breaks(step.output, x)), None)
+    )
+
+
+def _breaks(output: Tensor, x: Tensor) -> bool:
+    """Whether the first or the second derivative of an intermediate is not finite."""
+    try:
+        total = output.abs().square().sum() if output.is_complex() else output.sum()
+        (gradient,) = torch.autograd.grad(total, x, create_graph=True, materialize_grads=True, allow_unused=True)
+        if not gradient.isfinite().all() or not gradient.requires_grad:
+            return not bool(gradient.isfinite().all())
+        (second,) = torch.autograd.grad(gradient.sum(), x, retain_graph=True, materialize_grads=True, allow_unused=True)
+    except RuntimeError:
+        return False
+    return not bool(second.isfinite().all())

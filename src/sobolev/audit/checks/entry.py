@@ -1,0 +1,79 @@
+"""Can f be evaluated at all, and in float64?"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from sobolev.audit.describe import brief
+from sobolev.audit.finding import Finding
+from sobolev.audit.finite import as_rows
+from sobolev.audit.probe import Derivatives, probing
+
+_Modules = dict[str, nn.Module]
+
+
+def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> tuple[list[Finding], bool, Derivatives | Exception]:
+    """Findings about the output, whether f runs in float64, and its derivatives in its own precision."""
+    lazy = [path for path, module in modules.items() if any(is_lazy(p) for p in module.parameters(recurse=False))]
+    if lazy:
+        message = "this layer has no weights yet: call the model once on a batch before the audit"
+        return [Finding("uninitialised", "error", lazy[0], message)], False, []
+    findings, own = _in_own_precision(f, x, order, modules)
+    if findings:
+        return findings, False, own
+    try:
+        with probing(f, x, order, modules) as probe:
+            return _non_finite(probe.y), True, own
+    except Exception as error:
+        message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
+        return [Finding("dtype", "note", "f", message)], False, own
+
+
+def _in_own_precision(
+    f: Callable, x: Tensor, order: int, modules: _Modules
+) -> tuple[list[Finding], Derivatives | Exception]:
+    with probing(f, x, order, modules, double=False) as probe:
+        try:
+            y = probe(probe.x)
+        except Exception as error:
+            return [Finding("fails", "error", "f", _failed(error, x, modules))], error
+        findings = _output(y, x)
+        return findings, [] if findings else probe.reverse
+
+
+def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
+    kinds = {p.dtype for module in modules.values() for p in module.parameters() if p.is_floating_point()}
+    advice = f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
+    return f"f cannot be evaluated at points of shape {tuple(x.shape)}: {brief(error)}.{advice}"
+
+
+def _output(y: Any, x: Tensor) -> list[Finding]:
+    """What is wrong with an output that is not one floating-point tensor with a row for each sample."""
+    if not isinstance(y, Tensor):
+        return [Finding("output-type", "error", "f", f"f returns {_described(y)}")]
+    if not y.is_floating_point():
+        advice = "take .real, .imag or .abs()" if y.is_complex() else "round and take the class after differentiating"
+        return [Finding("output-type", "error", "f", f"f returns {y.dtype}, which has no real derivative: {advice}")]
+    if y.shape[:1] != x.shape[:1]:
+        message = f"f returns shape {tuple(y.shape)} for {len(x)} samples: the first axis must be the samples"
+        return [Finding("output-shape", "error", "f", message)]
+    return []
+
+
+def _described(y: Any) -> str:
+    if isinstance(y, dict):
+        keys = ", ".join(map(repr, list(y)[:5]))
+        return f"a dict with {keys}; audit one entry: lambda x: f(x)[{next(iter(y), 'key')!r}]"
+    if isinstance(y, tuple | list):
+        return f"a {type(y).__name__} of {len(y)}; audit one entry: lambda x: f(x)[0]"
+    return f"a {type(y).__name__}; audit a function that returns one tensor (batch, *out)"
+
+
+def _non_finite(y: Tensor) -> list[Finding]:
+    bad = int((~as_rows(y).isfinite().all(1)).sum())
+    if not bad:
+        return []
+    message = f"f is NaN or infinite at {bad} of {len(y)} points. Keep the points inside the function's domain"
+    return [Finding("non-finite", "error", "f", message)]

@@ -1,0 +1,37 @@
+"""How many digits does the model's own precision leave?"""
+
+import torch
+from torch import Tensor
+
+from sobolev.audit.agreement import rms
+from sobolev.audit.finding import Finding
+from sobolev.audit.probe import Derivatives, Probe
+
+_FEW, _NONE = 1e-3, 0.3
+
+
+def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
+    """Compare the derivatives in the model's own precision with those in float64."""
+    if isinstance(own, Exception) or isinstance(probe.reverse, Exception):
+        return []
+    losses = [_loss(mine, exact, probe.size) for mine, exact in zip(own, probe.reverse, strict=True)]
+    worst = max(range(len(losses)), key=losses.__getitem__)
+    if losses[worst] < _FEW:
+        return []
+    what = f"derivative {worst}" if worst else "the value"
+    return [
+        Finding(
+            "dtype",
+            "error" if losses[worst] > _NONE else "warning",
+            "f",
+            f"{what} computed in {str(dtype).removeprefix('torch.')} differs from float64 by {losses[worst]:.1e} "
+            "(relative): the numbers lose their digits on the way. Scale and centre the inputs, take the model in "
+            "float32 or float64 (model.double(), x.double()), and look for casts inside",
+        )
+    ]
+
+
+def _loss(mine: Tensor, exact: Tensor, size: float) -> float:
+    known = exact.isfinite()
+    gap = (mine.to(exact.dtype) - exact)[known].nan_to_num(torch.inf, torch.inf)
+    return rms(gap) / max(rms(exact[known]), 1e-6 * size)

@@ -1,0 +1,15 @@
+"""Numbers and exceptions as people read them."""
+
+from torch import Tensor
+
+
+def shown(x: Tensor) -> str:
+    """A sample's first entries: `0.25`, `(0.25, 1, ...)`."""
+    numbers = [f"{value:.4g}" for value in x.flatten()[:4].tolist()]
+    return f"({', '.join(numbers)}{', ...' if x.numel() > 4 else ''})" if x.numel() > 1 else numbers[0]
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an exception, with its kind."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
