@@ -193,7 +193,7 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     if torch.compiler.is_compiling():
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
-    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1}
+    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}
     width = inputs
     if isinstance(f, nn.Module):
         width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])

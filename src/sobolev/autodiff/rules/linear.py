@@ -15,4 +15,5 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
     if not isinstance(x, Jet) or isinstance(weight, Jet):
         product = torch.matmul(x, weight.mT)
         return product if bias is None else product + bias
-    return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(x.higher, weight))
+    rows_first = x.rows_first and x.value.dim() > 1
+    return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(x.higher, weight), rows_first)
