@@ -89,6 +89,8 @@ def _identity(x: Tensor, order: int, second: Second = "diagonal", tape: Tape | N
 def _push(f: BatchedFunction, x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
+    if x.space.tape is not None and not getattr(y, "rows_first", True):
+        raise NotCollapsibleError
     if not isinstance(y, Jet):  # f does not depend on x
         return y, y.new_zeros(()).expand(length, *y.shape)
     return y.value, padded(y, length)

@@ -51,8 +51,8 @@ def div(a: Any, b: Any) -> Jet:
     """A / b; the value is the quotient itself, rounded once."""
     if isinstance(b, Jet):
         quotient = mul(reciprocal(b), a)
-        value = (a.value if isinstance(a, Jet) else a) / b.value
-        quotient.value = value
+        if b.space.tape is None:
+            quotient.value = (a.value if isinstance(a, Jet) else a) / b.value
         return quotient
     a, b = _broadcastable(a, b)
     return _tracked(settled(a.space, a.value / b, a.higher / b), a)
