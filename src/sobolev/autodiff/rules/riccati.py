@@ -65,13 +65,14 @@ class Riccati:
 
     def _second_order(self, z: Tensor, slope: Tensor, base: Tensor) -> Tensor:
         """Degrees 1 and 2 along one direction: y' z1, and y' z2 + (b + 2 c y) y1 z1 / 2."""
+        if traced() or torch.is_grad_enabled():
+            y = slope * z
+            second = base * y[:1] * (z[:1] * (self.rate / 2))
+            return torch.cat([y[:1], y[1:] + second if z.shape[0] == 2 else second])
         if z.shape[0] == 2:
             y = slope * z
             y[1].addcmul_(base * y[0], z[0], value=self.rate / 2)
             return y
-        if traced() or torch.is_grad_enabled():
-            y = slope * z
-            return torch.cat([y, base * y * (z * (self.rate / 2))])
         y = slope.new_empty(2, *slope.shape)
         first, second = y[0], y[1]
         torch.mul(slope, z[0], out=first)
