@@ -22,15 +22,17 @@ class Jet:
         value: the ordinary result, any shape.
         higher: (coefficients, *value.shape), degree 1 first. Degrees that are missing at the end are zero. An
             axis 1 of length 1 stands for coefficients that are the same for every row.
+        rows_first: the first axis of the value is known to be the batch.
     """
 
-    __slots__ = ("higher", "space", "value")
+    __slots__ = ("higher", "rows_first", "space", "value")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
-    def __init__(self, space: Space, value: Tensor, higher: Tensor) -> None:
+    def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
         self.space = space
         self.value = value
         self.higher = higher
+        self.rows_first = rows_first
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:

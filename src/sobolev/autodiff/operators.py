@@ -17,7 +17,7 @@ ChunkSize = Literal["auto"] | int | None
 
 _log = logging.getLogger(__name__)
 
-_CACHED_NUMBERS = 200_000
+_CACHED_NUMBERS = 800_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 _FEWEST_ROWS = 8
 """With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
@@ -191,7 +191,7 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     if torch.compiler.is_compiling():
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
-    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1}
+    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}
     width = inputs
     if isinstance(f, nn.Module):
         width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])

@@ -7,8 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.tape import NotCollapsibleError, Tape
+
 BilinearMap = Callable[[Tensor, Tensor], Tensor]
 """Linear in each of two tensors, and broadcasting over a common leading axis: multiplication, matmul, ..."""
+
+Second = Literal["diagonal", "sum", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,25 @@ class Space:
         order: the highest degree.
         directions: how many directions share the pass; more than one only up to order 2.
         second: what the second degree holds.
+        tape: notes what enters the second degree, which is then left out.
     """
 
     order: int
     directions: int = 1
-    second: Literal["diagonal", "sum", "pairs"] = "diagonal"
+    second: Second = "diagonal"
+    tape: Tape | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """How many coefficients there are of degree 1, 2, ..., order."""
         d = self.directions
         seconds = {"diagonal": d, "sum": 1, "pairs": d * (d + 1) // 2}[self.second]
-        return (d, seconds, *[1] * self.order)[: self.order]
+        return (d, seconds, *[1] * self.order)[: self.order if self.tape is None else 1]
 
     def second_degree(self, multiply: BilinearMap, a: Tensor, b: Tensor) -> Tensor:
         """The products of two first degrees, as the second degree holds them."""
+        if self.tape is not None:
+            raise NotCollapsibleError
         if self.second == "sum":
             return multiply(a, b).sum(0, keepdim=True)
         if self.second == "pairs":

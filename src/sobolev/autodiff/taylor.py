@@ -13,7 +13,12 @@ from torch import Tensor
 from sobolev.autodiff import rules
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.space import Space
+from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.space import Second, Space
+from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
+
+_FEWEST_COLLAPSED = 4
+"""With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
 
 
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
@@ -32,12 +37,31 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
+    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0] and not torch.compiler.is_compiling():
+        try:
+            return _collapsed_hessian(f, x)
+        except NotCollapsibleError:
+            pass
+    return _full_hessian(f, x)
+
+
+def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    d, tape = x.shape[1:].numel(), Tape()
+    first = _identity(x, 2, "pairs", tape)
+    y, J = _push(f, first)
+    if 2 * y.shape[1:].numel() > d:
+        raise NotCollapsibleError
+    tape.probing = True
+    with torch.enable_grad():
+        probed, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
+    H = tape.hessian(probed.reshape(x.shape[0], -1), d)
+    return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
+
+
+def _full_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     d = x.shape[1:].numel()
     y, higher = _push(f, _identity(x, 2, "pairs"))
-    i, j = torch.triu_indices(d, d, device=x.device)
-    place = x.new_zeros(d, d, dtype=torch.long)
-    place[i, j] = place[j, i] = torch.arange(len(i), device=x.device)
-    full = (2 * higher[d:])[place.flatten()]
+    full = (2 * higher[d:])[pair_places(d, x.device).flatten()]
     return y, _inputs_last(higher[:d], x), full.movedim(0, -1).reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
@@ -55,19 +79,21 @@ def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return y, _inputs_last(higher[:d], x), 2 * higher[d]
 
 
-def _identity(x: Tensor, order: int, second: str = "diagonal") -> Jet:
+def _identity(x: Tensor, order: int, second: Second = "diagonal", tape: Tape | None = None) -> Jet:
     """X with a first coefficient of 1 in every single input: (inputs, 1, *in), the same for all rows."""
     d = x.shape[1:].numel()
     directions = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, 1, *x.shape[1:])
-    return Jet(Space(order, d, second), x, directions)
+    return Jet(Space(order, d, second, tape), x, directions, rows_first=True)
 
 
 def _push(f: BatchedFunction, x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
-    y = f(x)
+    y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
+    if x.space.tape is not None and not getattr(y, "rows_first", True):
+        raise NotCollapsibleError
     if not isinstance(y, Jet):  # f does not depend on x
-        return y, y.new_zeros(()).expand(sum(x.space.sizes), *y.shape)
-    return y.value, rules.kinds.padded(y, sum(x.space.sizes))
+        return y, y.new_zeros(()).expand(length, *y.shape)
+    return y.value, padded(y, length)
 
 
 def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ def add(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
         b = mul(b, alpha) if isinstance(b, Jet) else b * alpha
     a, b = _broadcastable(a, b)
     if isinstance(a, Jet) and isinstance(b, Jet):
-        return settled(a.space, a.value + b.value, padded_sum(a.higher, b.higher))
+        return _tracked(settled(a.space, a.value + b.value, padded_sum(a.higher, b.higher)), a, b)
     jet, other = (a, b) if isinstance(a, Jet) else (b, a)
-    return settled(jet.space, jet.value + other, jet.higher)
+    return _tracked(settled(jet.space, jet.value + other, jet.higher), jet)
 
 
 @rule("sub", "subtract")
@@ -40,8 +40,10 @@ def rsub(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
 def mul(a: Any, b: Any) -> Jet:
     """The truncated product."""
     a, b = _broadcastable(a, b)
+    if isinstance(a, Jet) and isinstance(b, Jet) and a.space.tape is not None:
+        return _taped_product(a, b)
     product = bilinear(operator.mul, a, b)
-    return settled(product.space, product.value, product.higher)
+    return _tracked(settled(product.space, product.value, product.higher), a, b)
 
 
 @rule("div", "divide", "true_divide", Tensor.__truediv__)
@@ -49,10 +51,11 @@ def div(a: Any, b: Any) -> Jet:
     """A / b; the value is the quotient itself, rounded once."""
     if isinstance(b, Jet):
         quotient = mul(reciprocal(b), a)
-        value = (a.value if isinstance(a, Jet) else a) / b.value
-        return settled(quotient.space, value, quotient.higher)
+        if b.space.tape is None:
+            quotient.value = (a.value if isinstance(a, Jet) else a) / b.value
+        return quotient
     a, b = _broadcastable(a, b)
-    return settled(a.space, a.value / b, a.higher / b)
+    return _tracked(settled(a.space, a.value / b, a.higher / b), a)
 
 
 @rule("reciprocal")
@@ -74,7 +77,7 @@ def rdiv(a: Jet, b: Any) -> Jet:
 @rule("neg", "negative")
 def neg(x: Jet) -> Jet:
     """-x."""
-    return Jet(x.space, -x.value, -x.higher)
+    return Jet(x.space, -x.value, -x.higher, x.rows_first)
 
 
 @rule("positive", Tensor.__pos__)
@@ -129,3 +132,19 @@ def _broadcastable(a: Any, b: Any) -> tuple[Any, Any]:
         return a, b
     most = max(dims(a), dims(b))
     return aligned(a, most), aligned(b, most)
+
+
+def _tracked(result: Jet, *operands: Any) -> Jet:
+    """Whether the first axis is still the batch: it is where no operand was broadcast along it."""
+    result.rows_first = all(
+        jet.rows_first and jet.value.dim() == result.value.dim() for jet in operands if isinstance(jet, Jet)
+    )
+    return result
+
+
+def _taped_product(a: Jet, b: Jet) -> Jet:
+    value = a.value * b.value
+    first = padded_sum(a.value * b.higher, a.higher * b.value)
+    product = _tracked(settled(a.space, value, first), a, b)
+    factors = (jet.higher.expand(-1, *value.shape) for jet in (a, b))
+    return a.space.tape.enter(product, *factors)

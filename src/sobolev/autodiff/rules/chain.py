@@ -47,9 +47,12 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
     wanted = torch.is_grad_enabled() and (x.value.requires_grad or x.higher.requires_grad)
-    if not wanted or not x.higher.shape[0] or traced():
-        return function.push(x)
-    return Jet(x.space, *_Chain.apply(x.value, x.higher, x.space, function))
+    if not wanted or not x.higher.shape[0] or x.space.tape is not None or traced():
+        y = function.push(x)
+    else:
+        y = Jet(x.space, *_Chain.apply(x.value, x.higher, x.space, function))
+    y.rows_first = x.rows_first
+    return y
 
 
 def traced() -> bool:

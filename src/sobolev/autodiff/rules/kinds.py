@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.space import BilinearMap, Space
+from sobolev.autodiff.tape import NotCollapsibleError
 
 
 def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
@@ -51,6 +52,8 @@ def bilinear(multiply: BilinearMap, a: Any, b: Any) -> Jet:
     crossed = min(len(a.higher), len(b.higher)) > 0 and a.space.order > 1
     length = sum(a.space.sizes) if crossed else 0
     higher = padded_sum(multiply(a.value, b.higher), multiply(a.higher, b.value), length)
+    if crossed and a.space.tape is not None:
+        raise NotCollapsibleError
     if crossed:
         a.space.add_crossed(multiply, a.higher, b.higher, higher)
     return Jet(a.space, value, higher)
@@ -67,6 +70,9 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         The jet of f(x).
     """
     value, first = coefficients[:2]
+    if x.space.tape is not None:
+        result = Jet(x.space, value, first * x.higher, x.rows_first)
+        return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
         return Jet(x.space, value, first * x.higher)
     if x.space.order > 2:

@@ -1,18 +1,108 @@
-"""Rules of functions that multiply by weights: linear layers and matrix products."""
+"""Rules of matrix products: linear layers, matmul and its relatives, einsum."""
 
+import string
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import aligned, bilinear, dims, settled
 from sobolev.autodiff.rules.registry import rule
 
 
 @rule(functional.linear)
 def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
-    """X Wᵀ + b: the bias reaches the value only."""
-    if not isinstance(x, Jet) or isinstance(weight, Jet):
+    """The product x Wᵀ + b: the bias reaches the value only."""
+    if not isinstance(x, Jet) or isinstance(weight, Jet) or isinstance(bias, Jet):
         product = torch.matmul(x, weight.mT)
         return product if bias is None else product + bias
-    return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(x.higher, weight))
+    rows_first = x.rows_first and x.value.dim() > 1
+    higher = x.higher if x.value.dim() > 1 else x.full
+    return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
+
+
+@rule("matmul", "mm", "bmm", "mv", "dot", "vdot", torch.linalg.matmul, torch.linalg.vecdot)
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product with the broadcasting of `torch.matmul`; vectors become matrices for the time being."""
+    row, column = dims(a) == 1, dims(b) == 1
+    a = a.unsqueeze(0) if row else a
+    b = b.unsqueeze(1) if column else b
+    most = max(dims(a), dims(b))
+    a, b = (_spelled_out(aligned(factor, most)) for factor in (a, b))
+    product = bilinear(torch.matmul, a, b)
+    product = settled(product.space, product.value, product.higher)
+    product = product.squeeze(-1) if column else product
+    return product.squeeze(-1 if column else -2) if row else product
+
+
+@rule("addmm", "addbmm", "baddbmm", "addmv")
+def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """The sum beta x + alpha a b."""
+    product = torch.matmul(a, b)
+    return (product if alpha == 1 else alpha * product) + (x if beta == 1 else beta * x)
+
+
+@rule(functional.bilinear)
+def bilinear_layer(a: Any, b: Any, weight: Any, bias: Any = None) -> Any:
+    """The form aᵀ W b for every output."""
+    product = torch.einsum("...i,oij,...j->...o", a, weight, b)
+    return product if bias is None else product + bias
+
+
+@rule("outer", "ger")
+def outer(a: Any, b: Any) -> Any:
+    """All products of two vectors."""
+    return a.unsqueeze(1) * b.unsqueeze(0)
+
+
+@rule("einsum", torch.functional.einsum)
+def einsum(equation: str, *operands: Any) -> Any:
+    """Einstein summation, two operands at a time."""
+    items = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else list(operands)
+    inputs, output = _parsed(equation)
+    while len(items) > 2:
+        kept = "".join(inputs[2:]) + output
+        joined = _joined(inputs[0], inputs[1], kept)
+        items[:2] = [_contract(inputs[:2], joined, items[:2])]
+        inputs[:2] = [joined]
+    return _contract(inputs, output, items)
+
+
+def _contract(inputs: list[str], output: str, operands: list[Any]) -> Any:
+    """One or two operands."""
+    if not any(isinstance(operand, Jet) for operand in operands):
+        return torch.einsum(f"{','.join(inputs)}->{output}", *operands)
+    lead = next(letter for letter in string.ascii_letters if letter not in "".join(inputs))
+    sizes = [dims(operand) for operand in operands]
+
+    def multiply(*factors: Tensor) -> Tensor:
+        stacked = [factor.dim() > size for factor, size in zip(factors, sizes, strict=True)]
+        terms = [lead * more + term for more, term in zip(stacked, inputs, strict=True)]
+        return torch.einsum(f"{','.join(terms)}->{lead * any(stacked)}{output}", *factors)
+
+    spelled = [_spelled_out(operand) for operand in operands]
+    if len(operands) == 1:
+        return Jet(spelled[0].space, multiply(spelled[0].value), multiply(spelled[0].higher))
+    return bilinear(multiply, *spelled)
+
+
+def _parsed(equation: str) -> tuple[list[str], str]:
+    """The indices of each operand and of the result, which may be left out."""
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if not arrow:
+        letters = [letter for letter in left if letter.isalpha()]
+        output = "..." * ("..." in left) + "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
+    return inputs, output
+
+
+def _joined(first: str, second: str, kept: str) -> str:
+    letters = dict.fromkeys(c for c in first + second if c.isalpha() and c in kept)
+    return "..." * ("..." in first + second) + "".join(letters)
+
+
+def _spelled_out(x: Any) -> Any:
+    """With every row present: a product may sum over the rows' axis."""
+    return Jet(x.space, x.value, x.full, x.rows_first) if isinstance(x, Jet) else x

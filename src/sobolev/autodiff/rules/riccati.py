@@ -39,11 +39,11 @@ class Riccati:
         y = self.function(z.value)
         slope, base = self.terms(z.value, y)
         space = z.space
-        if space.order == 1 or not z.higher.shape[0]:
+        if space.order == 1 or not (z.higher.shape[0] or space.tape):
             return Jet(space, y, slope * z.higher)
         if space.order > 2:
             return Jet(space, y, torch.stack(self._series(z, y, slope, base)))
-        if space.directions > 1:
+        if space.directions > 1 or space.tape:
             return compose(z, [y, slope, (base * slope).mul_(self.rate / 2)])
         return Jet(space, y, self._second_order(z.higher, slope, base))
 
@@ -65,18 +65,18 @@ class Riccati:
 
     def _second_order(self, z: Tensor, slope: Tensor, base: Tensor) -> Tensor:
         """Degrees 1 and 2 along one direction: y' z1, and y' z2 + (b + 2 c y) y1 z1 / 2."""
+        if traced() or torch.is_grad_enabled():
+            y = slope * z
+            second = base * y[:1] * (z[:1] * (self.rate / 2))
+            return torch.cat([y[:1], y[1:] + second if z.shape[0] == 2 else second])
         if z.shape[0] == 2:
             y = slope * z
-            (z1, _), (y1, y2) = z.unbind(0), y.unbind(0)
-            y2.addcmul_(base * y1, z1, value=self.rate / 2)
+            y[1].addcmul_(base * y[0], z[0], value=self.rate / 2)
             return y
-        if traced() or torch.is_grad_enabled():
-            y1 = slope * z
-            return torch.cat([y1, base * y1 * (z * (self.rate / 2))])
         y = slope.new_empty(2, *slope.shape)
-        y1, y2 = y.unbind(0)
-        torch.mul(slope, z[0], out=y1)
-        torch.mul(base, y1, out=y2).mul_(z[0] * (self.rate / 2))
+        first, second = y[0], y[1]
+        torch.mul(slope, z[0], out=first)
+        torch.mul(base, first, out=second).mul_(z[0] * (self.rate / 2))
         return y
 
     def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> list[Tensor]:

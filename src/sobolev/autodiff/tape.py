@@ -1,0 +1,90 @@
+"""The Hessian of few outputs in many inputs, without carrying its entries through the network.
+
+The second-degree part of a Taylor polynomial enters at each nonlinear operation, and from there on travels
+linearly. So one forward pass carries first degrees alone and notes what enters; one reverse pass finds how much of
+it reaches an output; the Hessian is the sum of the products (the collapsed Taylor mode of Dangel et al. 2025, with the
+linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class NotCollapsibleError(NotImplementedError):
+    """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
+
+
+@dataclass
+class Tape:
+    """What enters the second degree, operation by operation.
+
+    Attributes:
+        probing: False while the entries are noted; True in the pass that is differentiated.
+        entries: (a, b, weight): the operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
+        probes: zeros added to the result of each operation, in the same order, to differentiate by.
+    """
+
+    probing: bool = False
+    entries: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
+    probes: list[Tensor] = field(default_factory=list)
+
+    def enter(self, jet: Any, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Any:
+        """Note an operation whose result, of first degree only, is `jet`."""
+        if not jet.rows_first:
+            raise NotCollapsibleError
+        if self.probing:
+            self.probes.append(torch.zeros_like(jet.value, requires_grad=True))
+            jet.value = jet.value + self.probes[-1]
+        else:
+            self.entries.append((a, b, weight))
+        return jet
+
+    def hessian(self, y: Tensor, inputs: int) -> Tensor:
+        """(batch, outputs, inputs, inputs), from y (batch, outputs) of the probing pass."""
+        with torch.enable_grad():
+            components = y.unbind(1)
+        return torch.stack([self._one_output(component, inputs) for component in components], dim=1)
+
+    def _one_output(self, y: Tensor, inputs: int) -> Tensor:
+        total = y.new_zeros(y.shape[0], inputs, inputs)
+        if not y.requires_grad or not self.probes:
+            return total
+        keep_graph = torch.is_grad_enabled()
+        reach = torch.autograd.grad(
+            y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
+        )
+        for (a, b, weight), part in zip(self.entries, reach, strict=True):
+            if part is not None:
+                total = total + _contract(a, b, part if weight is None else part * weight)
+        return total
+
+
+def _contract(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
+    batch = weight.shape[0]
+    weight = weight.reshape(batch, -1)
+    same = a is b
+    a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
+    if same and a.shape[1] == 1:
+        return 2 * _same_for_all_rows(a[:, 0], weight)
+    a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
+    product = torch.bmm(a * weight[:, None], b.mT)
+    return product + product.mT
+
+
+def _same_for_all_rows(a: Tensor, weight: Tensor) -> Tensor:
+    """Σ weight a_i a_j, as one matrix product with the pairs i <= j; a (inputs, units)."""
+    d = a.shape[0]
+    i, j = torch.triu_indices(d, d, device=a.device)
+    return (weight @ (a[i] * a[j]).mT)[:, pair_places(d, a.device)]
+
+
+def pair_places(d: int, device: torch.device) -> Tensor:
+    """(d, d): where the pair i <= j stands in `torch.triu_indices`, for both i, j and j, i."""
+    i, j = torch.triu_indices(d, d, device=device)
+    place = torch.empty(d, d, dtype=torch.long, device=device)
+    place[i, j] = place[j, i] = torch.arange(i.shape[0], device=device)
+    return place

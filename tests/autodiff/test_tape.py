@@ -1,0 +1,38 @@
+import pytest
+import torch
+from rule_check import assert_rule
+from torch import nn
+
+X = torch.linspace(-1, 1, 6 * 5, dtype=torch.float64).reshape(6, 5).sin()
+
+
+class Products(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x)) * self.first(x) / (2 + torch.sin(self.first(x)))
+        return self.last(self.second(hidden) * x - x.exp())
+
+
+NETWORKS = {
+    "tanh": nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1)),
+    "silu, two outputs": nn.Sequential(nn.Linear(5, 8), nn.SiLU(), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 2)),
+    "linear": nn.Linear(5, 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_hessian_of_few_outputs(name):
+    assert_rule(NETWORKS[name].double(), X)
+
+
+def test_products_of_jets():
+    torch.manual_seed(0)
+    assert_rule(Products().double(), X)
+
+
+def test_rows_that_change_places_are_not_mixed_up():
+    square = X[:5]
+    assert_rule(lambda x: torch.tanh(x.transpose(0, 1) * 2).transpose(0, 1).reshape(5, 1, 5).exp(), square)
