@@ -1,8 +1,10 @@
 """The command line: LightningCLI with a default job and errors a person can read."""
 
+import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -103,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given = ["fit", *given]
         rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
+    _hush()
     sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
     try:
         SobolevCLI()
@@ -110,6 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("SOBOLEV_TRACEBACK") or not _is_for_the_user(error):
             raise
         sys.exit(f"error: {_sentence(error)}\n(SOBOLEV_TRACEBACK=1 shows where this was found)")
+
+
+def _hush() -> None:
+    """No advertisements, and no deprecations that are for Lightning's authors."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
 
 def _is_for_the_user(error: Exception) -> bool:

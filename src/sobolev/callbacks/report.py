@@ -26,6 +26,7 @@ class Report(Callback):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._start = perf_counter()
+        self._to_print: tuple[dict[str, Any], list[Path]] | None = None
         run_directory(trainer)
 
     @override
@@ -41,6 +42,14 @@ class Report(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, pl_module)
 
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Print when the progress bar is gone and the last checkpoint written."""
+        if self._to_print is not None:
+            report, paths = self._to_print
+            _print(report, paths + _checkpoints(trainer))
+            self._to_print = None
+
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         monitor = next((c for c in trainer.callbacks if isinstance(c, DerivativeMonitor)), None)
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
@@ -50,7 +59,7 @@ class Report(Callback):
         report = _report(trainer, monitor, seconds)
         paths = [_write_json(report, run_directory(trainer)), _write_figure(trainer, monitor)]
         _write_tensorboard(trainer, pl_module, report)
-        _print(report, paths + _checkpoints(trainer))
+        self._to_print = report, paths
 
 
 def _report(trainer: Trainer, monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
