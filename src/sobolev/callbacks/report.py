@@ -111,7 +111,8 @@ def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dic
         for name, value in entry.items()
         if name not in ("order", "at")
     }
-    logger.log_hyperparams(pl_module.hparams, {f"final/{name}": value for name, value in errors.items()})
+    settings = {name: value for name, value in pl_module.hparams.items() if not name.startswith("_")}
+    logger.log_hyperparams(settings, {f"final/{name}": value for name, value in errors.items()})
     rows = "\n".join(f"| {f['severity']} | {f['kind']} | {f['where']} | {f['message']} |" for f in report["audit"])
     text = "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
     logger.experiment.add_text("audit", text, global_step=trainer.global_step)
