@@ -51,7 +51,7 @@ class Report(Callback):
             self._to_print = None
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        monitor = next((c for c in trainer.callbacks if isinstance(c, DerivativeMonitor)), None)
+        monitor = next((c for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)), None)
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
@@ -111,16 +111,20 @@ def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dic
         for name, value in entry.items()
         if name not in ("order", "at")
     }
-    logger.log_hyperparams(pl_module.hparams, {f"final/{name}": value for name, value in errors.items()})
+    logger.log_hyperparams(dict(pl_module.hparams), {f"final/{name}": value for name, value in errors.items()})
     rows = "\n".join(f"| {f['severity']} | {f['kind']} | {f['where']} | {f['message']} |" for f in report["audit"])
     text = "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
     logger.experiment.add_text("audit", text, global_step=trainer.global_step)
 
 
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _checkpoints(trainer: Trainer) -> list[Path]:
     if trainer.state.fn != "fit":
         return []
-    saved = [c.last_model_path or c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]
+    saved = [c.last_model_path or c.best_model_path for c in _callbacks(trainer) if isinstance(c, ModelCheckpoint)]
     return [Path(path) for path in saved if path]
 
 
