@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
@@ -50,7 +50,7 @@ class SobolevCLI(LightningCLI):
     @override
     def before_instantiate_classes(self) -> None:
         """An MLP of one input and one output, the default, takes the sizes of the data instead."""
-        config = self.config[self.subcommand]
+        config = self.config[str(self.subcommand)]
         network = config.model.init_args.get("network")
         if network is None or network.class_path != "sobolev.MLP" or not config.get("data"):
             return
@@ -62,8 +62,9 @@ class SobolevCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
-        if not any(isinstance(callback, PredictionWriter) for callback in self.trainer.callbacks):
-            self.trainer.callbacks.append(PredictionWriter())
+        callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        if not any(isinstance(callback, PredictionWriter) for callback in callbacks):
+            callbacks.append(PredictionWriter())
 
     @override
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

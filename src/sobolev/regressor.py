@@ -1,7 +1,7 @@
 """The LightningModule: a network that learns a function from its values."""
 
 from collections.abc import Iterable
-from os import PathLike
+from os import PathLike, fspath
 from pickle import UnpicklingError
 from typing import Any, Literal, Self
 
@@ -72,7 +72,7 @@ class Regressor(LightningModule):
 
     @override
     def on_fit_start(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "training_inputs"):
             self._standardize([(data.training_inputs, data.training_targets)])
 
@@ -99,7 +99,7 @@ class Regressor(LightningModule):
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._loss(batch)
-        every = self.trainer.log_every_n_steps
+        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         if every and (self.trainer.global_step + 1) % every == 0:  # a log call costs as much as a layer
             self.log("train/loss", loss, batch_size=len(batch[0]))
         return loss
@@ -148,7 +148,7 @@ class Regressor(LightningModule):
             ValueError: the file holds more than plain types and tensors, which could run code when it is loaded.
         """
         try:
-            module = super().load_from_checkpoint(checkpoint_path, **{"weights_only": True, **kwargs})
+            module = super().load_from_checkpoint(fspath(checkpoint_path), **{"weights_only": True, **kwargs})
         except UnpicklingError as error:
             raise ValueError(refused_checkpoint(checkpoint_path)) from error
         return module.eval()

@@ -77,7 +77,8 @@ class DerivativeMonitor(Callback):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        names = [c.name for c in trainer.callbacks if isinstance(c, DerivativeMonitor)]
+        callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        names = [c.name for c in callbacks if isinstance(c, DerivativeMonitor)]
         if len(set(names)) < len(names):
             raise ValueError(
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "

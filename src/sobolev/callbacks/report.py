@@ -51,7 +51,7 @@ class Report(Callback):
             self._to_print = None
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        monitor = next((c for c in trainer.callbacks if isinstance(c, DerivativeMonitor)), None)
+        monitor = next((c for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)), None)
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
@@ -118,10 +118,14 @@ def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dic
     logger.experiment.add_text("audit", text, global_step=trainer.global_step)
 
 
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _checkpoints(trainer: Trainer) -> list[Path]:
     if trainer.state.fn != "fit":
         return []
-    saved = [c.last_model_path or c.best_model_path for c in trainer.callbacks if isinstance(c, ModelCheckpoint)]
+    saved = [c.last_model_path or c.best_model_path for c in _callbacks(trainer) if isinstance(c, ModelCheckpoint)]
     return [Path(path) for path in saved if path]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
-    from sobolev.plots.figure import FindingLike
+    from sobolev.audit import Finding
 
 _DRAWING = RLock()
 """matplotlib's text layout keeps state between calls; one thread draws at a time."""
@@ -27,7 +27,7 @@ def derivatives_figure(
     input_names: Sequence[str] = ("x",),
     output_names: Sequence[str] = ("y",),
     title: str = "",
-    findings: "Sequence[FindingLike]" = (),
+    findings: "Sequence[Finding]" = (),
 ) -> "Figure":
     """Draw a network's derivatives, over the truth and with their errors where the truth is known.
 

@@ -3,11 +3,11 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Protocol
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from sobolev.audit import Finding
 from sobolev.plots import curves, maps, parity, style
 from sobolev.plots.samples import Samples
 
@@ -15,16 +15,7 @@ _EXPLAINED = ("f'' = 0 everywhere", "the Hessian = 0 everywhere")
 """What piecewise linear activations are the cause of."""
 
 
-class FindingLike(Protocol):
-    """What is shown of an audit's finding."""
-
-    kind: str
-    severity: str
-    where: str
-    message: str
-
-
-def build(samples: Samples, names: style.Names, title: str, findings: Sequence[FindingLike]) -> Figure:
+def build(samples: Samples, names: style.Names, title: str, findings: Sequence[Finding]) -> Figure:
     """Draw the panels, then the lines above them."""
     figure = Figure(dpi=style.DPI, facecolor="white", layout="none")  # pyright: ignore[reportArgumentType]
     FigureCanvasAgg(figure)
@@ -37,7 +28,7 @@ def build(samples: Samples, names: style.Names, title: str, findings: Sequence[F
     return figure
 
 
-def notes(samples: Samples, findings: Sequence[FindingLike]) -> list[tuple[str, str]]:
+def notes(samples: Samples, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     """At most one line and its severity: what the numbers show, and why, from the worst finding."""
     worst = sorted(findings, key=lambda finding: {"error": 0, "warning": 1}.get(finding.severity, 2))
     seen = _vanishing(samples)
