@@ -1,6 +1,9 @@
 """Models, data and references that many tests share."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import sympy
@@ -69,3 +72,24 @@ def tower(expressions, variables, points, order):
         )
         for k in range(order + 1)
     ]
+
+
+SMALL = [
+    *("--trainer.max_epochs", "2", "--data.samples", "300", "--data.validation_samples", "40"),
+    *("--data.test_samples", "40", "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
+]
+"""The default job, small."""
+
+
+def environment(**variables):
+    """One thread, and none of the variables by which Lightning would take us for a process of a cluster."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "LOCAL_RANK", "MASTER", "SOBOLEV"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200", **variables}
+
+
+def command(folder, *arguments, module="sobolev", **variables):
+    """`python -m sobolev` as a user types it."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
@@ -29,7 +30,13 @@ PACKAGE = Path(__file__).parent
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "configs") if path.is_dir())
 """The configurations: inside an installed package, or at the top of the repository."""
 
+MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
+
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
+
+DESCRIPTION = (
+    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml."
+)
 
 
 class SobolevCLI(LightningCLI):
@@ -44,21 +51,28 @@ class SobolevCLI(LightningCLI):
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
             auto_configure_optimizers=False,
-            parser_kwargs=defaults,
+            parser_kwargs={"prog": "sobolev", "description": DESCRIPTION, **defaults},
         )
 
     @override
     def before_instantiate_classes(self) -> None:
-        """An MLP of one input and one output, the default, takes the sizes of the data instead."""
+        """The default job yields: its callbacks to the trainer's switches, its network to the data."""
         config = self.config[str(self.subcommand)]
+        _drop_callbacks(config.trainer)
+        self._fit_network(config)
+
+    def _fit_network(self, config: Namespace) -> None:
+        """An MLP of one input and one output, the default, takes the sizes of the data instead."""
         network = config.model.init_args.get("network")
-        if network is None or network.class_path != "sobolev.MLP" or not config.get("data"):
+        if network is None or network.class_path not in MLP_PATHS or not config.get("data"):
             return
-        inputs, outputs = _sizes(config.data)
-        for name, size in (("inputs", inputs), ("outputs", outputs)):
-            if network.init_args[name] not in (1, size):
-                raise ValueError(f"model.network.{name} is {network.init_args[name]}, but the data have {size}")
-            network.init_args[name] = size
+        names = _names(config.data)
+        for name, found in names.items():
+            size = network.init_args[name]
+            if size != len(found) and (size != 1 or config.get("ckpt_path")):
+                where = "the checkpoint's network" if config.get("ckpt_path") else f"model.network.{name}"
+                raise ValueError(f"{where} has {size} {name}, but the data have {len(found)} ({', '.join(found)})")
+            network.init_args[name] = len(found)
 
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
@@ -68,32 +82,57 @@ class SobolevCLI(LightningCLI):
 
     @override
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """`predict` keeps no batch in memory."""
-        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        """`predict` keeps no batch in memory; no checkpoint may run code."""
+        arguments = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
+        if subcommand != "fit" and not arguments.get("ckpt_path"):
+            rank_zero_warn(f"{subcommand} without --ckpt_path: the network has the random weights of its start")
         return {**arguments, "return_predictions": False} if subcommand == "predict" else arguments
 
     @override
     def _parse_ckpt_path(self) -> None:
         """Lightning rebuilds the model as the checkpoint describes it: say so where that is not what was asked for."""
-        asked = self._model_config()
-        super()._parse_ckpt_path()
-        for key, found in self._model_config().items():
-            if key in asked and asked[key] != found:
+        asked = self._model_arguments()
+        try:
+            super()._parse_ckpt_path()
+        except (UnpicklingError, EOFError, RuntimeError) as error:
+            raise ValueError(refused_checkpoint(self.config[self.config.subcommand].ckpt_path)) from error
+        if not any(argument.startswith(("--model", "--config", "-c")) for argument in sys.argv[1:]):
+            return
+        for key, found in self._model_arguments().items():
+            if key in asked and asked[key] != found and not (asked[key] == 1 and key.endswith(_SIZES)):
                 rank_zero_warn(f"--ckpt_path wins: model.{key} is {found!r}, as in the checkpoint, not {asked[key]!r}")
 
-    def _model_config(self) -> dict[str, Any]:
-        model = self.config[self.config.subcommand].get("model") or Namespace()
-        return vars(model.get("init_args", Namespace()).clone())
+    def _model_arguments(self) -> dict[str, Any]:
+        """Every single argument of the model, by its path."""
+        if not self.config.get("subcommand"):
+            return {}
+        return vars((self.config[self.config.subcommand].get("model") or Namespace()).clone().as_flat())
 
 
-def _sizes(data: Namespace) -> tuple[int, int]:
-    """Number of inputs and outputs of the data."""
-    module, _, name = data.class_path.rpartition(".")
-    kind = getattr(import_module(module), name)
+def _drop_callbacks(trainer: Namespace) -> None:
+    """Leave out the progress bar and the checkpoints of the default job where they are switched off."""
+    switches = {ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing}
+    for kind, enabled in switches.items():
+        if enabled is False and isinstance(trainer.callbacks, list):
+            trainer.callbacks = [c for c in trainer.callbacks if not issubclass(_imported(c.class_path), kind)]
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+_SIZES = ("network.init_args.inputs", "network.init_args.outputs")
+"""Arguments that follow the data."""
+
+
+def _names(data: Namespace) -> dict[str, Sequence[str]]:
+    """The names of inputs and outputs, as far as the data module tells them."""
+    kind = _imported(data.class_path)
     if not issubclass(kind, TensorDataModule):
-        return 1, 1
+        return {}
     made = kind(**data.init_args.as_dict())
-    return len(made.input_names), len(made.output_names)
+    return {"inputs": made.input_names, "outputs": made.output_names}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -111,9 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         SobolevCLI()
     except Exception as error:
-        if os.environ.get("SOBOLEV_TRACEBACK") or not _is_for_the_user(error):
+        sentence = _explained(error)
+        if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
             raise
-        sys.exit(f"error: {_sentence(error)}\n(SOBOLEV_TRACEBACK=1 shows where this was found)")
+        sys.exit(f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)")
 
 
 def _hush() -> None:
@@ -124,13 +164,18 @@ def _hush() -> None:
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
 
-def _is_for_the_user(error: Exception) -> bool:
-    """Whether the message says enough: raised by sobolev itself, or about files and settings."""
-    if isinstance(error, MisconfigurationException | OSError | UnpicklingError):
-        return True
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return isinstance(error, ValueError | TypeError | UntrustworthyDerivativeError) and PACKAGE in raised_in.parents
+def _explained(error: BaseException | None) -> str | None:
+    """What to tell the user: an error raised by sobolev itself or about files and settings, or caused by such a one."""
+    if error is None:
+        return None
+    if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
+        return f"the checkpoint is of another network. {error}"
+    if isinstance(error, MisconfigurationException | OSError) or _raised_here(error):
+        return str(error)
+    return _explained(error.__cause__)
 
 
-def _sentence(error: Exception) -> str:
-    return refused_checkpoint("the checkpoint") if isinstance(error, UnpicklingError) else str(error)
+def _raised_here(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    here = bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+    return here and isinstance(error, ValueError | TypeError | UntrustworthyDerivativeError)

@@ -149,7 +149,9 @@ class Regressor(LightningModule):
         """
         try:
             module = super().load_from_checkpoint(fspath(checkpoint_path), **{"weights_only": True, **kwargs})
-        except UnpicklingError as error:
+        except (UnpicklingError, EOFError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "state_dict" in str(error):
+                raise  # another network
             raise ValueError(refused_checkpoint(checkpoint_path)) from error
         return module.eval()
 
@@ -170,7 +172,7 @@ def _adam(parameters: Iterable[Tensor]) -> Optimizer:
 def _plain(network: nn.Module, standardize: bool) -> dict[str, Any]:
     """What a checkpoint needs to rebuild a module made in Python, in the form the command line stores it."""
     if not isinstance(network, MLP):
-        return {"standardize": standardize}
+        return {"_class_path": "sobolev.Regressor", "standardize": standardize}
     return {
         "_class_path": "sobolev.Regressor",
         "network": {"class_path": "sobolev.MLP", "init_args": network.arguments},

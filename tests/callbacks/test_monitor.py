@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 import sobolev
-from sobolev import DerivativeMonitor, FunctionData, MLP, Regressor
+from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
@@ -27,14 +28,17 @@ def _free(parent: Path) -> Path:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the configuration to the run's folder; a second one there gets a number."""
+    """Saves the configuration to the run's folder, where checkpoints lie as well; a second one gets a number."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "save_to_log_dir": False})
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        run_directory(trainer)  # a collective call, so on every process
+        folder = run_directory(trainer)  # a collective call, so on every process
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and not (trainer.loggers or callback.dirpath):
+                callback.dirpath = str(folder / "checkpoints")
         super().setup(trainer, pl_module, stage)
 
     @override
