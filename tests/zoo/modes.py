@@ -9,6 +9,7 @@ import lightning
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
 from zoo.case import Case, Wrap, differences, mlp, points, uniform
 from zoo.smooth import Siren
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
+
 from zoo.case import Case, Wrap, mlp, uniform
 
 D2, D3, IMAGE, SEQUENCE = uniform(24, 2), uniform(24, 3), uniform(12, 1, 6, 6), uniform(16, 5, 2)

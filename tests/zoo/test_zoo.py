@@ -2,10 +2,10 @@
 
 import pytest
 
-from zoo import modes, smooth, traps
+from zoo import corners, modes, smooth, traps
 from zoo.case import run
 
-CASES = [*smooth.CASES, *traps.CASES, *modes.CASES]
+CASES = [*smooth.CASES, *traps.CASES, *modes.CASES, *corners.CASES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

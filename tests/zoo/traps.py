@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
+
 from zoo.case import Case, Wrap, mlp, points, uniform
 from zoo.smooth import IMAGE, SEQUENCE, Act
 

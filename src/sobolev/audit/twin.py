@@ -38,8 +38,7 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
-        args, kwargs = _all_widened((args, kwargs or {}))
-        return _all_widened(func(*args, **kwargs))
+        return _all_widened(func(*_all_widened(args), **_all_widened(kwargs or {})))
 
 
 def widened(value: Any) -> Any:

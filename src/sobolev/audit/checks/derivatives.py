@@ -20,7 +20,7 @@ _ADVICE = {
     "detached": "Remove the detach, no_grad, .data, .item() or numpy call there, or differentiate without it",
     "straight-through": "Take the straight-through estimator, the rounding or the fake quantisation out",
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
-    "autograd-disagrees": "Correct the custom backward or the gradient hook there",
+    "autograd-disagrees": "Correct the custom backward or the gradient hook there, or write it in plain torch operations",
 }
 
 
@@ -84,14 +84,17 @@ def _reverse_finding(probe: Probe, failure: Failure, severity: Severity) -> Find
         severity,
         name_of(culprit.step if culprit else None),
         f"{before}derivative {failure.order} by autograd is {failure.off.relative:.1e} (relative) off finite "
-        f"differences at {int(failure.off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit)}. "
+        f"differences at {int(failure.off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit, failure.order)}. "
         f"{_ADVICE[kind]}{relief}",
     )
 
 
-def _symptom(culprit: Culprit | None) -> str:
+def _symptom(culprit: Culprit | None, order: int) -> str:
     if culprit is None:
-        return "the graph is not that of the function"
+        beyond = (
+            ", and some of torch's own are not exact beyond the second order: layer_norm is one" if order > 2 else ""
+        )
+        return f"some backward in f is not that of its function{beyond}"
     return f"`{culprit.step.operation}` is the first operation whose gradient is not its derivative"
 
 

@@ -13,6 +13,7 @@ from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
 
 _ROUNDING = 1e-10
+_HALVINGS = 20
 _CLIPPING = {
     "relu", "relu_", "relu6", "ReLU", "ReLU6", "clamp", "clamp_", "clip", "clamp_min", "clamp_max", "hardtanh",
     "Hardtanh", "hardsigmoid", "Hardsigmoid", "maximum", "minimum", "threshold", "Threshold",
@@ -23,7 +24,7 @@ def constant(probe: Probe) -> Iterator[Finding]:
     """An output that is the same at all points."""
     rows = as_rows(probe.y)
     dead = _dead(probe.y)
-    if len(rows) > 1 and dead.any():
+    if dead.any() and (probe.x != probe.x[:1]).any():
         part = "the output is" if dead.all() else f"{int(dead.sum())} of {dead.numel()} outputs are"
         yield Finding(
             "constant",
@@ -60,7 +61,7 @@ def piecewise(probe: Probe) -> Iterator[Finding]:
     """Derivatives that are 0 at every point, of a function that is not what these say."""
     probe = _alive(probe)
     low, middle, high = _midpoints(probe.x)
-    if not is_flat(probe) or _bending(probe, low, middle, high) < _ROUNDING:
+    if not is_flat(probe) or _bending(probe, low, middle, high) < _ROUNDING or not _breaks(probe, low, high):
         return
     step = first(probe, [low, middle, high], _bends)
     if is_level(probe):
@@ -135,6 +136,21 @@ def _bending(probe: Probe, low: Tensor, middle: Tensor, high: Tensor) -> float:
     values = [probe.values(x) for x in (low, middle, high)]
     bend = ((values[0] + values[2]) / 2 - values[1]).abs().nan_to_num(0).amax().item()
     return bend / probe.size
+
+
+def _breaks(probe: Probe, low: Tensor, high: Tensor) -> bool:
+    """Whether a kink or a jump is behind the largest bend: halved again and again, a smooth one straightens out."""
+    values = [probe.values(x) for x in (low, (low + high) / 2, high)]
+    row = int((values[0] + values[2] - 2 * values[1]).abs().nan_to_num(0).argmax())
+    start, end = low[row], high[row]
+    left, bends = 0.0, []
+    for level in range(_HALVINGS):
+        t = left + 0.5**level * torch.linspace(0, 1, 5, dtype=low.dtype, device=low.device)
+        y = probe.values(start + t.reshape(-1, *[1] * start.dim()) * (end - start))
+        halves = (y[:-2] + y[2:] - 2 * y[1:-1]).abs()
+        bends.append(halves.amax().item() * 2**level)
+        left += int(halves.argmax()) * 0.25 * 0.5**level
+    return bends[-1] > 0.2 * bends[-5] > 0
 
 
 def _bends(low: Tensor, middle: Tensor, high: Tensor) -> bool:
