@@ -143,7 +143,6 @@ def test_configs_stack_and_single_options_win(run):
     assert settings["trainer"]["max_epochs"] == 1
     assert settings["model"]["init_args"]["network"]["init_args"]["activation"] == "tanh"
     assert report("logs/square/version_0")["function"] == "sin(x)"
-    assert checkpoint("logs/square/version_0")["epoch"] == 0
 
 
 @pytest.mark.parametrize("network", [[], ["--model.network", "MLP"], ["--model.network", "sobolev.networks.MLP"]])
@@ -278,6 +277,15 @@ def test_what_the_default_job_brings_can_be_switched_off(run, switch):
     status, _, err = run("fit", f"--trainer.{switch}", "false")
     assert status == 0, err
     assert Path("logs/square/version_0/checkpoints").exists() == (switch != "enable_checkpointing")
+
+
+@pytest.mark.parametrize("epochs", [1, 5, 7])
+def test_the_last_checkpoint_holds_the_last_weights(run, epochs):
+    """Whether or not the number of epochs is a multiple of those between checkpoints."""
+    assert run("fit", "--trainer.max_epochs", epochs, "--data.batch_size", "300")[0] == 0
+    assert checkpoint("logs/square/version_0")["global_step"] == epochs
+    assert run("validate", "--ckpt_path", "logs/square/version_0/checkpoints/last.ckpt")[0] == 0
+    assert report("logs/square/version_0")["derivatives"] == report("logs/square/version_1")["derivatives"]
 
 
 def test_random_weights_are_not_measured_in_silence(run):

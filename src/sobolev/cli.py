@@ -19,7 +19,6 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
-from sobolev.callbacks.predictions import PredictionWriter
 from sobolev.callbacks.run_directory import SaveConfig
 from sobolev.data.module import TensorDataModule
 from sobolev.errors import UntrustworthyDerivativeError
@@ -76,6 +75,8 @@ class SobolevCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
+        from sobolev.callbacks.predictions import PredictionWriter
+
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         if not any(isinstance(callback, PredictionWriter) for callback in callbacks):
             callbacks.append(PredictionWriter())

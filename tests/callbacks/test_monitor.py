@@ -346,7 +346,7 @@ def test_loggers_get_the_scalars(tmp_path, logger):
     events = EventAccumulator(folder)
     events.Reload()
     assert [event.value for event in events.Scalars("val/d2_rmse")][-1] == trainer.callback_metrics["val/d2_rmse"]
-    assert len(events.Images("derivatives")) == 1
+    assert [event.step for event in events.Images("derivatives")] == [1, 2]
     assert "custom_scalars__config__" in events.Tags()["tensors"]
 
 

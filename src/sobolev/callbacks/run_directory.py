@@ -42,6 +42,13 @@ class SaveConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, stage)
 
     @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """However rarely checkpoints are written, the last one holds the last weights."""
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.last_model_path:
+                trainer.save_checkpoint(callback.last_model_path)
+
+    @override
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called on one process only."""
         path = free_path(run_directory(trainer) / self.config_filename)
