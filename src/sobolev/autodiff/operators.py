@@ -18,7 +18,7 @@ ChunkSize = Literal["auto"] | int | None
 
 _log = logging.getLogger(__name__)
 
-_CACHED_NUMBERS = 800_000
+_CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 _FEWEST_ROWS = 8
 """With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
