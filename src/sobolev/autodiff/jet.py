@@ -1,12 +1,13 @@
 """A truncated Taylor polynomial that stands in for a tensor while a function runs."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.rules.registry import find
+from sobolev.autodiff.rules.registry import NoRuleError, find
 from sobolev.autodiff.space import Space
 
 
@@ -29,6 +30,8 @@ class Jet:
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
+        if space.graph and not torch.is_grad_enabled():
+            refuse_custom_function()
         self.space = space
         self.value = value
         self.higher = higher
@@ -48,6 +51,21 @@ class Jet:
 
     def __hash__(self) -> int:
         return id(self)
+
+
+def refuse_custom_function() -> None:
+    """Raise inside a custom `torch.autograd.Function`: its backward would have to say what its weights get.
+
+    Raises:
+        NoRuleError: one of the callers is such a function. A plain `torch.no_grad()` is let through: the derivatives
+            with respect to the inputs go on, the gradients to the weights end there, as the user wants.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is torch.autograd.Function.apply.__func__.__code__:
+            name = frame.f_locals["cls"].__name__
+            raise NoRuleError(f"Taylor mode cannot train through the custom torch.autograd.Function {name}")
+        frame = frame.f_back
 
 
 def _method(function: Callable) -> Callable:

@@ -1,6 +1,7 @@
 """The five differential operators: checks, guard, choice of engine, blocks of rows."""
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -121,15 +122,41 @@ def _one_block(
     if method != "reverse":
         try:
             with undisturbed(x.device):
-                return getattr(taylor, operator)(f, x, **arguments)
-        except Exception as error:
+                return _in_single_precision(getattr(taylor, operator), f, x, **arguments)
+        except NoRuleError as error:
+            if method == "taylor":
+                raise NoRuleError(
+                    f"{error}{_where(error)}. Use method='auto' or 'reverse', or register a rule: sobolev.autodiff.rule"
+                ) from None
+            _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
+        except Exception as error:  # whatever a model may do to what it takes for a tensor
             if method == "taylor":
                 raise
-            level = logging.DEBUG if isinstance(error, NoRuleError) else logging.INFO
-            _log.log(level, "%s by nested reverse mode: %s", operator, error)
+            _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     with guarded(x.device):
         results = getattr(reverse, operator)(f, x, **arguments)
         return results if keep_graph else tuple(result.detach() for result in results)
+
+
+def _in_single_precision(
+    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, **arguments: Any
+) -> tuple[Tensor, ...]:
+    """Half precision is good for the points and the results, not for what lies between."""
+    if x.dtype not in (torch.float16, torch.bfloat16):
+        return operator(f, x, **arguments)
+    if "direction" in arguments:
+        arguments["direction"] = arguments["direction"].float()
+    return tuple(result.to(x.dtype) for result in operator(f, x.float(), **arguments))
+
+
+def _where(error: Exception) -> str:
+    """The innermost module whose forward raised the error."""
+    module, trace = None, error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        module = owner if isinstance(owner, nn.Module) else module
+        trace = trace.tb_next
+    return "" if module is None else f", in {type(module).__name__}"
 
 
 def _check_points(x: Tensor) -> None:

@@ -4,7 +4,7 @@ With u = f'(z) as a jet, dy = u dz is a truncated product, and its transpose is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ def apply(function: Elementwise, x: Jet) -> Jet:
     if not wanted or not x.higher.shape[0] or x.space.tape is not None or traced():
         y = function.push(x)
     else:
-        y = Jet(x.space, *_Chain.apply(x.value, x.higher, x.space, function))
+        space = replace(x.space, graph=False)  # the graph is the backward pass below
+        y = Jet(x.space, *_Chain.apply(x.value, x.higher, space, function))
     y.rows_first = x.rows_first
     return y
 
