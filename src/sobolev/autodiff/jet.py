@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.rules.registry import NoRuleError, find
+from sobolev.autodiff.rules.registry import NoRuleError, call, find
 from sobolev.autodiff.space import Space
 
 
@@ -41,7 +41,7 @@ class Jet:
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return find(func)(*args, **(kwargs or {}))
+        return call(func, args, kwargs) if kwargs else find(func)(*args)
 
     @property
     def full(self) -> Tensor:
@@ -84,7 +84,7 @@ def refuse_custom_function() -> None:
 
 def _method(function: Callable) -> Callable:
     def method(self: Jet, *args: Any, **kwargs: Any) -> Any:
-        return find(function)(self, *args, **kwargs)
+        return call(function, (self, *args), kwargs) if kwargs else find(function)(self, *args)
 
     return method
 

@@ -1,6 +1,15 @@
 """The rules of Taylor mode, a family per file; importing this package registers them."""
 
-from sobolev.autodiff.rules import activations, arithmetic, attributes, elementwise, inplace, linear, riccati, shape
+from sobolev.autodiff.rules import (
+    activations,
+    arithmetic,
+    attributes,
+    elementwise,
+    inplace,
+    linear,
+    riccati,
+    shape,
+)
 from sobolev.autodiff.rules import conversion as conversion
 from sobolev.autodiff.rules import dropout as dropout
 from sobolev.autodiff.rules import indexing as indexing
@@ -14,4 +23,14 @@ from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 inplace.register()  # the in-place forms of all of them
 
-__all__ = ["NoRuleError", "activations", "arithmetic", "attributes", "elementwise", "linear", "riccati", "rule", "shape"]
+__all__ = [
+    "NoRuleError",
+    "activations",
+    "arithmetic",
+    "attributes",
+    "elementwise",
+    "linear",
+    "riccati",
+    "rule",
+    "shape",
+]

@@ -215,14 +215,16 @@ def scatter(x: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = No
     if reduce is not None:
         raise NoRuleError("Taylor mode has no rule for scatter with a reduction")
     src = value if src is None else src
-    source = src if isinstance(src, (Jet, Tensor)) else torch.full(index.shape, src, dtype=x.dtype, device=x.device)
-    return _placed(x, source, lambda a, b, axis: a.scatter(axis, _like(index, b), b), dim)
+    source = (
+        src if isinstance(src, (Jet, Tensor)) else torch.full(index.shape, src, dtype=x.dtype, device=x.device)
+    )
+    return _placed(x, _cropped(source, index), lambda a, b, axis: a.scatter(axis, _like(index, b), b), dim)
 
 
 @rule("scatter_add")
 def scatter_add(x: Any, dim: int, index: Tensor, src: Any) -> Jet:
     """Elements added at given places along an axis."""
-    return _placed(x, src, lambda a, b, axis: a.scatter_add(axis, _like(index, b), b), dim)
+    return _placed(x, _cropped(src, index), lambda a, b, axis: a.scatter_add(axis, _like(index, b), b), dim)
 
 
 @rule("masked_scatter")
@@ -236,12 +238,18 @@ def masked_scatter(x: Any, mask: Tensor, source: Any) -> Jet:
 @rule("embedding", functional.embedding_bag, "one_hot", "bucketize", "searchsorted")
 def integers_only(*_: Any, **__: Any) -> Jet:
     """These turn numbers into places: no derivative goes through."""
-    raise NoRuleError("Taylor mode cannot turn numbers that have derivatives into indices; detach them first: x.long()")
+    raise NoRuleError(
+        "Taylor mode cannot turn numbers that have derivatives into indices; detach them first: x.long()"
+    )
 
 
 def _indexed(x: Jet, dim: int, index: Tensor, function: Callable) -> Jet:
     axis = dim % max(x.value.dim(), 1)
     return Jet(x.space, function(x.value, axis, index), function(x.full, axis + 1, _like(index, x.higher)))
+
+
+def _cropped(source: Any, index: Tensor) -> Any:
+    return source[tuple(slice(length) for length in index.shape)]
 
 
 def _like(index: Tensor, tensor: Tensor) -> Tensor:
@@ -255,6 +263,4 @@ def _placed(x: Any, source: Any, function: Callable[[Tensor, Tensor, int], Tenso
     length = max(len(jet.higher) for jet in jets)
     a, b = (item.value if isinstance(item, Jet) else item for item in (x, source))
     axis = dim % max(a.dim(), 1)
-    return Jet(
-        jets[0].space, function(a, b, axis), function(padded(x, length), padded(source, length), axis + 1)
-    )
+    return Jet(jets[0].space, function(a, b, axis), function(padded(x, length), padded(source, length), axis + 1))

@@ -75,5 +75,4 @@ def register() -> None:
     for attribute in ("T", "mT", "H", "mH", "data", "real", "imag"):
         if (getter := getattr(Tensor, attribute).__get__) in RULES:
             rule(getter)(viewing(RULES[getter]))
-    rule(Tensor.__iter__)(viewing(RULES[Tensor.unbind]))
-
+    rule(Tensor.__iter__)(lambda x: iter(link(RULES[Tensor.unbind](x), x)))

@@ -28,7 +28,7 @@ def layer_norm(
 
 @rule("rms_norm")
 def rms_norm(x: Jet, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Jet:
-    """x / √(mean square + eps) over the last axes, times weight."""
+    """X / √(mean square + eps) over the last axes, times weight."""
     tiny = torch.finfo(x.value.dtype).eps if eps is None else eps
     squares = (x * x).mean(_last(normalized_shape), keepdim=True)
     result = _affine(x * torch.rsqrt(squares + tiny), weight, None)
@@ -36,9 +36,7 @@ def rms_norm(x: Jet, normalized_shape: Sequence[int], weight: Any = None, eps: f
 
 
 @rule("group_norm")
-def group_norm(
-    x: Jet, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
-) -> Jet:
+def group_norm(x: Jet, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Jet:
     """Layer norm over each group of channels and all places of one sample."""
     grouped = x.reshape(x.value.shape[0], num_groups, -1)
     channels = _channels(x, weight), _channels(x, bias)

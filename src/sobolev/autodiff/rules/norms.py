@@ -17,7 +17,12 @@ from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 @rule(torch.linalg.vector_norm)
 def vector_norm(
-    x: Jet, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None  # noqa: A002
+    x: Jet,
+    ord: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Jet:
     """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the number of entries that are not 0 where it is 0."""
     x, axes = x if dtype is None else x.to(dtype), axes_of(x, dim)
@@ -38,7 +43,12 @@ def norm(x: Jet, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: 
 
 @rule(torch.linalg.norm)
 def linalg_norm(
-    x: Jet, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None  # noqa: A002
+    x: Jet,
+    ord: Any = None,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> Jet:
     """A vector norm along one axis, a matrix norm along two."""
     axes = axes_of(x, dim)
@@ -114,8 +124,10 @@ def _root_of_powers(x: Jet, ord: float, axes: tuple[int, ...], keepdim: bool) ->
     if ord == 1:
         return total(torch.abs(x), axes, keepdim)
     if x.value.is_complex():
-        return _root_of_powers(torch.view_as_real(x), ord, (*axes, x.value.dim()), keepdim) if ord == 2 else (
-            _root_of_powers(torch.abs(x), ord, axes, keepdim)
+        return (
+            _root_of_powers(torch.view_as_real(x), ord, (*axes, x.value.dim()), keepdim)
+            if ord == 2
+            else (_root_of_powers(torch.abs(x), ord, axes, keepdim))
         )
     kept = _scale(x.value, axes)
     scaled, scale = x / kept, kept if keepdim else kept.squeeze(axes)

@@ -49,7 +49,7 @@ def threshold(x: Jet, threshold: float, value: float, inplace: bool = False) -> 
 @rule(functional.leaky_relu)
 def leaky_relu(x: Jet, negative_slope: float = 0.01, inplace: bool = False) -> Jet:
     """X above 0, else a fraction of it."""
-    steepness = torch.where(x.value > 0, 1.0, negative_slope).to(x.value.dtype)
+    steepness = torch.ones_like(x.value).masked_fill(x.value <= 0, negative_slope)
     result = Jet(x.space, functional.leaky_relu(x.value, negative_slope), steepness * x.higher)
     return overwrite(x, result, inplace)
 
@@ -61,7 +61,8 @@ def rrelu(
     """Leaky ReLU of the mean steepness, or while training of one that is drawn for each element."""
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
-    steepness = torch.where(x.value > 0, 1.0, torch.empty_like(x.value).uniform_(lower, upper))
+    drawn = torch.empty_like(x.value).uniform_(lower, upper)
+    steepness = torch.where(x.value > 0, torch.ones_like(drawn), drawn)
     return overwrite(x, Jet(x.space, steepness * x.value, steepness * x.higher), inplace)
 
 
@@ -134,7 +135,7 @@ def _exponential(x: Jet, amplitude: float, rate: float, steepness: float) -> Jet
 
 
 @rule("clamp", "clip")
-def clamp(x: Any, min: Any = None, max: Any = None) -> Jet:  # noqa: A002: PyTorch's names
+def clamp(x: Any, min: Any = None, max: Any = None) -> Jet:  # noqa: A002
     """X, not below min and not above max, which are numbers, tensors or jets."""
     if any(isinstance(bound, Jet) for bound in (min, max)) or not isinstance(x, Jet):
         low = x if min is None else torch.maximum(*_tensors(x, min))
@@ -172,7 +173,7 @@ def minimum(a: Any, b: Any) -> Jet:
     return _larger(a, b, _value(b) - _value(a), torch.minimum(_value(a), _value(b)))
 
 
-@rule("where")
+@rule(torch.where)
 def where(condition: Tensor, a: Any, b: Any) -> Jet:
     """A where the condition holds, else b; what is not taken may be infinite or NaN."""
     if isinstance(condition, Jet):
@@ -183,6 +184,12 @@ def where(condition: Tensor, a: Any, b: Any) -> Jet:
     space = (a if isinstance(a, Jet) else b).space
     length = builtin_max(_length(a), _length(b))
     return settled(space, value, torch.where(condition, _higher(a, length), _higher(b, length)))
+
+
+@rule(Tensor.where)
+def where_else(a: Any, condition: Tensor, b: Any) -> Jet:
+    """A where the condition holds, else b."""
+    return where(condition, a, b)
 
 
 @rule("masked_fill")
@@ -204,8 +211,8 @@ def sign(x: Jet) -> Any:
 @rule("copysign")
 def copysign(x: Any, other: Any) -> Any:
     """|x| with the sign of the other."""
-    sign = torch.where(torch.signbit(torch.as_tensor(_value(other))), -1.0, 1.0)
-    return torch.abs(x) * sign.to(x.dtype) if isinstance(x, Jet) else torch.copysign(x, _value(other))
+    value = torch.copysign(_value(x), _value(other))
+    return torch.abs(x) * torch.sign(value) if isinstance(x, Jet) else value
 
 
 @rule("remainder", Tensor.__mod__)
@@ -256,7 +263,9 @@ def _larger(a: Any, b: Any, difference: Tensor, value: Tensor) -> Jet:
     length = max(_length(a), _length(b))
     share = torch.where(difference == 0, 0.5, (difference > 0).to(value.dtype))
     first, second = _higher(a, length), _higher(b, length)
-    return settled(space, value, torch.where(share == 0.5, (first + second) / 2, torch.where(share > 0, first, second)))
+    return settled(
+        space, value, torch.where(share == 0.5, (first + second) / 2, torch.where(share > 0, first, second))
+    )
 
 
 def _tensors(a: Any, b: Any) -> list[Any]:

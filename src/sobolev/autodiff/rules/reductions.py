@@ -154,4 +154,3 @@ def root(squares: Jet) -> Jet:
 def _mean_like(x: Jet, spread: Jet, dim: Any) -> Jet:
     axes = axes_of(x, None if isinstance(dim, bool) else dim)
     return mean(x, axes, keepdim=spread.value.dim() == x.value.dim())
-

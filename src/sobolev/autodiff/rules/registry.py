@@ -20,6 +20,8 @@ from torch.nn import functional
 
 RULES: dict[Callable, Callable] = {}
 
+_SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
+
 
 class NoRuleError(NotImplementedError):
     """Taylor mode met a function for which no rule is registered."""
@@ -61,6 +63,16 @@ def find(function: Callable) -> Callable:
         return RULES[function]
     except KeyError:
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
+
+
+def call(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply the rule of a function, whichever of PyTorch's names its arguments were given by."""
+    kwargs = {
+        _SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None
+    }
+    if "input" in kwargs:
+        args = (kwargs.pop("input"), *args)
+    return find(function)(*args, **kwargs)
 
 
 def _named(name: str) -> list[Any]:
