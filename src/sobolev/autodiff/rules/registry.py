@@ -84,5 +84,6 @@ def _named(name: str) -> list[Any]:
 
 
 def _title(function: Any) -> str:
-    owner = getattr(function, "__self__", function)  # a getter such as Tensor.T.__get__ names its attribute
-    return getattr(owner, "__qualname__", None) or getattr(owner, "__name__", None) or str(function)
+    if getattr(function, "__name__", "") == "__get__":  # the getter of an attribute such as Tensor.T
+        function = function.__self__
+    return getattr(function, "__name__", None) or str(function)
