@@ -54,7 +54,8 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
     wanted = torch.is_grad_enabled() and (x.value.requires_grad or x.higher.requires_grad)
-    if not wanted or not x.higher.shape[0] or x.space.tape is not None or traced():
+    plain = x.space.tape is not None or traced() or x.value.is_complex()
+    if not wanted or not x.higher.shape[0] or plain:
         y = function.push(x)
     else:
         space = replace(x.space, graph=False)  # the graph is the backward pass below

@@ -25,7 +25,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
     return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "vdot", torch.linalg.matmul, torch.linalg.vecdot)
+@rule("matmul", "mm", "bmm", "mv", "dot", torch.linalg.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product with the broadcasting of `torch.matmul`; vectors become matrices for the time being."""
     row, column = dims(a) == 1, dims(b) == 1
@@ -40,7 +40,7 @@ def matmul(a: Any, b: Any) -> Any:
     return product.squeeze(-1 if column else -2) if row else product
 
 
-@rule("addmm", "addbmm", "baddbmm", "addmv")
+@rule("addmm", "baddbmm", "addmv")
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """The sum beta x + alpha a b."""
     product = torch.matmul(a, b)

@@ -129,6 +129,8 @@ def _tan_terms(_: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
     """1 - y², y = tanh(x), to full accuracy. The cheap difference does where it loses at most four digits."""
+    if x.is_complex():
+        return 1 - y.square()
     if x.device.type == "cpu" and x.numel() and not traced():
         difference = torch.addcmul(_ONE, y, y, value=-1)
         if difference.amin().item() > _FOUR_DIGITS:
