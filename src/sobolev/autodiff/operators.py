@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ _CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 _FEWEST_ROWS = 8
 """With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
+
+_WIDTHS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def derivatives(
@@ -219,10 +222,15 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
     higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}
-    width = inputs
-    if isinstance(f, nn.Module):
-        width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])
+    width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
     return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher.get(operator, 2 * inputs))))
+
+
+def _width(module: nn.Module) -> int:
+    """The longest axis of outputs; remembered, since asking takes longer than a small network."""
+    if module not in _WIDTHS:
+        _WIDTHS[module] = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+    return _WIDTHS[module]
 
 
 def _usable(x: Tensor) -> Tensor:
