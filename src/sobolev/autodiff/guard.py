@@ -39,10 +39,14 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     Args:
         device: where the function runs.
     """
+    inference, autocast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled(device.type)
+    if not (inference or autocast or _may_be_compiled()):
+        yield
+        return
     with ExitStack() as stack:
-        if torch.is_inference_mode_enabled():
+        if inference:
             stack.enter_context(torch.inference_mode(False))
-        if torch.is_autocast_enabled(device.type):
+        if autocast:
             stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(_eager())
         yield
@@ -62,12 +66,16 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    # The stance cannot be changed from inside compiled code; nothing is compiled before dynamo is imported.
-    if torch.compiler.is_compiling() or "torch._dynamo" not in sys.modules:
+    if not _may_be_compiled():
         yield
         return
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+def _may_be_compiled() -> bool:
+    """Nothing is before dynamo is imported; from inside compiled code the stance cannot be changed."""
+    return "torch._dynamo" in sys.modules and not torch.compiler.is_compiling()
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """A truncated Taylor polynomial that stands in for a tensor while a function runs."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.rules.registry import find
+from sobolev.autodiff.rules.registry import NoRuleError, call, find
 from sobolev.autodiff.space import Space
 
 
@@ -23,25 +24,41 @@ class Jet:
         higher: (coefficients, *value.shape), degree 1 first. Degrees that are missing at the end are zero. An
             axis 1 of length 1 stands for coefficients that are the same for every row.
         rows_first: the first axis of the value is known to be the batch.
+        links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory`.
     """
 
-    __slots__ = ("higher", "rows_first", "space", "value")
+    __slots__ = ("__weakref__", "higher", "links", "rows_first", "space", "value")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
+        if space.graph and not torch.is_grad_enabled():
+            refuse_custom_function()
         self.space = space
         self.value = value
         self.higher = higher
         self.rows_first = rows_first
+        self.links: Any = None
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return find(func)(*args, **(kwargs or {}))
+        return call(func, args, kwargs) if kwargs else find(func)(*args)
 
     @property
     def full(self) -> Tensor:
         """`higher` with every row present: (coefficients, *value.shape)."""
         return self.higher.expand(-1, *self.value.shape)
+
+    def invalidate(self) -> None:
+        """Make the jet unusable: memory that it shares with another one was written to."""
+        del self.value, self.higher
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("value", "higher"):
+            raise NoRuleError(
+                "Taylor mode does not follow an in-place write through a view: it changes a tensor that is used "
+                "again later. Write y = y + ... instead of y += ..."
+            )
+        raise AttributeError(f"a tensor has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"Jet(shape={tuple(self.value.shape)}, dtype={self.value.dtype}, space={self.space})"
@@ -50,9 +67,24 @@ class Jet:
         return id(self)
 
 
+def refuse_custom_function() -> None:
+    """Raise inside a custom `torch.autograd.Function`: its backward would have to say what its weights get.
+
+    Raises:
+        NoRuleError: one of the callers is such a function. A plain `torch.no_grad()` is let through: the derivatives
+            with respect to the inputs go on, the gradients to the weights end there, as the user wants.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is torch.autograd.Function.apply.__func__.__code__:
+            name = frame.f_locals["cls"].__name__
+            raise NoRuleError(f"Taylor mode cannot train through the custom torch.autograd.Function {name}")
+        frame = frame.f_back
+
+
 def _method(function: Callable) -> Callable:
     def method(self: Jet, *args: Any, **kwargs: Any) -> Any:
-        return find(function)(self, *args, **kwargs)
+        return call(function, (self, *args), kwargs) if kwargs else find(function)(self, *args)
 
     return method
 

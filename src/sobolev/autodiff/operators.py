@@ -1,7 +1,9 @@
 """The five differential operators: checks, guard, choice of engine, blocks of rows."""
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +19,12 @@ ChunkSize = Literal["auto"] | int | None
 
 _log = logging.getLogger(__name__)
 
-_CACHED_NUMBERS = 800_000
+_CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 _FEWEST_ROWS = 8
 """With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
+
+_WIDTHS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
 
 def derivatives(
@@ -119,15 +123,41 @@ def _one_block(operator: str, f: BatchedFunction, x: Tensor, method: Method, **a
     if method != "reverse":
         try:
             with undisturbed(x.device):
-                return getattr(taylor, operator)(f, x, **arguments)
-        except Exception as error:
+                return _in_single_precision(getattr(taylor, operator), f, x, **arguments)
+        except NoRuleError as error:
+            if method == "taylor":
+                raise NoRuleError(
+                    f"{error}{_where(error)}. Use method='auto' or 'reverse', or register a rule: sobolev.autodiff.rule"
+                ) from None
+            _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
+        except Exception as error:  # whatever a model may do to what it takes for a tensor
             if method == "taylor":
                 raise
-            level = logging.DEBUG if isinstance(error, NoRuleError) else logging.INFO
-            _log.log(level, "%s by nested reverse mode: %s", operator, error)
+            _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     with guarded(x.device):
         results = getattr(reverse, operator)(f, x, **arguments)
         return results if keep_graph else tuple(result.detach() for result in results)
+
+
+def _in_single_precision(
+    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, **arguments: Any
+) -> tuple[Tensor, ...]:
+    """Half precision is good for the points and the results, not for what lies between."""
+    if x.dtype not in (torch.float16, torch.bfloat16):
+        return operator(f, x, **arguments)
+    if "direction" in arguments:
+        arguments["direction"] = arguments["direction"].float()
+    return tuple(result.to(x.dtype) for result in operator(f, x.float(), **arguments))
+
+
+def _where(error: Exception) -> str:
+    """The innermost module whose forward raised the error."""
+    module, trace = None, error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        module = owner if isinstance(owner, nn.Module) else module
+        trace = trace.tb_next
+    return "" if module is None else f", in {type(module).__name__}"
 
 
 def _check_points(x: Tensor) -> None:
@@ -192,10 +222,15 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
     higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}
-    width = inputs
-    if isinstance(f, nn.Module):
-        width = max([inputs, *(parameter.shape[0] for parameter in f.parameters() if parameter.dim() > 1)])
+    width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
     return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher.get(operator, 2 * inputs))))
+
+
+def _width(module: nn.Module) -> int:
+    """The longest axis of outputs; remembered, since asking takes longer than a small network."""
+    if module not in _WIDTHS:
+        _WIDTHS[module] = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+    return _WIDTHS[module]
 
 
 def _usable(x: Tensor) -> Tensor:

@@ -32,12 +32,14 @@ class Space:
         directions: how many directions share the pass; more than one only up to order 2.
         second: what the second degree holds.
         tape: notes what enters the second degree, which is then left out.
+        graph: the results are to carry a graph to the weights.
     """
 
     order: int
     directions: int = 1
     second: Second = "diagonal"
     tape: Tape | None = None
+    graph: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    y, higher = _push(f, Jet(Space(order), x, direction[None]))
+    y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
     return y, *(row if k == 1 else row * factorial(k) for k, row in enumerate(higher.unbind(0), start=1))
 
 
@@ -83,7 +83,11 @@ def _identity(x: Tensor, order: int, second: Second = "diagonal", tape: Tape | N
     """X with a first coefficient of 1 in every single input: (inputs, 1, *in), the same for all rows."""
     d = x.shape[1:].numel()
     directions = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, 1, *x.shape[1:])
-    return Jet(Space(order, d, second, tape), x, directions, rows_first=True)
+    return Jet(Space(order, d, second, tape, _graph()), x, directions, rows_first=True)
+
+
+def _graph() -> bool:
+    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def _push(f: BatchedFunction, x: Jet) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.chain import Coefficients, Elementwise, apply, pointwise
 from sobolev.autodiff.rules.elementwise import coefficients_of, integrated, primitive
+from sobolev.autodiff.rules.memory import overwrite
 from sobolev.autodiff.rules.registry import rule
 from sobolev.autodiff.rules.riccati import sigmoid
 
@@ -23,13 +24,13 @@ primitive(functional.logsigmoid, lambda x: torch.sigmoid(-x))
 @rule(functional.silu)
 def silu(x: Jet, inplace: bool = False) -> Jet:
     """Swish, x sigmoid(x)."""
-    return _overwrite(x, inplace, apply(_SILU, x))
+    return overwrite(x, apply(_SILU, x), inplace)
 
 
 @rule(functional.mish)
 def mish(x: Jet, inplace: bool = False) -> Jet:
     """Mish, x tanh(softplus(x))."""
-    return _overwrite(x, inplace, apply(_MISH, x))
+    return overwrite(x, apply(_MISH, x), inplace)
 
 
 @rule(functional.gelu)
@@ -78,13 +79,6 @@ def _normal_distribution(x: Any) -> Any:
 def _gelu_tanh_gate(x: Any) -> Any:
     """(1 + tanh(u / 2)) / 2 = sigmoid(u), u = √(8/π) (x + 0.044715 x³)."""
     return torch.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
-
-
-def _overwrite(x: Jet, inplace: bool, result: Jet) -> Jet:
-    if not inplace:
-        return result
-    x.value, x.higher = result.value, result.higher
-    return x
 
 
 _SILU = _gated(sigmoid.coefficients)

@@ -13,10 +13,12 @@ _ATTRIBUTES = ("shape", "dtype", "device", "ndim", "layout", "is_cuda", "is_cpu"
                "is_quantized", "is_nested", "is_mkldnn", "requires_grad", "itemsize", "nbytes")  # fmt: skip
 _METHODS = ("size", "dim", "ndimension", "numel", "nelement", "element_size", "is_floating_point", "is_complex",
             "is_signed", "is_conj", "is_neg", "is_inference", "is_same_size", "get_device", "__len__")  # fmt: skip
-_CONSTANT = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones",
-             "new_full", "new_empty", "new_tensor", "isnan", "isinf", "isfinite", "sign", "sgn", "round", "floor",
+_BLANK = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
+_CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinite", "sign", "sgn", "round", "floor",
              "ceil", "trunc", "eq", "ne", "lt", "le", "gt", "ge", "equal", "isclose", "allclose", "argmax", "argmin",
-             "argsort", "logical_not", "logical_and", "logical_or", "signbit")  # fmt: skip
+             "argsort", "logical_not", "logical_and", "logical_or", "logical_xor", "signbit", "any", "all", "nonzero",
+             "argwhere", "count_nonzero", "isposinf", "isneginf", "isreal", "floor_divide", "floordiv", "heaviside",
+             "nextafter")  # fmt: skip
 
 
 def of_value(function: Callable) -> Callable:
@@ -29,13 +31,25 @@ def of_value(function: Callable) -> Callable:
     return apply
 
 
+def blank(function: Callable) -> Callable:
+    """The rule of a function that makes a constant like x: without derivatives, but they can be written into it."""
+
+    def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
+        value = of_value(function)(x, *args, **kwargs)
+        if isinstance(x, Jet) and value.is_floating_point():
+            return Jet(x.space, value, value.new_zeros(0, *value.shape))
+        return value
+
+    return apply
+
+
 for _name in _ATTRIBUTES:
     _getter = getattr(Tensor, _name).__get__
     rule(_getter)(of_value(_getter))
 for _name in _METHODS:
     rule(getattr(Tensor, _name))(of_value(getattr(Tensor, _name)))
-for _name in _CONSTANT:
+for _name in (*_BLANK, *_CONSTANT):
     for _home, _member in ((torch, _name), (Tensor, _name), (Tensor, f"__{_name}__")):
         if hasattr(_home, _member):
             _function = getattr(_home, _member)
-            rule(_function)(of_value(_function))
+            rule(_function)((blank if _name in _BLANK else of_value)(_function))

@@ -4,7 +4,7 @@ With u = f'(z) as a jet, dy = u dz is a truncated product, and its transpose is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,10 @@ Coefficients = Callable[[Tensor, int], list[Tensor]]
 """(x, order) -> [f(x), f'(x), f''(x)/2!, ..., f^(order)(x)/order!]"""
 
 
+Gradients = tuple[Tensor, Tensor]
+"""With respect to a value and its higher coefficients."""
+
+
 @dataclass(frozen=True)
 class Elementwise:
     """A function of each element.
@@ -25,10 +29,13 @@ class Elementwise:
     Attributes:
         push: z -> y = f(z).
         slope: z, y -> f'(z), to the same order.
+        pull_back: z, y, gradients of y -> gradients of z, where there is a faster way than by the slope; it may
+            answer None. It is not differentiable.
     """
 
     push: Callable[[Jet], Jet]
     slope: Callable[[Jet, Jet], Jet]
+    pull_back: Callable[[Jet, Jet, Gradients], Gradients | None] = lambda z, y, gradients: None  # noqa: ARG005, E731
 
 
 def pointwise(coefficients: Coefficients) -> Elementwise:
@@ -47,10 +54,12 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
     wanted = torch.is_grad_enabled() and (x.value.requires_grad or x.higher.requires_grad)
-    if not wanted or not x.higher.shape[0] or x.space.tape is not None or traced():
+    plain = x.space.tape is not None or traced() or x.value.is_complex()
+    if not wanted or not x.higher.shape[0] or plain:
         y = function.push(x)
     else:
-        y = Jet(x.space, *_Chain.apply(x.value, x.higher, x.space, function))
+        space = replace(x.space, graph=False)  # the graph is the backward pass below
+        y = Jet(x.space, *_Chain.apply(x.value, x.higher, space, function))
     y.rows_first = x.rows_first
     return y
 
@@ -70,9 +79,10 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, higher_gradient: Tensor) -> tuple[Tensor | None, ...]:
-        value, higher, y, y_higher = ctx.saved_tensors
-        slope = ctx.f.slope(Jet(ctx.space, value, higher), Jet(ctx.space, y, y_higher))
-        to_value, to_higher = _transposed_product(slope, gradient, higher_gradient)
+        value, higher, y_value, y_higher = ctx.saved_tensors
+        z, y, gradients = Jet(ctx.space, value, higher), Jet(ctx.space, y_value, y_higher), (gradient, higher_gradient)
+        result = None if torch.is_grad_enabled() else ctx.f.pull_back(z, y, gradients)
+        to_value, to_higher = result or _transposed_product(ctx.f.slope(z, y), *gradients)
         return to_value, to_higher[: higher.shape[0]].sum_to_size(higher.shape), None, None
 
 

@@ -18,12 +18,14 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
     if not isinstance(x, Jet) or isinstance(weight, Jet) or isinstance(bias, Jet):
         product = torch.matmul(x, weight.mT)
         return product if bias is None else product + bias
+    if weight.dtype != x.value.dtype:
+        weight, bias = widened(weight, x), widened(bias, x)
     rows_first = x.rows_first and x.value.dim() > 1
     higher = x.higher if x.value.dim() > 1 else x.full
     return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "vdot", torch.linalg.matmul, torch.linalg.vecdot)
+@rule("matmul", "mm", "bmm", "mv", "dot", torch.linalg.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product with the broadcasting of `torch.matmul`; vectors become matrices for the time being."""
     row, column = dims(a) == 1, dims(b) == 1
@@ -31,13 +33,14 @@ def matmul(a: Any, b: Any) -> Any:
     b = b.unsqueeze(1) if column else b
     most = max(dims(a), dims(b))
     a, b = (_spelled_out(aligned(factor, most)) for factor in (a, b))
+    a, b = widened(a, b), widened(b, a)
     product = bilinear(torch.matmul, a, b)
     product = settled(product.space, product.value, product.higher)
     product = product.squeeze(-1) if column else product
     return product.squeeze(-1 if column else -2) if row else product
 
 
-@rule("addmm", "addbmm", "baddbmm", "addmv")
+@rule("addmm", "baddbmm", "addmv")
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """The sum beta x + alpha a b."""
     product = torch.matmul(a, b)
@@ -70,6 +73,12 @@ def einsum(equation: str, *operands: Any) -> Any:
     return _contract(inputs, output, items)
 
 
+def widened(x: Any, jet: Any) -> Any:
+    """Weights of half precision, in the precision of the jet that they multiply."""
+    half = isinstance(x, Tensor) and isinstance(jet, Jet) and x.dtype in (torch.float16, torch.bfloat16)
+    return x.to(jet.value.dtype) if half else x
+
+
 def _contract(inputs: list[str], output: str, operands: list[Any]) -> Any:
     """One or two operands."""
     if not any(isinstance(operand, Jet) for operand in operands):
@@ -83,6 +92,8 @@ def _contract(inputs: list[str], output: str, operands: list[Any]) -> Any:
         return torch.einsum(f"{','.join(terms)}->{lead * any(stacked)}{output}", *factors)
 
     spelled = [_spelled_out(operand) for operand in operands]
+    if len(spelled) == 2:
+        spelled = [widened(spelled[0], spelled[1]), widened(spelled[1], spelled[0])]
     if len(operands) == 1:
         return Jet(spelled[0].space, multiply(spelled[0].value), multiply(spelled[0].higher))
     return bilinear(multiply, *spelled)

@@ -20,6 +20,8 @@ from torch.nn import functional
 
 RULES: dict[Callable, Callable] = {}
 
+_SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
+
 
 class NoRuleError(NotImplementedError):
     """Taylor mode met a function for which no rule is registered."""
@@ -63,6 +65,16 @@ def find(function: Callable) -> Callable:
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
 
 
+def call(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply the rule of a function, whichever of PyTorch's names its arguments were given by."""
+    kwargs = {
+        _SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None
+    }
+    if "input" in kwargs:
+        args = (kwargs.pop("input"), *args)
+    return find(function)(*args, **kwargs)
+
+
 def _named(name: str) -> list[Any]:
     homes = ((torch, name), (functional, name), (Tensor, name), (Tensor, f"__{name}__"))
     found = [getattr(home, name) for home, name in homes if hasattr(home, name)]
@@ -72,5 +84,6 @@ def _named(name: str) -> list[Any]:
 
 
 def _title(function: Any) -> str:
-    owner = getattr(function, "__self__", function)  # a getter such as Tensor.T.__get__ names its attribute
-    return getattr(owner, "__qualname__", None) or getattr(owner, "__name__", None) or str(function)
+    if getattr(function, "__name__", "") == "__get__":  # the getter of an attribute such as Tensor.T
+        function = function.__self__
+    return getattr(function, "__name__", None) or str(function)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.chain import Coefficients, Elementwise, apply, traced
+from sobolev.autodiff.rules.chain import Elementwise, Gradients, apply, traced
 from sobolev.autodiff.rules.kinds import compose
 from sobolev.autodiff.rules.registry import rule
 
@@ -54,6 +54,19 @@ class Riccati:
         if z.space.order > 1:
             z.space.add_crossed(lambda a, b: a * b * self.square, y.higher, y.higher, higher)
         return Jet(z.space, slope, higher)
+
+    def pull_back(self, z: Jet, y: Jet, gradients: Gradients) -> Gradients | None:
+        """Along one direction up to order 2: the transpose of y' dz, in the fewest passes."""
+        if z.space.order != 2 or z.space.directions > 1:
+            return None
+        slope, base = self.terms(z.value, y.value)
+        (g, g_higher), (y1, y2), (g1, g2) = gradients, y.higher.unbind(0), gradients[1].unbind(0)
+        crossed = y1 * g2
+        to_value = torch.mul(y1, g1).addcmul_(y2, g2).mul_(base).mul_(self.rate)
+        to_value.addcmul_(y1, crossed, value=self.square).addcmul_(slope, g)
+        to_higher = slope * g_higher[: z.higher.shape[0]]
+        to_higher[0].addcmul_(base, crossed, value=self.rate)
+        return to_value, to_higher
 
     def coefficients(self, x: Tensor, order: int) -> list[Tensor]:
         """Of y, at the points x."""
@@ -116,6 +129,8 @@ def _tan_terms(_: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
     """1 - y², y = tanh(x), to full accuracy. The cheap difference does where it loses at most four digits."""
+    if x.is_complex():
+        return 1 - y.square()
     if x.device.type == "cpu" and x.numel() and not traced():
         difference = torch.addcmul(_ONE, y, y, value=-1)
         if difference.amin().item() > _FOUR_DIGITS:
@@ -131,5 +146,5 @@ sigmoid = Riccati(torch.sigmoid, _sigmoid_terms, rate=1, square=-1)
 tan = Riccati(torch.tan, _tan_terms, rate=2, square=1)
 
 for _function, *_names in ((tanh, "tanh"), (sigmoid, "sigmoid", torch.special.expit), (tan, "tan")):
-    _elementwise = Elementwise(_function.push, _function.derivative)
+    _elementwise = Elementwise(_function.push, _function.derivative, _function.pull_back)
     rule(*_names)(lambda x, elementwise=_elementwise: apply(elementwise, x))

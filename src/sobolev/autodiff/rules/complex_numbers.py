@@ -1,0 +1,89 @@
+"""Rules of complex arithmetic; derivatives are with respect to real inputs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import batched_linear, padded, settled
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("real", Tensor.real.__get__)
+def real(z: Jet) -> Jet:
+    """The real part."""
+    return batched_linear(z, torch.real, torch.real) if z.value.is_complex() else z
+
+
+@rule("imag", Tensor.imag.__get__)
+def imag(z: Jet) -> Jet:
+    """The imaginary part."""
+    return batched_linear(z, torch.imag, torch.imag)
+
+
+@rule("conj", "conj_physical")
+def conj(z: Jet) -> Jet:
+    """The conjugate."""
+    return batched_linear(z, torch.conj, torch.conj) if z.value.is_complex() else z
+
+
+@rule(Tensor.H.__get__, Tensor.mH.__get__, "adjoint")
+def adjoint(z: Jet) -> Jet:
+    """The conjugate transpose."""
+    return conj(z.mT)
+
+
+@rule("view_as_real")
+def view_as_real(z: Jet) -> Jet:
+    """Real and imaginary part along a new last axis."""
+    return batched_linear(z, torch.view_as_real, torch.view_as_real)
+
+
+@rule("view_as_complex")
+def view_as_complex(x: Jet) -> Jet:
+    """Complex numbers from a last axis of length 2."""
+    return batched_linear(x, torch.view_as_complex, lambda h: torch.complex(h[..., 0], h[..., 1]))
+
+
+@rule("complex")
+def from_parts(re: Any, im: Any) -> Jet:
+    """Re + i im."""
+    space = (re if isinstance(re, Jet) else im).space
+    length = max(len(part.higher) for part in (re, im) if isinstance(part, Jet))
+    values = [part.value if isinstance(part, Jet) else part for part in (re, im)]
+    parts = torch.broadcast_tensors(padded(re, length), padded(im, length))
+    return settled(space, torch.complex(*values), torch.complex(*parts))
+
+
+@rule("polar")
+def polar(length: Any, angle: Any) -> Jet:
+    """Length e^(i angle)."""
+    return from_parts(length * torch.cos(angle), length * torch.sin(angle))
+
+
+@rule("angle")
+def angle(z: Jet) -> Any:
+    """The argument; of a real number locally constant."""
+    return torch.atan2(imag(z), real(z)) if z.value.is_complex() else torch.angle(z.value)
+
+
+@rule("atan2", "arctan2")
+def atan2(y: Any, x: Any) -> Jet:
+    """The angle of (x, y): its derivative is (x y' - y x') / (x² + y²)."""
+    values = [part.value if isinstance(part, Jet) else part for part in (y, x)]
+    largest = torch.maximum(*torch.broadcast_tensors(*(value.detach().abs() for value in values)))
+    scale = torch.where(largest > 0, largest, 1.0)
+    value = torch.atan2(*values)
+    cosine, sine = torch.cos(value), torch.sin(value)
+    y, x = y / scale, x / scale
+    along, across = x * cosine + y * sine, y * cosine - x * sine  # turned so that the point lies on the x axis
+    return settled(along.space, value, torch.atan(across / along).full)
+
+
+@rule("hypot")
+def hypot(a: Any, b: Any) -> Jet:
+    """√(a² + b²)."""
+    parts = torch.broadcast_tensors(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
+    a, b = (x.expand(parts[0].shape) for x in (a, b))
+    return torch.linalg.vector_norm(torch.stack([a, b], -1), dim=-1)

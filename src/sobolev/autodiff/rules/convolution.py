@@ -1,0 +1,113 @@
+"""Rules of convolutions, of pooling and of resampling: linear maps of images, and maxima over windows."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+_SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
+
+
+def on_images(x: Jet, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """A function of (batch, channels, *places) applied to all coefficients as one larger batch."""
+    mapped = function(x.higher.flatten(0, 1))
+    return mapped.reshape(*x.higher.shape[:2], *mapped.shape[1:])
+
+
+def _images(x: Jet, spatial: int, function: Callable[[Jet], Any]) -> Any:
+    """A rule for batches of images, also for one image that has no batch axis."""
+    if x.value.dim() == spatial + 2:
+        return function(x)
+    result = function(x.unsqueeze(0))
+    return result.squeeze(0)
+
+
+def _convolution(function: Callable, spatial: int) -> Callable:
+    def apply(x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Jet:
+        if isinstance(weight, Jet) or isinstance(bias, Jet):
+            raise NoRuleError(f"Taylor mode has no rule for {function.__name__} with weights that depend on x")
+
+        def convolve(x: Jet) -> Jet:
+            value = function(x.value, weight, bias, *args, **kwargs)
+            return Jet(x.space, value, on_images(x, lambda t: function(t, weight, None, *args, **kwargs)))
+
+        return _images(x, spatial, convolve)
+
+    return apply
+
+
+def _linear_pooling(function: Callable, spatial: int) -> Callable:
+    def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
+        def pool(x: Jet) -> Jet:
+            value = function(x.value, *args, **kwargs)
+            return Jet(x.space, value, on_images(x, lambda t: function(t, *args, **kwargs)))
+
+        return _images(x, spatial, pool)
+
+    return apply
+
+
+def _max_pooling(function: Callable, spatial: int) -> Callable:
+    """The rule of a function that returns maxima and where they lie in the flattened places."""
+
+    def apply(x: Jet, *args: Any, return_indices: bool = False, **kwargs: Any) -> Any:
+        values, indices = function(x.value, *args, **kwargs, return_indices=True)
+        flat = x.full.flatten(-spatial)
+        places = indices.flatten(-spatial).expand(len(flat), *[-1] * (flat.dim() - 1))
+        pooled = Jet(x.space, values, flat.gather(-1, places).reshape(len(flat), *values.shape))
+        return (pooled, indices) if return_indices else pooled
+
+    return apply
+
+
+for _suffix, _places in _SPATIAL.items():
+    for _name in (f"conv{_suffix}", f"conv_transpose{_suffix}"):
+        _function = getattr(torch, _name)
+        rule(_function, getattr(functional, _name))(_convolution(_function, _places))
+    for _name in (f"avg_pool{_suffix}", f"adaptive_avg_pool{_suffix}"):
+        _function = getattr(functional, _name)
+        rule(_name)(_linear_pooling(_function, _places))
+    for _name in (f"max_pool{_suffix}", f"adaptive_max_pool{_suffix}"):
+        _function = getattr(functional, f"{_name}_with_indices")
+        _apply = _max_pooling(_function, _places)
+        rule(_function)(partial(_apply, return_indices=True))
+        rule(_name, getattr(functional, f"_{_name}"))(_apply)
+
+
+@rule(functional.interpolate)
+def interpolate(x: Jet, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any, **kwargs: Any) -> Jet:
+    """Another resolution."""
+
+    def resample(t: Tensor) -> Tensor:
+        return functional.interpolate(t, size, scale_factor, mode, *args, **kwargs)
+
+    return Jet(x.space, resample(x.value), on_images(x, resample))
+
+
+@rule(functional.unfold)
+def unfold(x: Jet, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Jet:
+    """Windows of images as columns."""
+    return _linear_pooling(functional.unfold, 2)(x, kernel_size, dilation, padding, stride)
+
+
+@rule(functional.fold)
+def fold(x: Jet, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Jet:
+    """Columns added up to images."""
+    return _linear_pooling(functional.fold, 1)(x, output_size, kernel_size, dilation, padding, stride)
+
+
+def _rearranging(function: Callable) -> Callable:
+    def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
+        return Jet(x.space, function(x.value, *args, **kwargs), on_images(x, lambda t: function(t, *args, **kwargs)))
+
+    return apply
+
+
+for _name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle"):
+    rule(_name)(_rearranging(getattr(functional, _name)))

@@ -1,0 +1,45 @@
+"""Rules of Fourier transforms and what goes with them: all are linear."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.axes import along, along_one, axes_of
+from sobolev.autodiff.rules.registry import rule
+
+
+def _one_axis(function: Callable) -> Callable:
+    def apply(x: Jet, n: int | None = None, dim: int = -1, norm: str | None = None) -> Jet:
+        return along_one(x, dim, lambda t, axis: function(t, n, axis, norm))
+
+    return apply
+
+
+def _some_axes(function: Callable, default: Sequence[int] | None) -> Callable:
+    def apply(x: Jet, s: Any = None, dim: Any = default, norm: str | None = None) -> Jet:
+        if dim is None:
+            dim = range(-len(s), 0) if s is not None else range(x.value.dim())
+        return along(x, axes_of(x, tuple(dim)), lambda t, axes: function(t, s, axes, norm))
+
+    return apply
+
+
+def _shift(function: Callable) -> Callable:
+    def apply(x: Jet, dim: Any = None) -> Jet:
+        return along(x, axes_of(x, dim), function)
+
+    return apply
+
+
+for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
+    _function = getattr(torch.fft, _name)
+    rule(_function)(_one_axis(_function))
+    for _suffix, _default in (("2", (-2, -1)), ("n", None)):
+        _function = getattr(torch.fft, _name + _suffix)
+        rule(_function)(_some_axes(_function, _default))
+for _function in (torch.fft.fftshift, torch.fft.ifftshift):
+    rule(_function)(_shift(_function))
+
+

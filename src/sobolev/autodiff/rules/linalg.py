@@ -1,0 +1,153 @@
+"""Rules of linear algebra: inverses, linear systems, determinants, Cholesky factors.
+
+Let A = A_0 + H, H without constant term. What is sought is known for A_0; H is nilpotent at the order of the space,
+so that Newton's iteration and the series below end, and hold exactly for any number of directions. The value is
+always PyTorch's own.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+
+class SignAndLog(NamedTuple):
+    """What `torch.linalg.slogdet` returns."""
+
+    sign: Tensor
+    logabsdet: Jet
+
+
+@rule("inverse", torch.linalg.inv)
+def inverse(a: Jet) -> Jet:
+    """A⁻¹ by Newton's iteration X ← X + X (1 - A X), which doubles the number of right degrees."""
+    value = torch.linalg.inv(a.value)
+    x = _constant(a, value)
+    for _ in range(math.ceil(math.log2(a.space.order + 1))):
+        residual = _without_value(-torch.matmul(a, x))
+        x = x + torch.matmul(x, residual)
+    return Jet(a.space, value, x.higher)
+
+
+@rule(torch.linalg.solve)
+def solve(a: Any, b: Any, *, left: bool = True) -> Jet:
+    """The solution of A X = B, or of X A = B."""
+    if b.dim() == 1 or (a.dim() - 1 == b.dim() and tuple(b.shape) == tuple(a.shape[:-1])):
+        return solve(a, b.unsqueeze(-1)).squeeze(-1)
+    if not left:
+        return solve(a.mT, b.mT).mT
+    if not isinstance(a, Jet):
+        return Jet(b.space, torch.linalg.solve(a, b.value), torch.linalg.solve(a, b.full))
+    values = a.value, b.value if isinstance(b, Jet) else b
+    product = torch.matmul(inverse(a), b)
+    return settled(product.space, torch.linalg.solve(*values), product.higher)
+
+
+@rule(torch.linalg.solve_triangular)
+def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Jet:
+    """The solution of A X = B, or of X A = B, where A is triangular."""
+    if not isinstance(a, Jet):
+        options = {"upper": upper, "left": left, "unitriangular": unitriangular}
+        function = torch.linalg.solve_triangular
+        return Jet(b.space, function(a, b.value, **options), function(a, b.full, **options))
+    triangle = torch.triu(a, int(unitriangular)) if upper else torch.tril(a, -int(unitriangular))
+    if unitriangular:
+        triangle = triangle + _identity(a)
+    return solve(triangle, b, left=left)
+
+
+@rule("cholesky_solve")
+def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Jet:
+    """The solution of L Lᵀ X = B."""
+    lower = factor.mT if upper else factor
+    return torch.linalg.solve_triangular(
+        lower.mT, torch.linalg.solve_triangular(lower, b, upper=False), upper=True
+    )
+
+
+@rule("cholesky", torch.linalg.cholesky)
+def cholesky(a: Jet, upper: bool = False) -> Jet:
+    """L with A = L Lᵀ, degree by degree: L ← L + L_0 Φ(L_0⁻¹ (A - L Lᵀ) L_0⁻ᵀ), Φ the lower half."""
+    start = torch.linalg.cholesky(a.value)
+    inverse_start = torch.linalg.inv(start)
+    half = torch.ones_like(start).tril() - _identity(a) / 2
+    symmetric = (a + a.mT) / 2  # PyTorch reads the lower half; its derivative is that of the symmetric part
+    factor = _constant(a, start)
+    for _ in range(a.space.order):
+        residual = _without_value(symmetric - torch.matmul(factor, factor.mT))
+        middle = torch.matmul(torch.matmul(inverse_start, residual), inverse_start.mT)
+        factor = factor + torch.matmul(start, half * middle)
+    result = Jet(a.space, start, factor.higher)
+    return result.mT if upper else result
+
+
+@rule("det", torch.linalg.det)
+def det(a: Jet) -> Jet:
+    """The determinant, for up to three rows written out, so that it is right where it is 0 as well."""
+    n = a.value.shape[-1]
+    if n == 1:
+        return a[..., 0, 0]
+    if n == 2:
+        result = a[..., 0, 0] * a[..., 1, 1] - a[..., 0, 1] * a[..., 1, 0]
+    elif n == 3:
+        result = (a[..., 0, :] * torch.linalg.cross(a[..., 1, :], a[..., 2, :])).sum(-1)
+    else:
+        change = torch.exp(_log_of_change(a))
+        value = torch.linalg.det(a.value)
+        return Jet(a.space, value, value * change.higher)
+    return settled(a.space, torch.linalg.det(a.value), result.higher)
+
+
+@rule("slogdet", torch.linalg.slogdet)
+def slogdet(a: Jet) -> SignAndLog:
+    """Sign and logarithm of the absolute value of the determinant."""
+    if a.value.is_complex():
+        raise NoRuleError("Taylor mode has no rule for slogdet of a complex matrix")
+    sign, value = torch.linalg.slogdet(a.value)
+    return SignAndLog(sign, Jet(a.space, value, _log_of_change(a).higher))
+
+
+@rule("logdet")
+def logdet(a: Jet) -> Jet:
+    """The logarithm of the determinant."""
+    return Jet(a.space, torch.logdet(a.value), _log_of_change(a).higher)
+
+
+@rule("matrix_power", torch.linalg.matrix_power)
+def matrix_power(a: Jet, n: int) -> Jet:
+    """Aⁿ by repeated squaring."""
+    if n < 0:
+        return matrix_power(inverse(a), -n)
+    if n == 0:
+        return _constant(a, _identity(a).expand(a.value.shape))
+    half = matrix_power(a, n // 2) if n > 1 else None
+    if half is None:
+        return a
+    return torch.matmul(torch.matmul(half, half), a) if n % 2 else torch.matmul(half, half)
+
+
+def _log_of_change(a: Jet) -> Jet:
+    """log det(A_0⁻¹ A) = tr N - tr N²/2 + ..., N = A_0⁻¹ H; its value is 0."""
+    nilpotent = Jet(a.space, torch.zeros_like(a.value), torch.linalg.solve(a.value, a.full))
+    power, total = nilpotent, nilpotent.diagonal(0, -2, -1).sum(-1)
+    for k in range(2, a.space.order + 1):
+        power = torch.matmul(power, nilpotent)
+        total = total - (-1) ** k / k * power.diagonal(0, -2, -1).sum(-1)
+    return total
+
+
+def _constant(a: Jet, value: Tensor) -> Jet:
+    return Jet(a.space, value, value.new_zeros(0, *value.shape))
+
+
+def _without_value(a: Jet) -> Jet:
+    return Jet(a.space, torch.zeros_like(a.value), a.higher)
+
+
+def _identity(a: Jet) -> Tensor:
+    return torch.eye(a.value.shape[-1], dtype=a.value.dtype, device=a.value.device)

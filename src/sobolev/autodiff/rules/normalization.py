@@ -1,0 +1,118 @@
+"""Rules of normalisation layers.
+
+The mean is taken off first, derivatives included, and the variance is the mean square of what is left: no large
+numbers are subtracted from each other. A backward pass through these rules is right, also where PyTorch's nested
+derivatives of its own fused kernels are not.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+
+@rule("layer_norm")
+def layer_norm(
+    x: Jet, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> Jet:
+    """(x - mean) / √(variance + eps) over the last axes, times weight, plus bias."""
+    result = _affine(_standardized(x, _last(normalized_shape), eps), weight, bias)
+    return settled(x.space, _value(functional.layer_norm, x, normalized_shape, weight, bias, eps), result.higher)
+
+
+@rule("rms_norm")
+def rms_norm(x: Jet, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Jet:
+    """X / √(mean square + eps) over the last axes, times weight."""
+    tiny = torch.finfo(x.value.dtype).eps if eps is None else eps
+    squares = (x * x).mean(_last(normalized_shape), keepdim=True)
+    result = _affine(x * torch.rsqrt(squares + tiny), weight, None)
+    return settled(x.space, _value(functional.rms_norm, x, normalized_shape, weight, eps), result.higher)
+
+
+@rule("group_norm")
+def group_norm(x: Jet, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Jet:
+    """Layer norm over each group of channels and all places of one sample."""
+    grouped = x.reshape(x.value.shape[0], num_groups, -1)
+    channels = _channels(x, weight), _channels(x, bias)
+    result = _affine(_standardized(grouped, (-1,), eps).reshape(x.value.shape), *channels)
+    return settled(x.space, _value(functional.group_norm, x, num_groups, weight, bias, eps), result.higher)
+
+
+@rule("instance_norm")
+def instance_norm(
+    x: Jet,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Jet:
+    """Over all places of each channel of one sample, or by running statistics."""
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    if running_mean is not None:
+        raise NoRuleError("Taylor mode does not update the running statistics of instance_norm: call model.eval()")
+    places = tuple(range(2, x.value.dim()))
+    result = _affine(_standardized(x, places, eps), _channels(x, weight), _channels(x, bias))
+    value = functional.instance_norm(x.value, None, None, weight, bias, True, momentum, eps)
+    return settled(x.space, value, result.higher)
+
+
+@rule("batch_norm")
+def batch_norm(
+    x: Jet,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Jet:
+    """By running statistics: an affine map of each channel."""
+    if training or running_var is None:
+        raise NoRuleError("batch_norm in training mode mixes the samples of a batch: call model.eval()")
+    scale = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
+    value = functional.batch_norm(x.value, running_mean, running_var, weight, bias, False, momentum, eps)
+    return settled(x.space, value, x.higher * _channels(x, scale))
+
+
+@rule(functional.local_response_norm)
+def local_response_norm(x: Jet, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Jet:
+    """X divided by (k + alpha times the mean square of neighbouring channels) ** beta."""
+    padding = [0, 0] * (x.value.dim() - 2) + [size // 2, (size - 1) // 2]
+    squares = functional.pad(x * x, padding).unfold(1, size, 1).mean(-1)
+    return x / (alpha * squares + k) ** beta
+
+
+def _standardized(x: Jet, axes: tuple[int, ...], eps: float) -> Jet:
+    centred = x - x.mean(axes, keepdim=True)
+    return centred * torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
+
+
+def _affine(x: Jet, weight: Any, bias: Any) -> Jet:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def _last(shape: Sequence[int] | int) -> tuple[int, ...]:
+    return tuple(range(-len(shape), 0)) if isinstance(shape, Sequence) else (-1,)
+
+
+def _channels(x: Jet, parameter: Any) -> Any:
+    """A parameter of every channel, shaped to broadcast against axis 1."""
+    return None if parameter is None else parameter.reshape(-1, *[1] * (x.value.dim() - 2))
+
+
+def _value(function: Any, *args: Any) -> Tensor:
+    return function(*(arg.value if isinstance(arg, Jet) else arg for arg in args))

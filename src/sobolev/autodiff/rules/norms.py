@@ -1,0 +1,146 @@
+"""Rules of vector norms and of distances and directions, which are made of them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.axes import axes_of
+from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.reductions import root, total
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+
+@rule(torch.linalg.vector_norm)
+def vector_norm(
+    x: Jet,
+    ord: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Jet:
+    """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the number of entries that are not 0 where it is 0."""
+    x, axes = x if dtype is None else x.to(dtype), axes_of(x, dim)
+    value = torch.linalg.vector_norm(x.value, ord, axes, keepdim)
+    if ord == 0:
+        return Jet(x.space, value, value.new_zeros(0, *value.shape))
+    higher = _root_of_powers(x, float(ord), axes, keepdim).full
+    return Jet(x.space, value, higher)
+
+
+@rule("norm")
+def norm(x: Jet, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Jet:
+    """The vector norm along some axes; `"fro"` is the 2-norm."""
+    if p not in (None, "fro") and isinstance(p, str):
+        raise NoRuleError(f"Taylor mode has no rule for the norm {p!r}")
+    return vector_norm(x, 2 if p in (None, "fro") else p, dim, keepdim, dtype=dtype)
+
+
+@rule(torch.linalg.norm)
+def linalg_norm(
+    x: Jet,
+    ord: Any = None,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Jet:
+    """A vector norm along one axis, a matrix norm along two."""
+    axes = axes_of(x, dim)
+    if ord is not None and len(axes) == 2:
+        return matrix_norm(x, ord, axes, keepdim, dtype=dtype)
+    return vector_norm(x, 2 if ord is None else ord, axes, keepdim, dtype=dtype)
+
+
+@rule(torch.linalg.matrix_norm)
+def matrix_norm(
+    x: Jet,
+    ord: Any = "fro",  # noqa: A002
+    dim: Sequence[int] = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Jet:
+    """The Frobenius norm, or the largest (smallest) absolute sum of a row or column."""
+    if ord == "fro":
+        return vector_norm(x, 2, dim, keepdim, dtype=dtype)
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise NoRuleError(f"Taylor mode has no rule for the matrix norm {ord!r}")
+    rows, columns = axes_of(x, dim)
+    summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = total(torch.abs(x if dtype is None else x.to(dtype)), summed, True)
+    extreme = (torch.amax if ord > 0 else torch.amin)(sums, other, True)
+    return extreme if keepdim else extreme.squeeze((rows, columns))
+
+
+@rule("dist")
+def dist(a: Any, b: Any, p: float = 2.0) -> Jet:
+    """The norm of the difference."""
+    return vector_norm(a - b, p)
+
+
+@rule("pairwise_distance")
+def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Jet:
+    """The norm of a - b + eps along the last axis."""
+    return vector_norm(a - b + eps, p, -1, keepdim)
+
+
+@rule("cdist")
+def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Jet:  # noqa: ARG001
+    """Distances between all rows of two matrices, from the differences, which is accurate for close points."""
+    return vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
+
+
+@rule(functional.normalize)
+def normalize(x: Jet, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Jet:
+    """X divided by its norm, or by eps where that is larger."""
+    return x / torch.clamp_min(vector_norm(x, p, dim, keepdim=True), eps)
+
+
+@rule("cosine_similarity")
+def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Jet:
+    """The scalar product of the two, each divided by its length or by eps where that is larger."""
+    lengths = [torch.clamp_min(torch.linalg.vector_norm(item, dim=dim, keepdim=True), eps) for item in (a, b)]
+    return ((a / lengths[0]) * (b / lengths[1])).sum(dim)
+
+
+@rule("renorm")
+def renorm(x: Jet, p: float, dim: int, maxnorm: float) -> Jet:
+    """Slices along an axis, shortened to a norm of at most maxnorm."""
+    others = [axis for axis in range(x.value.dim()) if axis != dim % x.value.dim()]
+    length = vector_norm(x, p, others, keepdim=True)
+    return x * torch.where(length.value > maxnorm, maxnorm / (length + 1e-7), 1.0)
+
+
+def _root_of_powers(x: Jet, ord: float, axes: tuple[int, ...], keepdim: bool) -> Jet:  # noqa: A002
+    """The norm; squares are taken of numbers scaled to 1, so that they neither overflow nor vanish."""
+    if math.isinf(ord):
+        return (torch.amax if ord > 0 else torch.amin)(torch.abs(x), axes, keepdim)
+    if ord == 1:
+        return total(torch.abs(x), axes, keepdim)
+    if x.value.is_complex():
+        return (
+            _root_of_powers(torch.view_as_real(x), ord, (*axes, x.value.dim()), keepdim)
+            if ord == 2
+            else (_root_of_powers(torch.abs(x), ord, axes, keepdim))
+        )
+    kept = _scale(x.value, axes)
+    scaled, scale = x / kept, kept if keepdim else kept.squeeze(axes)
+    if ord == 2:
+        return root(total(scaled * scaled, axes, keepdim)) * scale
+    powers = total(torch.abs(scaled) ** ord, axes, keepdim)
+    return settled(x.space, powers.value ** (1 / ord), (powers ** (1 / ord)).higher) * scale
+
+
+def _scale(value: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """A power of two near the largest entry; constant, for the norm does not depend on it."""
+    if value.numel() == 0:
+        return value.new_ones([1 if axis in axes else n for axis, n in enumerate(value.shape)])
+    largest = value.detach().abs().amax(axes, keepdim=True)
+    _, exponent = torch.frexp(torch.where(torch.isfinite(largest) & (largest > 0), largest, 1.0))
+    return torch.ldexp(torch.ones_like(largest), exponent)

@@ -1,0 +1,123 @@
+"""Rules of functions that pick elements by their size: max, min, sort, topk, median and running extremes."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.axes import axes_of
+from sobolev.autodiff.rules.piecewise import maximum, minimum
+from sobolev.autodiff.rules.registry import rule
+
+
+class Selected(NamedTuple):
+    """What `torch.return_types` of these functions hold."""
+
+    values: Jet
+    indices: Tensor
+
+
+class Extremes(NamedTuple):
+    """Minimum and maximum."""
+
+    min: Jet
+    max: Jet
+
+
+@rule("amax")
+def amax(x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
+    """The largest entry; of several equal ones, the mean of their derivatives."""
+    return _shared(x, x.value.amax(axes_of(x, dim), keepdim=True), axes_of(x, dim), keepdim)
+
+
+@rule("amin")
+def amin(x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
+    """The smallest entry; of several equal ones, the mean of their derivatives."""
+    return _shared(x, x.value.amin(axes_of(x, dim), keepdim=True), axes_of(x, dim), keepdim)
+
+
+@rule("aminmax")
+def aminmax(x: Jet, *, dim: Any = (), keepdim: bool = False) -> Extremes:
+    """Both."""
+    return Extremes(amin(x, dim, keepdim), amax(x, dim, keepdim))
+
+
+@rule("max")
+def largest(x: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The largest of all entries, those along an axis with their places, or the larger of two."""
+    return _extreme(x, dim if other is None else other, keepdim, torch.max, maximum, amax)
+
+
+@rule("min")
+def smallest(x: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The smallest of all entries, those along an axis with their places, or the smaller of two."""
+    return _extreme(x, dim if other is None else other, keepdim, torch.min, minimum, amin)
+
+
+@rule("sort")
+def sort(x: Jet, dim: Any = -1, descending: bool = False, *, stable: bool = False) -> Selected:
+    """The entries along an axis in order of size, with their places."""
+    return _picked(x, dim, torch.sort(x.value, dim=dim, descending=descending, stable=stable).indices)
+
+
+@rule("msort")
+def msort(x: Jet) -> Jet:
+    """The entries along axis 0 in order of size."""
+    return sort(x, 0).values
+
+
+@rule("topk")
+def topk(x: Jet, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:  # noqa: A002
+    """The k largest or smallest along an axis, with their places."""
+    return _picked(x, dim, torch.topk(x.value, k, dim, largest, sorted).indices)
+
+
+@rule("kthvalue")
+def kthvalue(x: Jet, k: int, dim: int = -1, keepdim: bool = False) -> Selected:
+    """The k-th smallest along an axis, with its place."""
+    return _picked(x, dim, torch.kthvalue(x.value, k, dim, keepdim=True).indices, keepdim)
+
+
+@rule("median")
+def median(x: Jet, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The median of all entries, or those along an axis with their places."""
+    if dim is None:
+        return median(x.reshape(-1), 0).values
+    return _picked(x, dim, torch.median(x.value, dim, keepdim=True).indices, keepdim)
+
+
+@rule("cummax")
+def cummax(x: Jet, dim: int) -> Selected:
+    """Running maxima."""
+    return _picked(x, dim, torch.cummax(x.value, dim).indices)
+
+
+@rule("cummin")
+def cummin(x: Jet, dim: int) -> Selected:
+    """Running minima."""
+    return _picked(x, dim, torch.cummin(x.value, dim).indices)
+
+
+def _picked(x: Jet, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
+    values = torch.take_along_dim(x, indices, dim)
+    return Selected(values, indices) if keepdim else Selected(values.squeeze(dim), indices.squeeze(dim))
+
+
+def _extreme(x: Any, dim: Any, keepdim: bool, function: Callable, of_two: Callable, of_all: Callable) -> Any:
+    if dim is None:
+        return of_all(x)
+    if isinstance(dim, (Jet, Tensor)) or not isinstance(x, Jet):
+        return of_two(x, dim)
+    return _picked(x, dim, function(x.value, dim, keepdim=True).indices, keepdim)
+
+
+def _shared(x: Jet, extreme: Tensor, axes: tuple[int, ...], keepdim: bool) -> Jet:
+    """The extreme entries, which share the derivatives where there are several."""
+    ties = (x.value == extreme).to(x.value.dtype)
+    shares = ties / ties.sum(axes, keepdim=True)
+    picked = torch.where(shares > 0, shares * x.higher, 0).sum([axis + 1 for axis in axes], keepdim=True)
+    if keepdim:
+        return Jet(x.space, extreme, picked)
+    return Jet(x.space, extreme.squeeze(axes), picked.squeeze(tuple(axis + 1 for axis in axes)))

@@ -1,0 +1,92 @@
+"""Rules of products of vectors and matrices that are made of matrix and elementwise products."""
+
+from functools import reduce
+from string import ascii_letters
+from typing import Any
+
+import torch
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import dims as axes_number
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule(torch.linalg.multi_dot, torch.chain_matmul)
+def multi_dot(*matrices: Any) -> Jet:
+    """The product of several matrices, from left to right."""
+    return reduce(torch.matmul, matrices[0] if len(matrices) == 1 else matrices)
+
+
+@rule(torch.linalg.vecdot)
+def vecdot(a: Any, b: Any, *, dim: int = -1) -> Jet:
+    """The scalar products along an axis; of complex vectors, the first is conjugated."""
+    return (torch.conj(a) * b).sum(dim)
+
+
+@rule("vdot")
+def vdot(a: Any, b: Any) -> Jet:
+    """The scalar product of two vectors, the first one conjugated."""
+    return (torch.conj(a) * b).sum()
+
+
+@rule("inner")
+def inner(a: Any, b: Any) -> Jet:
+    """Sums of products along the last axes."""
+    return torch.tensordot(a, b, ([-1], [-1]))
+
+
+@rule("addbmm")
+def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Jet:
+    """Beta x + alpha Σ a_i b_i."""
+    return beta * x + alpha * torch.matmul(a, b).sum(0)
+
+
+@rule("cross", torch.linalg.cross)
+def cross(a: Any, b: Any, dim: int | None = None) -> Jet:
+    """The vector product along an axis of length 3, the last one unless another is named."""
+    axis = -1 if dim is None else dim
+    left = torch.roll(a, -1, axis) * torch.roll(b, -2, axis)
+    return left - torch.roll(a, -2, axis) * torch.roll(b, -1, axis)
+
+
+@rule("kron")
+def kron(a: Any, b: Any) -> Jet:
+    """The Kronecker product."""
+    most = max(axes_number(a), axes_number(b))
+    a, b = (x.reshape(*[1] * (most - axes_number(x)), *x.shape) for x in (a, b))
+    shape = [m * n for m, n in zip(a.shape, b.shape, strict=True)]
+    for axis in range(most):
+        a, b = a.unsqueeze(2 * axis + 1), b.unsqueeze(2 * axis)
+    return (a * b).reshape(shape)
+
+
+@rule("tensordot")
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Jet:
+    """Sums over several axes of both."""
+    first, second = a.shape, b.shape
+    if isinstance(dims, int):
+        dims = range(-dims, 0), range(dims)
+    names = list(ascii_letters[: len(first) + len(second)])
+    left, right = names[: len(first)], names[len(first) :]
+    for i, j in zip(*dims, strict=True):
+        right[j] = left[i]
+    kept = [name for name in left + right if (name in left) != (name in right)]
+    return torch.einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", a, b)
+
+
+@rule("addcmul")
+def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Jet:
+    """X + value a b."""
+    return x + value * a * b
+
+
+@rule("addcdiv")
+def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Jet:
+    """X + value a / b."""
+    return x + value * a / b
+
+
+@rule("lerp")
+def lerp(start: Any, end: Any, weight: Any) -> Jet:
+    """Start + weight (end - start)."""
+    return start + weight * (end - start)

@@ -1,0 +1,156 @@
+"""Rules of sums, means, variances and products along axes."""
+
+from typing import Any
+
+import torch
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.axes import along, along_one, axes_of, length_of
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("sum")
+def total(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+    """The sum."""
+    x = x if dtype is None else x.to(dtype)
+    axes = axes_of(x, dim)
+    return along(x, axes, lambda t, a: t.sum(a, keepdim)) if axes else x
+
+
+@rule("mean")
+def mean(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+    """The mean."""
+    x = x if dtype is None else x.to(dtype)
+    axes = axes_of(x, dim)
+    return along(x, axes, lambda t, a: t.mean(a, keepdim)) if axes else x
+
+
+@rule("nansum")
+def nansum(x: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+    """The sum of what is not NaN."""
+    return total(torch.where(x.value.isnan(), 0.0, x), dim, keepdim)
+
+
+@rule("nanmean")
+def nanmean(x: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+    """The mean of what is not NaN."""
+    return nansum(x, dim, keepdim) / (~x.value.isnan()).sum(axes_of(x, dim), keepdim)
+
+
+@rule("cumsum")
+def cumsum(x: Jet, dim: int) -> Jet:
+    """Running sums."""
+    return along_one(x, dim, lambda t, axis: t.cumsum(axis))
+
+
+@rule("diff")
+def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Jet:
+    """Differences of neighbours, n times."""
+    parts = [part for part in (prepend, x, append) if part is not None]
+    joined = torch.cat(parts, dim) if len(parts) > 1 else x
+    return along_one(joined, dim, lambda t, axis: t.diff(n, axis))
+
+
+@rule("trapz", "trapezoid")
+def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Jet:
+    """The integral by the trapezoidal rule."""
+    if isinstance(x, Jet):
+        step = torch.diff(x, dim=-1 if x.value.dim() == 1 else dim)
+        height = (y.narrow(dim, 1, y.shape[dim] - 1) + y.narrow(dim, 0, y.shape[dim] - 1)) / 2
+        return (height.movedim(dim, -1) * (step if step.value.dim() == 1 else step.movedim(dim, -1))).sum(-1)
+    spacing = {"dx": dx} if x is None else {"x": x}
+    return along_one(y, dim, lambda t, axis: torch.trapezoid(t, dim=axis, **spacing))
+
+
+@rule("trace")
+def trace(x: Jet) -> Jet:
+    """The sum of the diagonal of a matrix."""
+    return total(torch.diagonal(x, 0, -2, -1), -1)
+
+
+@rule("prod")
+def product(x: Jet, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+    """The product, by halves: no division, so that zeros do no harm."""
+    x = x if dtype is None else x.to(dtype)
+    if dim is None:
+        return product(x.reshape(-1), 0)
+    (axis,) = axes_of(x, dim) or (0,)
+    factors = x
+    while (length := factors.value.shape[axis]) > 1:
+        half = length // 2
+        pairs = factors.narrow(axis, 0, half) * factors.narrow(axis, half, half)
+        factors = torch.cat([pairs, factors.narrow(axis, length - 1, 1)], axis) if length % 2 else pairs
+    value = x.value.prod(axis, keepdim)
+    if x.value.shape[axis] == 0:
+        return Jet(x.space, value, value.new_zeros(0, *value.shape))
+    return Jet(x.space, value, (factors if keepdim else factors.squeeze(axis)).full)
+
+
+@rule("cumprod")
+def cumprod(x: Jet, dim: int, *, dtype: torch.dtype | None = None) -> Jet:
+    """Running products, in as many steps as the length has binary digits."""
+    products = x if dtype is None else x.to(dtype)
+    length, step = products.value.shape[dim], 1
+    while step < length:
+        later = products.narrow(dim, step, length - step) * products.narrow(dim, 0, length - step)
+        products = torch.cat([products.narrow(dim, 0, step), later], dim)
+        step *= 2
+    return products
+
+
+@rule("var")
+def var(
+    x: Jet,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Jet:
+    """The mean square of the distances to the mean."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    axes, correction = axes_of(x, dim), float(unbiased) if correction is None else correction
+    squares = total((x - mean(x, axes, True)) ** 2, axes, keepdim)
+    return squares / max(0.0, length_of(x, axes) - correction)
+
+
+@rule("std")
+def std(x: Jet, *args: Any, **kwargs: Any) -> Jet:
+    """The root of the variance."""
+    return root(var(x, *args, **kwargs))
+
+
+@rule("var_mean")
+def var_mean(x: Jet, dim: Any = None, *args: Any, **kwargs: Any) -> tuple[Jet, Jet]:
+    """Variance and mean."""
+    spread = var(x, dim, *args, **kwargs)
+    return spread, _mean_like(x, spread, dim)
+
+
+@rule("std_mean")
+def std_mean(x: Jet, dim: Any = None, *args: Any, **kwargs: Any) -> tuple[Jet, Jet]:
+    """Standard deviation and mean."""
+    spread = std(x, dim, *args, **kwargs)
+    return spread, _mean_like(x, spread, dim)
+
+
+def root(squares: Jet) -> Jet:
+    """√s of a sum of squares. At 0: slope 0, as PyTorch has it; from the second degree on NaN, for there is none.
+
+    Where all coefficients are 0 as well, as in the distance of a point to itself, so are those of the root.
+    """
+    zero = squares.value == 0
+    safe = Jet(squares.space, torch.where(zero, 1.0, squares.value), squares.higher)
+    result = torch.sqrt(safe)
+    higher = torch.where(zero, 0.0, result.full)
+    first = squares.space.directions
+    if len(higher) > first:
+        kink = zero & (squares.full != 0).any(0)
+        higher = torch.cat([higher[:first], torch.where(kink, torch.nan, higher[first:])])
+    return Jet(squares.space, torch.where(zero, 0.0, result.value), higher)
+
+
+def _mean_like(x: Jet, spread: Jet, dim: Any) -> Jet:
+    axes = axes_of(x, None if isinstance(dim, bool) else dim)
+    return mean(x, axes, keepdim=spread.value.dim() == x.value.dim())

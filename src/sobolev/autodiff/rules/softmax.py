@@ -1,0 +1,77 @@
+"""Rules of softmax and its relatives.
+
+Softmax does not change when the same number is taken off all entries. Here it is the largest entry, its derivatives
+included: what the largest entry contributes is then exactly 1, and sums hold only differences of derivatives. So
+the coefficients keep their digits where one entry dwarfs the others, and the largest derivatives cancel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.axes import axes_of
+from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("softmax", torch.special.softmax)
+def softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+    """exp(x_i) / Σ exp(x_j)."""
+    x, dim = _prepared(x, dim, dtype, _stacklevel)
+    exponentials, total, _ = _sum_of_exponentials(x, (dim,))
+    result = exponentials / total
+    return settled(x.space, torch.softmax(x.value, dim), result.higher)
+
+
+@rule("log_softmax", torch.special.log_softmax)
+def log_softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+    """x_i - log Σ exp(x_j)."""
+    x, dim = _prepared(x, dim, dtype, _stacklevel)
+    _, total, largest = _sum_of_exponentials(x, (dim,))
+    result = x - largest - torch.log(total)
+    return settled(x.space, torch.log_softmax(x.value, dim), result.higher)
+
+
+@rule(functional.softmin)
+def softmin(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+    """Softmax of -x."""
+    return softmax(-x, dim, _stacklevel, dtype)
+
+
+@rule("logsumexp", torch.special.logsumexp)
+def logsumexp(x: Jet, dim: int | Sequence[int], keepdim: bool = False) -> Jet:
+    """Log Σ exp(x_j)."""
+    axes = axes_of(x, dim)
+    value = torch.logsumexp(x.value, axes, keepdim)
+    if len(axes) > 1:
+        kept = [axis for axis in range(x.value.dim()) if axis not in axes]
+        result = logsumexp(x.permute(*kept, *axes).flatten(len(kept)), -1)
+        return Jet(x.space, value, result.higher.reshape(-1, *value.shape))
+    _, total, largest = _sum_of_exponentials(x, axes)
+    result = largest + torch.log(total)
+    return Jet(x.space, value, (result if keepdim else result.squeeze(axes[0])).higher)
+
+
+@rule("logaddexp")
+def logaddexp(a: Any, b: Any) -> Jet:
+    """log(exp(a) + exp(b))."""
+    return torch.maximum(a, b) + functional.softplus(-torch.abs(a - b))
+
+
+def _prepared(x: Jet, dim: int | None, dtype: torch.dtype | None, third: Any) -> tuple[Jet, int]:
+    if isinstance(third, torch.dtype):  # torch.softmax(x, dim, dtype)
+        dtype = third
+    if dim is None:  # PyTorch's deprecated choice
+        dim = 0 if x.value.dim() in (0, 1, 3) else 1
+    return x if dtype is None else x.to(dtype), dim % x.value.dim()
+
+
+def _sum_of_exponentials(x: Jet, axes: tuple[int, ...]) -> tuple[Jet, Jet, Jet]:
+    """exp(x_i - max), their sum, and the maximum."""
+    (axis,) = axes
+    largest = torch.take_along_dim(x, x.value.argmax(axis, keepdim=True), axis)
+    exponentials = torch.exp(x - largest)
+    return exponentials, exponentials.sum(axis, keepdim=True), largest

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from rule_check import assert_rule
+from torch import nn
+
+from sobolev.autodiff import reverse, taylor
+from sobolev.autodiff.rules import NoRuleError
+
+X = torch.randn(5, 4, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def standardized(x, axes, eps=1e-5):
+    centred = x - x.mean(axes, keepdim=True)
+    return centred / torch.sqrt((centred**2).mean(axes, keepdim=True) + eps)
+
+
+def channels(p):
+    return p[:, None, None]
+
+
+LAYERS = {
+    "layer": (nn.LayerNorm((3, 2)), lambda m, x: standardized(x, (2, 3)) * m.weight + m.bias),
+    "layer, last axis": (nn.LayerNorm(2, bias=False), lambda m, x: standardized(x, 3) * m.weight),
+    "rms": (nn.RMSNorm(2, eps=1e-3), lambda m, x: x / torch.sqrt((x**2).mean(3, keepdim=True) + 1e-3) * m.weight),
+    "group": (
+        nn.GroupNorm(2, 4),
+        lambda m, x: (
+            standardized(x.reshape(len(x), 2, -1), 2).reshape(x.shape) * channels(m.weight) + channels(m.bias)
+        ),
+    ),
+    "instance": (
+        nn.InstanceNorm2d(4, affine=True),
+        lambda m, x: standardized(x, (2, 3)) * channels(m.weight) + channels(m.bias),
+    ),
+    "batch": (
+        nn.BatchNorm2d(4).eval(),
+        lambda m, x: (
+            (x - channels(m.running_mean)) / channels((m.running_var + m.eps).sqrt()) * channels(m.weight)
+            + channels(m.bias)
+        ),
+    ),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def pair(request):
+    torch.manual_seed(0)
+    layer, formula = LAYERS[request.param]
+    layer = layer.double()
+    for p in layer.parameters():
+        nn.init.uniform_(p, 0.5, 1.5)
+    for b in layer.buffers():
+        if b.is_floating_point():
+            b.uniform_(0.5, 1.5)
+    return layer, lambda x: formula(layer, x)
+
+
+def test_every_operator_and_order_against_the_formula(pair):
+    layer, formula = pair
+    direction = torch.linspace(-1, 1, X.numel(), dtype=X.dtype).reshape(X.shape)
+    ours = taylor.derivatives(lambda x: layer(x.sin()), X, 5, direction)
+    theirs = reverse.derivatives(lambda x: formula(x.sin()).flatten(1)[:, ::7], X, 4, direction)
+    for a, b in zip(ours, theirs, strict=False):
+        torch.testing.assert_close(a.flatten(1)[:, ::7], b)
+    for operator in ("jacobian", "laplacian"):
+        a, b = (
+            getattr(taylor, operator)(layer, X),
+            getattr(reverse, operator)(lambda x: formula(x).flatten(1)[:, :2], X),
+        )
+        torch.testing.assert_close([t.flatten(1, 3)[:, :2] for t in a], list(b))
+
+
+def test_gradients_of_a_loss_on_second_derivatives(pair):
+    layer, formula = pair
+    results = []
+    for f in (layer, formula):
+        *_, d2 = (taylor if f is layer else reverse).derivatives(
+            lambda x: f(x.sin()), X[:1], 2, torch.ones_like(X[:1])
+        )
+        results.append(torch.autograd.grad((d2**2).sum(), list(layer.parameters()), allow_unused=True))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(
+            ours if ours is not None else torch.zeros(()), theirs if theirs is not None else torch.zeros(())
+        )
+
+
+def test_local_response_norm():
+    assert_rule(nn.LocalResponseNorm(3, 0.1), X[:2, :, :1], orders=(1, 2, 3))
+
+
+def test_batch_statistics_are_refused():
+    with pytest.raises(NoRuleError, match=r"model\.eval"):
+        taylor.jacobian(nn.BatchNorm2d(4), X.float())
