@@ -1,0 +1,73 @@
+"""Nested reverse mode, the second opinion, against sympy."""
+
+import pytest
+import sympy
+import torch
+from cases import formulas, tower
+from torch import nn
+
+from sobolev.autodiff import reverse
+from sobolev.errors import UntrustworthyDerivativeError
+
+X = sympy.symbols("x:2")
+
+
+@pytest.fixture
+def case():
+    network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    points = torch.randn(6, 2, dtype=torch.float64)
+    return network, points, [torch.from_numpy(t.copy()) for t in tower(formulas(network, X), X, points, 3)]
+
+
+def close(found, expected):
+    for tensor, exact in zip(found, expected, strict=True):
+        torch.testing.assert_close(tensor, exact, rtol=1e-10, atol=1e-12)
+
+
+def test_the_operators_agree_with_sympy(case):
+    network, points, (y, J, H, _) = case
+    diagonal = H.diagonal(dim1=2, dim2=3)
+    close(reverse.jacobian(network, points), (y, J))
+    close(reverse.hessian(network, points), (y, J, H))
+    close(reverse.hessian_diagonal(network, points), (y, J, diagonal))
+    close(reverse.laplacian(network, points), (y, J, diagonal.sum(-1)))
+
+
+def test_directional_derivatives_agree_with_sympy(case):
+    network, points, (y, J, H, third) = case
+    v = torch.randn(6, 2, dtype=torch.float64)
+    expected = (
+        y,
+        torch.einsum("noi,ni->no", J, v),
+        torch.einsum("noij,ni,nj->no", H, v, v),
+        torch.einsum("noijk,ni,nj,nk->no", third, v, v, v),
+    )
+    close(reverse.derivatives(network, points, 3, v), expected)
+
+
+def test_gradients_flow_to_weights_points_and_direction(case):
+    network, points, _ = case
+    points, v = points[:2].requires_grad_(), torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, v: reverse.derivatives(network, x, 2, v)[2], (points, v))
+    weight = network[0].weight
+    assert torch.autograd.grad(reverse.laplacian(network, points)[2].sum(), weight)[0].any()
+
+
+@pytest.mark.parametrize("f", [lambda x: 3 * x + 1, lambda x: x.detach() * 0 + 2, lambda x: x], ids=["linear", "constant", "identity"])
+def test_a_derivative_of_zero_is_no_error(f):
+    x = torch.randn(4, 1)
+    assert (reverse.hessian(f, x)[2] == 0).all()
+
+
+@pytest.mark.parametrize("f", [lambda x: x.detach() ** 2, torch.no_grad()(torch.sin)], ids=["detach", "no_grad"])
+def test_a_lost_graph_is_no_derivative_of_zero(f):
+    with pytest.raises(UntrustworthyDerivativeError, match="no graph"):
+        reverse.jacobian(f, torch.randn(4, 1))
+
+
+def test_a_function_may_write_to_its_argument():
+    x = torch.randn(4, 1, dtype=torch.float64)
+    before = x.clone()
+    found = reverse.hessian(lambda z: z.add_(1).square(), x)
+    close(found, ((x + 1) ** 2, 2 * (x + 1)[:, :, None], torch.full((4, 1, 1, 1), 2.0, dtype=torch.float64)))
+    assert torch.equal(x, before)

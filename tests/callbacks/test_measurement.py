@@ -1,0 +1,138 @@
+"""What is counted, from the definitions with numpy; the model and the random numbers stay as they were."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sobolev import Function
+from sobolev.callbacks.measurement import FIGURE_POINTS, Measurement, undisturbed
+
+QUARTIC = Function("x**4")
+
+
+def cube(x):
+    return x**3
+
+
+class Cube(nn.Module):
+    def forward(self, x):
+        return cube(x)
+
+
+def measured(points, truth, order=2, batch=4):
+    measurement = Measurement(order)
+    for x in points.split(batch):
+        measurement.update(Cube(), x, truth(x))
+    return measurement
+
+
+def test_errors_from_the_definitions():
+    x = torch.randn(10, 1, dtype=torch.float64)
+    entries = measured(x, lambda x: QUARTIC.tensors(x, 2)).errors()
+    z = x.numpy()
+    for k, (found, exact) in enumerate([(z**3, z**4), (3 * z**2, 4 * z**3), (6 * z, 12 * z**2)]):
+        error = found - exact
+        assert entries[k]["order"] == k
+        assert entries[k]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+        assert entries[k]["relative_l2"] == pytest.approx(np.sqrt(np.sum(error**2) / np.sum(exact**2)))
+        assert entries[k]["max"] == pytest.approx(np.abs(error).max())
+        assert entries[k]["at"] == [z[np.abs(error).argmax(), 0]]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_batch_without_labels_neither_counts_nor_decides(last):
+    """Known in one batch, not a number or missing in the other, whichever comes last."""
+    known, unknown = torch.ones(3, 1), torch.full((3, 1), 7.0)
+    measurement = Measurement(1)
+    for x in (known, unknown) if last else (unknown, known):
+        slope = torch.zeros(3, 1, 1) if x is known else torch.full((3, 1, 1), torch.nan)
+        measurement.update(Cube(), x, (x, slope))
+    assert measurement.errors()[1]["rmse"] == 3 and measurement.errors()[1]["max"] == 3
+    assert measurement.points() == 6
+
+
+def test_where_nothing_is_known_the_size_is_told():
+    entry = measured(torch.tensor([[1.0], [-2.0]]), lambda x: (None,)).errors()[1]
+    assert entry == {"order": 1, "rms": pytest.approx(math.sqrt((9 + 144) / 2)), "max": 12.0, "at": [-2.0]}
+
+
+def test_reset_forgets():
+    measurement = measured(torch.randn(8, 1), lambda x: QUARTIC.tensors(x, 2))
+    measurement.reset()
+    x = torch.tensor([[2.0]])
+    measurement.update(Cube(), x, QUARTIC.tensors(x, 2))
+    assert measurement.points() == 1 and measurement.errors()[0]["rmse"] == 8 and len(measurement.kept) == 1
+
+
+def test_a_truth_of_another_shape():
+    x = torch.rand(4, 1)
+    with pytest.raises(ValueError, match=r"order 0 has shape \(4, 1\), the reference's \(4, 2\)"):
+        Measurement(0).update(Cube(), x, (torch.rand(4, 2),))
+    measurement = Measurement(0)
+    measurement.update(Cube(), x, (torch.rand(4, 2),), required=False)
+    assert "rms" in measurement.errors()[0]
+
+
+def test_a_missing_axis_of_a_single_output_is_no_difference():
+    x = torch.rand(4, 1)
+    measurement = Measurement(0)
+    measurement.update(Cube(), x, ((x**3).reshape(4),))
+    assert measurement.errors()[0]["rmse"] == 0
+
+
+def test_a_figure_gets_so_many_points_and_no_more():
+    measurement = measured(
+        torch.randn(FIGURE_POINTS + 100, 1), lambda x: (x**3, None, 6 * x[:, :, None, None]), batch=300
+    )
+    x, predicted, exact = measurement.figure_data()
+    assert len(x) == FIGURE_POINTS and [len(p) for p in predicted] == [FIGURE_POINTS] * 3
+    assert exact[1] is None and torch.equal(exact[0], x**3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_derivatives_are_as_exact_as_the_weights(dtype):
+    """Half precision weights are differentiated in float32, points in another precision are cast."""
+    network, x = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype), torch.rand(20, 1)
+    measurement = Measurement(2)
+    measurement.update(network, x, ())
+    z = x.double().requires_grad_()
+    (slope,) = torch.autograd.grad(network.double()(z).sum(), z, create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), z)
+    assert measurement.errors()[2]["rms"] == pytest.approx(bend.square().mean().sqrt().item(), rel=1e-5)
+
+
+class Restless(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(2))
+        self.register_buffer("none", None)
+        self.drop = nn.Dropout()
+        self.drop.eval()
+
+    def forward(self, x):
+        self.count[0] += 1
+        self.count = self.count + torch.rand(())
+        return x * torch.rand(())
+
+
+@pytest.mark.parametrize("inference", [True, False])
+def test_the_model_is_left_as_it_was(inference):
+    model, state = Restless(), torch.get_rng_state()
+    buffer = model.count
+    with torch.inference_mode(inference), undisturbed(model, torch.device("cpu")):
+        assert not model.training
+        model(torch.rand(3, 1))
+    assert model.count is buffer and (buffer == 0).all()
+    assert model.training and not model.drop.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_model_is_left_as_it_was_after_an_error():
+    model = Restless()
+    with pytest.raises(RuntimeError), undisturbed(model, torch.device("cpu")):
+        model(torch.rand(3, 1))
+        raise RuntimeError
+    assert (model.count == 0).all() and model.training
