@@ -53,7 +53,9 @@ def test_gradients_flow_to_weights_points_and_direction(case):
     assert torch.autograd.grad(reverse.laplacian(network, points)[2].sum(), weight)[0].any()
 
 
-@pytest.mark.parametrize("f", [lambda x: 3 * x + 1, lambda x: x.detach() * 0 + 2, lambda x: x], ids=["linear", "constant", "identity"])
+@pytest.mark.parametrize(
+    "f", [lambda x: 3 * x + 1, lambda x: x.detach() * 0 + 2, lambda x: x], ids=["linear", "constant", "identity"]
+)
 def test_a_derivative_of_zero_is_no_error(f):
     x = torch.randn(4, 1)
     assert (reverse.hessian(f, x)[2] == 0).all()
