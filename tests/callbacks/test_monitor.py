@@ -251,13 +251,13 @@ class States(Callback):
     def on_validation_epoch_end(self, trainer, pl_module):
         flags = [(module.training, *(p.requires_grad for p in module.parameters())) for module in pl_module.modules()]
         # not Python's random numbers: beartype, which checks shapes in these tests, draws some
-        self.seen.append((torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), flags))
+        self.seen.append((torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), flags))  # noqa: NPY002
 
 
 def trained(folder, *callbacks):
     """Weights and buffers after four epochs, and the states on the way."""
     torch.manual_seed(3)
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     module, states = Plain(Troublesome()), States()
     module.network.layers[3].eval()  # one flag that is not the others'
     x = torch.rand(64, 1)
