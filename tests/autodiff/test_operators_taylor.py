@@ -3,10 +3,11 @@
 import logging
 
 import pytest
-import sobolev
 import torch
-from sobolev.autodiff import NoRuleError, reverse
 from torch import nn
+
+import sobolev
+from sobolev.autodiff import NoRuleError, reverse
 
 OPERATORS = [sobolev.jacobian, sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian]
 
@@ -93,15 +94,18 @@ class Awkward(nn.Module):
 
     def forward(self, x):
         y = torch.tanh(self.layer(x))
-        return y * {
-            "item": lambda: y.square().mean().item() * 0 + 2,
-            "float": lambda: 2.0 if float(y.detach().reshape(-1)[0]) > -10 else 1.0,
-            "branch": lambda: 2 if y.sum().exp() else 3,
-            "numpy": lambda: torch.from_numpy(y.detach().numpy() * 0 + 2),
-            "copy": lambda: torch.tensor(y.tolist(), dtype=y.dtype) * 0 + 2,
-            "no rule": lambda: 2 + 0 * torch.special.bessel_j0(y.detach()),
-            "isinstance": lambda: 2 if isinstance(y, torch.Tensor) else 1 / 0,
-        }[self.how]()
+        return (
+            y
+            * {
+                "item": lambda: y.square().mean().item() * 0 + 2,
+                "float": lambda: 2.0 if float(y.detach().reshape(-1)[0]) > -10 else 1.0,
+                "branch": lambda: 2 if y.sum().exp() else 3,
+                "numpy": lambda: torch.from_numpy(y.detach().numpy() * 0 + 2),
+                "copy": lambda: torch.tensor(y.tolist(), dtype=y.dtype) * 0 + 2,
+                "no rule": lambda: 2 + 0 * torch.special.bessel_j0(y.detach()),
+                "isinstance": lambda: 2 if isinstance(y, torch.Tensor) else 1 / 0,
+            }[self.how]()
+        )
 
 
 @pytest.mark.parametrize("how", ["item", "float", "branch", "numpy", "copy", "no rule", "isinstance"])

@@ -3,14 +3,15 @@
 import math
 
 import pytest
-import sobolev
 import sympy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sobolev.autodiff import reverse, taylor
 from torch import nn
 from torch.func import functional_call
+
+import sobolev
+from sobolev.autodiff import reverse, taylor
 
 SYMBOL = sympy.Symbol("x")
 UNARY = {
@@ -91,7 +92,9 @@ def test_order_ten():
 @pytest.mark.parametrize("operator", ["hessian", "hessian_diagonal", "laplacian", "third order"])
 def test_parameter_gradients_against_finite_differences(operator):
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.LayerNorm(4), nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 1)).double()
+    net = nn.Sequential(
+        nn.Linear(5, 4), nn.Tanh(), nn.LayerNorm(4), nn.Linear(4, 4), nn.SiLU(), nn.Linear(4, 1)
+    ).double()
     x = torch.randn(3, 5, dtype=torch.float64)
     step = {name: torch.randn_like(parameter) for name, parameter in net.named_parameters()}
 

@@ -10,7 +10,7 @@ from math import factorial
 import torch
 from torch import Tensor
 
-from sobolev.autodiff import rules
+from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded
