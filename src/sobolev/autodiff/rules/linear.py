@@ -13,7 +13,7 @@ from sobolev.autodiff.rules.registry import rule
 
 
 @rule(functional.linear)
-def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """The product x Wᵀ + b: the bias reaches the value only."""
     if not isinstance(x, Jet) or isinstance(weight, Jet) or isinstance(bias, Jet):
         product = torch.matmul(x, weight.mT)
