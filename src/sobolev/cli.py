@@ -75,9 +75,10 @@ class SobolevCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
-        from sobolev.callbacks.predictions import PredictionWriter
 
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        from sobolev.callbacks.predictions import PredictionWriter  # brings polars
+
         if not any(isinstance(callback, PredictionWriter) for callback in callbacks):
             callbacks.append(PredictionWriter())
 

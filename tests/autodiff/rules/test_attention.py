@@ -52,10 +52,16 @@ def test_what_may_look_at_nothing_gets_zero():
 
 ATTENTION = {
     "plain": (nn.MultiheadAttention(4, 2, batch_first=True), {}),
-    "masks": (nn.MultiheadAttention(4, 2, batch_first=True), {"attn_mask": CAUSAL, "key_padding_mask": PADDING.double() * -3}),
+    "masks": (
+        nn.MultiheadAttention(4, 2, batch_first=True),
+        {"attn_mask": CAUSAL, "key_padding_mask": PADDING.double() * -3},
+    ),
     "no weights": (nn.MultiheadAttention(4, 1, batch_first=True, bias=False), {"need_weights": False}),
     "each head": (nn.MultiheadAttention(4, 2, batch_first=True), {"average_attn_weights": False}),
-    "bias": (nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True, add_zero_attn=True), {"attn_mask": CAUSAL}),
+    "bias": (
+        nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True, add_zero_attn=True),
+        {"attn_mask": CAUSAL},
+    ),
 }
 
 

@@ -13,7 +13,9 @@ EXPRESSIONS = {
     "arithmetic": lambda x: ((x * 1j + 1) * torch.complex(x, x**2) / (x + 2j)).real + (1 / (x + 1j)).imag,
     "conjugate": lambda x: (torch.complex(x, x.exp()).conj() * torch.complex(x, x**2)).imag + x.conj() * x.real,
     "absolute": lambda x: torch.complex(x, x.exp()).abs() + abs(x * 1j + 2),
-    "angle": lambda x: torch.angle(torch.complex(x, x.exp())) + torch.atan2(x, x.cos() - 2) + torch.atan2(x, torch.ones(3)),
+    "angle": lambda x: (
+        torch.angle(torch.complex(x, x.exp())) + torch.atan2(x, x.cos() - 2) + torch.atan2(x, torch.ones(3))
+    ),
     "sign": lambda x: torch.sgn(torch.complex(x, x.exp())).real,
     "functions": lambda x: torch.exp(1j * x).real + torch.sin(x + 1j * x).imag + torch.tanh(x * (0.3 + 1j)).imag,
     "views": lambda x: torch.view_as_real(torch.view_as_complex(x[:, :2].exp().unsqueeze(1)) ** 2).flatten(1),

@@ -33,7 +33,9 @@ def test_layers(name):
     layer, x = LAYERS[name]
     few = nn.Sequential(nn.Tanh(), layer, nn.Flatten(), nn.Tanh()).double()
     weights = torch.randn(few(x).shape[1], 2, dtype=torch.float64)
-    assert_rule(lambda x: few(x) @ weights if torch.is_tensor(x) else functional.linear(few(x), weights.T), x, orders=(1, 3))
+    assert_rule(
+        lambda x: few(x) @ weights if torch.is_tensor(x) else functional.linear(few(x), weights.T), x, orders=(1, 3)
+    )
 
 
 def test_maxima_come_with_their_places():

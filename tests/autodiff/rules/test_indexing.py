@@ -16,9 +16,7 @@ MAPS = {
     "advanced": lambda x: x[:, :, PLACES] + x[:, [1, 0]] * x[..., [0, 1, 2]],
     "separated": lambda x: x[:, [0, 1], None, [2, 1]].squeeze(2).T + x[:, 0, [0, 1]],
     "mask": lambda x: x[:, torch.tensor([[True, False, True], [False, True, False]])],
-    "gather": lambda x: (
-        x.gather(2, GRID) + torch.take_along_dim(x, GRID[:1], 2) + x.index_select(-1, PLACES)[..., :2]
-    ),
+    "gather": lambda x: x.gather(2, GRID) + torch.take_along_dim(x, GRID[:1], 2) + x.index_select(-1, PLACES)[..., :2],
     "take": lambda x: torch.stack([row.take(PLACES) + row.masked_select(row > -9)[:3] for row in x]),
     "narrow": lambda x: x.narrow(1, 1, 1) + x.select(2, -1).unsqueeze(1).sum(2, keepdim=True),
     "diagonal": lambda x: x.diagonal(dim1=1, dim2=2) + x[:, :, :2].diag_embed().diagonal(0, 1, 3).sum(1),
@@ -52,9 +50,7 @@ def test_maps(name):
     assert_rule(lambda x: MAPS[name](x.sin()), X, orders=(3,))
 
 
-@pytest.mark.parametrize(
-    "index", [(slice(None), 0), (Ellipsis, 1), ([1, 0],), (0, Ellipsis, None, [0, 2]), None, 2]
-)
+@pytest.mark.parametrize("index", [(slice(None), 0), (Ellipsis, 1), ([1, 0],), (0, Ellipsis, None, [0, 2]), None, 2])
 def test_every_coefficient_is_indexed_like_the_value(index):
     x = taylor._identity(X, 2, "pairs")
     picked = (x**2)[index]

@@ -24,9 +24,7 @@ LAYERS = {
     "rms": (nn.RMSNorm(2, eps=1e-3), lambda m, x: x / torch.sqrt((x**2).mean(3, keepdim=True) + 1e-3) * m.weight),
     "group": (
         nn.GroupNorm(2, 4),
-        lambda m, x: (
-            standardized(x.reshape(len(x), 2, -1), 2).reshape(x.shape) * channels(m.weight) + channels(m.bias)
-        ),
+        lambda m, x: standardized(x.reshape(len(x), 2, -1), 2).reshape(x.shape) * channels(m.weight) + channels(m.bias),
     ),
     "instance": (
         nn.InstanceNorm2d(4, affine=True),
@@ -74,9 +72,7 @@ def test_gradients_of_a_loss_on_second_derivatives(pair):
     layer, formula = pair
     results = []
     for f in (layer, formula):
-        *_, d2 = (taylor if f is layer else reverse).derivatives(
-            lambda x: f(x.sin()), X[:1], 2, torch.ones_like(X[:1])
-        )
+        *_, d2 = (taylor if f is layer else reverse).derivatives(lambda x: f(x.sin()), X[:1], 2, torch.ones_like(X[:1]))
         results.append(torch.autograd.grad((d2**2).sum(), list(layer.parameters()), allow_unused=True))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(

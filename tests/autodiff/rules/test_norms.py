@@ -12,9 +12,7 @@ CENTRES = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().man
 
 EXPRESSIONS = {
     "norm": lambda x: x.norm(dim=1) + torch.norm(x, 2, -1) + x.norm(3, 1) + x.norm(p=1, dim=1) + x.norm(1.5, 1),
-    "vector_norm": lambda x: (
-        torch.linalg.vector_norm(x, 4, 1, keepdim=True) + torch.linalg.norm(x, dim=1).unsqueeze(1)
-    ),
+    "vector_norm": lambda x: torch.linalg.vector_norm(x, 4, 1, keepdim=True) + torch.linalg.norm(x, dim=1).unsqueeze(1),
     "largest": lambda x: torch.linalg.vector_norm(x**2, math.inf, 1) + x.norm(-math.inf, dim=1) * x.norm(0, 1),
     "matrix_norm": lambda x: sum(
         torch.linalg.matrix_norm(x[:, :, None] * x[:, None].exp(), k) for k in ("fro", 1, -math.inf)
@@ -22,9 +20,7 @@ EXPRESSIONS = {
     "cdist": lambda x: torch.cdist(x[:, None], CENTRES) + torch.cdist(x[:, None], CENTRES, p=1.0),
     "pairwise": lambda x: functional.pairwise_distance(x, CENTRES[:1]) + (x - CENTRES[0]).norm(dim=-1),
     "normalize": lambda x: functional.normalize(x) + functional.normalize(x, p=3.0, dim=-1),
-    "cosine": lambda x: (
-        functional.cosine_similarity(x, CENTRES[:1]) + functional.cosine_similarity(x, x.exp(), dim=-1)
-    ),
+    "cosine": lambda x: functional.cosine_similarity(x, CENTRES[:1]) + functional.cosine_similarity(x, x.exp(), dim=-1),
     "renorm": lambda x: x.renorm(2, 0, 1.0),
 }
 

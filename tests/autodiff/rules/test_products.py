@@ -15,9 +15,13 @@ def square(x):
 EXPRESSIONS = {
     "matmul": lambda x: x @ W + torch.matmul(x, W) * (x @ W[:, 0]).unsqueeze(1) + torch.mm(x, W).sin(),
     "matrices": lambda x: square(x) @ square(x.cos()) @ W,
-    "bmm": lambda x: torch.bmm(square(x), square(x)) + torch.baddbmm(square(x), square(x), P[:1].expand(4, 3, 3), beta=2, alpha=3),
+    "bmm": lambda x: (
+        torch.bmm(square(x), square(x)) + torch.baddbmm(square(x), square(x), P[:1].expand(4, 3, 3), beta=2, alpha=3)
+    ),
     "broadcast": lambda x: (square(x).unsqueeze(1) @ P).sum(1) + (P.unsqueeze(0) @ square(x).unsqueeze(1))[:, 0],
-    "vectors": lambda x: torch.stack([row.dot(row.exp()) + torch.mv(P[0], row).sum() + (row @ P[0] @ row) for row in x]),
+    "vectors": lambda x: torch.stack(
+        [row.dot(row.exp()) + torch.mv(P[0], row).sum() + (row @ P[0] @ row) for row in x]
+    ),
     "left": lambda x: (W.T @ x.exp().T).T + (W.T @ x.unsqueeze(-1)).squeeze(-1) + torch.addmm(W[:1], x, W, beta=0.5),
     "outer": lambda x: torch.stack([torch.outer(row, row.sin()) for row in x]),
     "cross": lambda x: torch.linalg.cross(x, x.exp()) + torch.cross(x, W.T[:1].expand(4, 3), dim=1),
@@ -27,7 +31,9 @@ EXPRESSIONS = {
     "einsum": lambda x: torch.einsum("bi,bj,ij->b", x, x.sin(), P[0]) + torch.einsum("bij->b", square(x)),
     "einsum, ellipsis": lambda x: torch.einsum("...i,...ij,jk->...k", x, square(x), W) + torch.einsum("...i,ik", x, W),
     "einsum, diagonal": lambda x: torch.einsum("bii->bi", square(x)) + torch.einsum("bii,i->bi", square(x), W[:, 0]),
-    "lerp": lambda x: torch.lerp(x, x.exp(), 0.3) + torch.addcmul(x, x, x.sin(), value=2) + torch.addcdiv(x, x, x.exp()),
+    "lerp": lambda x: (
+        torch.lerp(x, x.exp(), 0.3) + torch.addcmul(x, x, x.sin(), value=2) + torch.addcdiv(x, x, x.exp())
+    ),
     "multi_dot": lambda x: torch.linalg.multi_dot([x, P[0], W]),
 }
 

@@ -11,26 +11,20 @@ EXPRESSIONS = {
     "mean": lambda x: x.exp().mean(2) * torch.mean(x**2, (1, 2)).unsqueeze(1),
     "cumsum": lambda x: torch.cumsum(x**2, -1).sin(),
     "diff": lambda x: x.sin().diff() * torch.diff(x, dim=1, prepend=x[:, :1]).sum(),
-    "trapezoid": lambda x: (
-        torch.trapezoid(x**2, dx=0.5) + torch.trapz(x**3, SPACING, dim=2) + torch.trapz(x, x.exp())
-    ),
+    "trapezoid": lambda x: torch.trapezoid(x**2, dx=0.5) + torch.trapz(x**3, SPACING, dim=2) + torch.trapz(x, x.exp()),
     "trace": lambda x: x[0].exp()[:, :2].trace() * x,
     "prod": lambda x: x.prod(2) + torch.prod(x.exp(), 1, keepdim=True).sum(2) + x.prod(),
     "cumprod": lambda x: torch.cumprod(x, 2) * x.cumprod(1),
     "var": lambda x: x.var(2) * torch.var(x**2, dim=(1, 2), correction=0, keepdim=True).squeeze(2) + x.var(),
     "std": lambda x: x.std(1) + torch.std(x**2, 2, unbiased=False, keepdim=True).mean(1),
     "var_mean": lambda x: torch.cat([*torch.var_mean(x**2, 1), *torch.std_mean(x.exp(), dim=1)], 1),
-    "nansum": lambda x: (
-        torch.where(x > 1, torch.nan, x**2).nansum(1) + torch.where(x > 1, torch.nan, x**2).nanmean(1)
-    ),
+    "nansum": lambda x: torch.where(x > 1, torch.nan, x**2).nansum(1) + torch.where(x > 1, torch.nan, x**2).nanmean(1),
 }
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_expressions(name):
-    assert_rule(
-        EXPRESSIONS[name] if name not in ("sum of all", "prod", "var", "trace", "diff") else one_row(name), X
-    )
+    assert_rule(EXPRESSIONS[name] if name not in ("sum of all", "prod", "var", "trace", "diff") else one_row(name), X)
 
 
 def one_row(name):

@@ -106,8 +106,11 @@ def _extended(q: Any, k: Any, v: Any, bias_k: Any, bias_v: Any, zero: bool, padd
     if bias_k is not None:
         sources.append((bias_k.expand(1, batch, features), bias_v.expand(1, batch, features)))
     if zero:
-        sources.append((bias_k.new_zeros(1, batch, features),) * 2 if bias_k is not None else (
-            torch.zeros(1, batch, features, dtype=k.dtype, device=k.device),) * 2)
+        sources.append(
+            (bias_k.new_zeros(1, batch, features),) * 2
+            if bias_k is not None
+            else (torch.zeros(1, batch, features, dtype=k.dtype, device=k.device),) * 2
+        )
     for source_k, source_v in sources:
         k, v = torch.cat([k, source_k]), torch.cat([v, source_v])
     padding = padding if padding is None else functional.pad(padding, (0, len(sources)))

@@ -81,7 +81,9 @@ for _suffix, _places in _SPATIAL.items():
 
 
 @rule(functional.interpolate)
-def interpolate(x: Jet, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any, **kwargs: Any) -> Jet:
+def interpolate(
+    x: Jet, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any, **kwargs: Any
+) -> Jet:
     """Another resolution."""
 
     def resample(t: Tensor) -> Tensor:

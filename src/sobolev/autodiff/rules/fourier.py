@@ -41,5 +41,3 @@ for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
         rule(_function)(_some_axes(_function, _default))
 for _function in (torch.fft.fftshift, torch.fft.ifftshift):
     rule(_function)(_shift(_function))
-
-

@@ -94,9 +94,7 @@ def diagonal(x: Jet, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Jet:
 def diag_embed(x: Jet, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Jet:
     """Matrices with the entries on the diagonal."""
     one, two = (dim % (x.value.dim() + 1) for dim in (dim1, dim2))
-    return batched_linear(
-        x, lambda t: t.diag_embed(offset, one, two), lambda t: t.diag_embed(offset, one + 1, two + 1)
-    )
+    return batched_linear(x, lambda t: t.diag_embed(offset, one, two), lambda t: t.diag_embed(offset, one + 1, two + 1))
 
 
 @rule("diag")
@@ -215,9 +213,7 @@ def scatter(x: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = No
     if reduce is not None:
         raise NoRuleError("Taylor mode has no rule for scatter with a reduction")
     src = value if src is None else src
-    source = (
-        src if isinstance(src, (Jet, Tensor)) else torch.full(index.shape, src, dtype=x.dtype, device=x.device)
-    )
+    source = src if isinstance(src, (Jet, Tensor)) else torch.full(index.shape, src, dtype=x.dtype, device=x.device)
     return _placed(x, _cropped(source, index), lambda a, b, axis: a.scatter(axis, _like(index, b), b), dim)
 
 
@@ -238,9 +234,7 @@ def masked_scatter(x: Any, mask: Tensor, source: Any) -> Jet:
 @rule("embedding", functional.embedding_bag, "one_hot", "bucketize", "searchsorted")
 def integers_only(*_: Any, **__: Any) -> Jet:
     """These turn numbers into places: no derivative goes through."""
-    raise NoRuleError(
-        "Taylor mode cannot turn numbers that have derivatives into indices; detach them first: x.long()"
-    )
+    raise NoRuleError("Taylor mode cannot turn numbers that have derivatives into indices; detach them first: x.long()")
 
 
 def _indexed(x: Jet, dim: int, index: Tensor, function: Callable) -> Jet:

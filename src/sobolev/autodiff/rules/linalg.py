@@ -65,9 +65,7 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
 def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Jet:
     """The solution of L Lᵀ X = B."""
     lower = factor.mT if upper else factor
-    return torch.linalg.solve_triangular(
-        lower.mT, torch.linalg.solve_triangular(lower, b, upper=False), upper=True
-    )
+    return torch.linalg.solve_triangular(lower.mT, torch.linalg.solve_triangular(lower, b, upper=False), upper=True)
 
 
 @rule("cholesky", torch.linalg.cholesky)

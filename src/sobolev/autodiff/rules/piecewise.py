@@ -55,9 +55,7 @@ def leaky_relu(x: Jet, negative_slope: float = 0.01, inplace: bool = False) -> J
 
 
 @rule("rrelu")
-def rrelu(
-    x: Jet, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
-) -> Jet:
+def rrelu(x: Jet, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Jet:
     """Leaky ReLU of the mean steepness, or while training of one that is drawn for each element."""
     if not training:
         return leaky_relu(x, (lower + upper) / 2, inplace)
@@ -263,9 +261,7 @@ def _larger(a: Any, b: Any, difference: Tensor, value: Tensor) -> Jet:
     length = max(_length(a), _length(b))
     share = torch.where(difference == 0, 0.5, (difference > 0).to(value.dtype))
     first, second = _higher(a, length), _higher(b, length)
-    return settled(
-        space, value, torch.where(share == 0.5, (first + second) / 2, torch.where(share > 0, first, second))
-    )
+    return settled(space, value, torch.where(share == 0.5, (first + second) / 2, torch.where(share > 0, first, second)))
 
 
 def _tensors(a: Any, b: Any) -> list[Any]:

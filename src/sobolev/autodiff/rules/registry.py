@@ -67,9 +67,7 @@ def find(function: Callable) -> Callable:
 
 def call(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply the rule of a function, whichever of PyTorch's names its arguments were given by."""
-    kwargs = {
-        _SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None
-    }
+    kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
     if "input" in kwargs:
         args = (kwargs.pop("input"), *args)
     return find(function)(*args, **kwargs)
