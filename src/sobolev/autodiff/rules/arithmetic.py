@@ -90,7 +90,9 @@ def positive(x: Jet) -> Jet:
 def power(base: Any, exponent: Any) -> Jet:
     """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
     if isinstance(exponent, Jet):
-        result: Any = torch.exp(exponent * (torch.log(base) if isinstance(base, (Jet, Tensor)) else math.log(base)))
+        number: Any = base
+        logarithm: Any = torch.log(number) if isinstance(base, (Jet, Tensor)) else math.log(number)
+        result: Any = torch.exp(exponent * logarithm)
         value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
         return settled(result.space, value, result.higher)
     base, exponent = _broadcastable(base, exponent)
