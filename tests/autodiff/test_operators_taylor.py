@@ -3,10 +3,11 @@
 import logging
 
 import pytest
-import sobolev
 import torch
-from sobolev.autodiff import NoRuleError, reverse
 from torch import nn
+
+import sobolev
+from sobolev.autodiff import NoRuleError, reverse
 
 OPERATORS = [sobolev.jacobian, sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian]
 

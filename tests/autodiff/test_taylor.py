@@ -3,14 +3,15 @@
 import math
 
 import pytest
-import sobolev
 import sympy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sobolev.autodiff import reverse, taylor
 from torch import nn
 from torch.func import functional_call
+
+import sobolev
+from sobolev.autodiff import reverse, taylor
 
 SYMBOL = sympy.Symbol("x")
 UNARY = {

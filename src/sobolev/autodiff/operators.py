@@ -98,7 +98,7 @@ def _by_chunks(
     chunk_size: ChunkSize,
     direction: Tensor | None = None,
     **options: int,
-) -> tuple[Tensor, ...]:
+) -> Any:
     """Run one operator over blocks of rows, and join the blocks."""
     _check_points(x)
     if method not in ("auto", "taylor", "reverse"):

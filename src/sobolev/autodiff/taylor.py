@@ -5,12 +5,14 @@ automatic differentiation (2019); for the Laplacian, Li et al., Forward Laplacia
 Collapsing Taylor mode (2025).
 """
 
+from collections.abc import Callable
 from math import factorial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sobolev.autodiff import rules
+from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded
@@ -90,7 +92,7 @@ def _graph() -> bool:
     return torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
-def _push(f: BatchedFunction, x: Jet) -> tuple[Tensor, Tensor]:
+def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
     if x.space.tape is not None and not getattr(y, "rows_first", True):

@@ -54,7 +54,7 @@ def softplus(x: Jet, beta: float = 1.0, threshold: float = _ROUNDED_AWAY) -> Jet
 
 
 def _gated(gate: Coefficients) -> Elementwise:
-    """x gate(x), whose coefficients are x g_k + g_(k - 1)."""
+    """X gate(x), whose coefficients are x g_k + g_(k - 1)."""
 
     def coefficients(x: Tensor, order: int) -> list[Tensor]:
         g = gate(x, order)

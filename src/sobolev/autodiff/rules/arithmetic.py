@@ -90,7 +90,9 @@ def positive(x: Jet) -> Jet:
 def power(base: Any, exponent: Any) -> Jet:
     """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
     if isinstance(exponent, Jet):
-        result = torch.exp(exponent * (torch.log(base) if isinstance(base, (Jet, Tensor)) else math.log(base)))
+        number: Any = base
+        logarithm: Any = torch.log(number) if isinstance(base, (Jet, Tensor)) else math.log(number)
+        result: Any = torch.exp(exponent * logarithm)
         value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
         return settled(result.space, value, result.higher)
     base, exponent = _broadcastable(base, exponent)
@@ -143,8 +145,9 @@ def _tracked(result: Jet, *operands: Any) -> Jet:
 
 
 def _taped_product(a: Jet, b: Jet) -> Jet:
+    tape: Any = a.space.tape
     value = a.value * b.value
     first = padded_sum(a.value * b.higher, a.higher * b.value)
     product = _tracked(settled(a.space, value, first), a, b)
     factors = (jet.higher.expand(-1, *value.shape) for jet in (a, b))
-    return a.space.tape.enter(product, *factors)
+    return tape.enter(product, *factors)

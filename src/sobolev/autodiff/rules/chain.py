@@ -35,7 +35,7 @@ class Elementwise:
 
     push: Callable[[Jet], Jet]
     slope: Callable[[Jet, Jet], Jet]
-    pull_back: Callable[[Jet, Jet, Gradients], Gradients | None] = lambda z, y, gradients: None  # noqa: ARG005, E731
+    pull_back: Callable[[Jet, Jet, Gradients], Gradients | None] = lambda z, y, gradients: None  # noqa: ARG005
 
 
 def pointwise(coefficients: Coefficients) -> Elementwise:

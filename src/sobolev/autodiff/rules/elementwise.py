@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
 from sobolev.autodiff.rules.kinds import padded, tower
 from sobolev.autodiff.rules.registry import rule

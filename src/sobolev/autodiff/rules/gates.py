@@ -17,7 +17,7 @@ def glu(x: Jet, dim: int = -1) -> Jet:
 
 @rule(functional.softsign)
 def softsign(x: Jet) -> Jet:
-    """x / (1 + |x|)."""
+    """X / (1 + |x|)."""
     return x / (1 + torch.abs(x))
 
 

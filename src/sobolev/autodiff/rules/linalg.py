@@ -130,7 +130,7 @@ def matrix_power(a: Jet, n: int) -> Jet:
 
 
 def _log_of_change(a: Jet) -> Jet:
-    """log det(A_0⁻¹ A) = tr N - tr N²/2 + ..., N = A_0⁻¹ H; its value is 0."""
+    """Log det(A_0⁻¹ A) = tr N - tr N²/2 + ..., N = A_0⁻¹ H; its value is 0."""
     nilpotent = Jet(a.space, torch.zeros_like(a.value), torch.linalg.solve(a.value, a.full))
     power, total = nilpotent, nilpotent.diagonal(0, -2, -1).sum(-1)
     for k in range(2, a.space.order + 1):

@@ -13,10 +13,11 @@ from sobolev.autodiff.rules.registry import rule
 
 
 @rule(functional.linear)
-def linear(x: Any, weight: Any, bias: Any = None) -> Jet:
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     """The product x Wᵀ + b: the bias reaches the value only."""
     if not isinstance(x, Jet) or isinstance(weight, Jet) or isinstance(bias, Jet):
-        product = torch.matmul(x, weight.mT)
+        factors: Any = x, weight.mT
+        product: Any = torch.matmul(*factors)
         return product if bias is None else product + bias
     if weight.dtype != x.value.dtype:
         weight, bias = widened(weight, x), widened(bias, x)

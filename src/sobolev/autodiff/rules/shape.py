@@ -66,13 +66,13 @@ def transpose(x: Jet, dim0: int, dim1: int) -> Jet:
     return Jet(x.space, x.value.transpose(dim0, dim1), x.full.transpose(shifted(dim0), shifted(dim1)))
 
 
-@rule("t", Tensor.T.__get__)
+@rule("t", Tensor.T.__get__)  # pyright: ignore[reportAttributeAccessIssue]
 def reverse_axes(x: Jet) -> Jet:
     """The axes in reverse order."""
     return permute(x, *reversed(range(x.value.dim())))
 
 
-@rule(Tensor.mT.__get__, torch.adjoint)
+@rule(Tensor.mT.__get__, torch.adjoint)  # pyright: ignore[reportAttributeAccessIssue]
 def matrix_transpose(x: Jet) -> Jet:
     """The last two axes swapped."""
     return transpose(x, -2, -1)
