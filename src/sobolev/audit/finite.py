@@ -72,4 +72,6 @@ def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
             better = spread < least  # False where anything is not finite
             best, least = torch.where(better, row[-1], best), torch.where(better, spread, least)
         above = row
-    return Estimate(best, least + (best - above[1]).abs())  # coarse steps may agree and all be wrong
+    return Estimate(
+        best, least + (best - above[1]).abs().nan_to_num(torch.inf)
+    )  # coarse steps may agree and all be wrong
