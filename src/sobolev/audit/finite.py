@@ -55,7 +55,7 @@ def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     Central differences would converge there, to the mean of both sides.
     """
     coarser, finest = differences[-2].abs(), differences[-1].abs()
-    stays = (finest > coarser * ratio**-0.5) & (finest > 4 * noise)
+    stays = (finest > 1.15 / ratio * coarser) & (finest > 4 * noise)
     return torch.where(stays, 4 * finest, 0)
 
 
