@@ -8,6 +8,7 @@ from zoo.case import run
 CASES = [*smooth.CASES, *traps.CASES, *modes.CASES, *corners.CASES]
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # reentrant checkpoints
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_right_or_found(case, record_property):
     outcome = run(case)

@@ -55,7 +55,7 @@ def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     Central differences would converge there, to the mean of both sides.
     """
     coarser, finest = differences[-2].abs(), differences[-1].abs()
-    stays = (finest > coarser * ratio**-0.5) & (finest > 4 * noise)
+    stays = (finest > 1.15 / ratio * coarser) & (finest > 4 * noise)
     return torch.where(stays, 4 * finest, 0)
 
 
@@ -72,4 +72,6 @@ def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
             better = spread < least  # False where anything is not finite
             best, least = torch.where(better, row[-1], best), torch.where(better, spread, least)
         above = row
-    return Estimate(best, least + (best - above[1]).abs())  # coarse steps may agree and all be wrong
+    return Estimate(
+        best, least + (best - above[1]).abs().nan_to_num(torch.inf)
+    )  # coarse steps may agree and all be wrong

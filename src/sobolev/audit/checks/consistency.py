@@ -41,7 +41,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
             return
         if change > tolerance(probe.y):
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
-            yield _cross_sample(f"evaluated {how}, a sample's output changes by {change:.1e} (relative)", name_of(step))
+            yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
             return
 
 

@@ -20,7 +20,7 @@ _ADVICE = {
     "detached": "Remove the detach, no_grad, .data, .item() or numpy call there, or differentiate without it",
     "straight-through": "Take the straight-through estimator, the rounding or the fake quantisation out",
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
-    "autograd-disagrees": "Correct the custom backward or the gradient hook there, or write it in plain torch operations",
+    "autograd-disagrees": "Correct the custom backward or the hook there, or write it in plain torch operations",
 }
 
 

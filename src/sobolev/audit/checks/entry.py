@@ -9,6 +9,7 @@ from torch.nn.parameter import is_lazy
 from sobolev.audit.describe import brief
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
+from sobolev.audit.modules import label
 from sobolev.audit.probe import Derivatives, probing
 
 _Modules = dict[str, nn.Module]
@@ -20,12 +21,13 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> tuple[list[F
     if lazy:
         message = "this layer has no weights yet: call the model once on a batch before the audit"
         return [Finding("uninitialised", "error", lazy[0], message)], False, []
+    made_in_inference = _inference_tensors(modules)
     findings, own = _in_own_precision(f, x, order, modules)
     if findings:
         return findings, False, own
     try:
         with probing(f, x, order, modules) as probe:
-            return _non_finite(probe.y), True, own
+            return made_in_inference + _non_finite(probe.y), True, own
     except Exception as error:
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
         return [Finding("dtype", "note", "f", message)], False, own
@@ -47,6 +49,16 @@ def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
     kinds = {p.dtype for module in modules.values() for p in module.parameters() if p.is_floating_point()}
     advice = f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
     return f"f cannot be evaluated at points of shape {tuple(x.shape)}: {brief(error)}.{advice}"
+
+
+def _inference_tensors(modules: _Modules) -> list[Finding]:
+    """Weights that autograd will not save; here they are copied, elsewhere reverse mode fails."""
+    where = [label(path, m) for path, m in modules.items() if any(p.is_inference() for p in m.parameters(False))]
+    message = (
+        "the weights were made in inference mode, so torch refuses to differentiate through them in reverse mode: "
+        "make or load the model outside of it, or use method='taylor'"
+    )
+    return [Finding("inference-tensors", "note", where[0], message)] if where else []
 
 
 def _output(y: Any, x: Tensor) -> list[Finding]:

@@ -4,16 +4,20 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.agreement import rms
+from sobolev.audit.describe import brief
 from sobolev.audit.finding import Finding
 from sobolev.audit.probe import Derivatives, Probe
+from sobolev.audit.verdict import verdict
 
 _FEW, _NONE = 1e-3, 0.3
 
 
 def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
     """Compare the derivatives in the model's own precision with those in float64."""
-    if isinstance(own, Exception) or isinstance(probe.reverse, Exception):
+    if isinstance(probe.reverse, Exception):
         return []
+    if isinstance(own, Exception):
+        return [_fails_as_it_is(probe, own)]
     losses = [_loss(mine, exact, probe.size) for mine, exact in zip(own, probe.reverse, strict=True)]
     worst = max(range(len(losses)), key=losses.__getitem__)
     if losses[worst] < _FEW:
@@ -29,6 +33,18 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
             "float32 or float64 (model.double(), x.double()), and look for casts inside",
         )
     ]
+
+
+def _fails_as_it_is(probe: Probe, error: Exception) -> Finding:
+    """What the float64 twin can do and the model itself cannot: an operation that half precision lacks, say."""
+    method, _ = verdict(probe)
+    return Finding(
+        "no-derivative",
+        "note" if method == "taylor" else "error",
+        "f",
+        f"nested reverse mode fails on the model as it is, though not on a float64 copy: {brief(error)}. "
+        "Take the model in float32 or float64, or use method='taylor'",
+    )
 
 
 def _loss(mine: Tensor, exact: Tensor, size: float) -> float:

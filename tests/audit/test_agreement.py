@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from sobolev.audit.agreement import confirmed, mismatch, rms
+from sobolev.audit.finite import Estimate, finite_differences
+
+X = torch.linspace(-1, 1, 21, dtype=torch.float64)
+
+
+def along(t):
+    return torch.sin(3 * (X + t))
+
+
+def test_the_right_derivative_agrees():
+    first, second = finite_differences(along)
+    assert mismatch(3 * torch.cos(3 * X), first, 1, 2.0) is None
+    assert mismatch(-9 * torch.sin(3 * X), second, 2, 2.0) is None
+
+
+@pytest.mark.parametrize("factor", [0, -1, 0.999, 1.28])
+def test_a_wrong_one_is_seen_measured_and_confirmed(factor):
+    first, _ = finite_differences(along)
+    claimed = factor * 3 * torch.cos(3 * X)
+    off = mismatch(claimed, first, 1, 2.0)
+    assert off is not None
+    assert off.relative == pytest.approx(abs(1 - factor), rel=1e-3)
+    assert confirmed(off, claimed, along, 1, 2.0)
+
+
+def test_one_wrong_sample_is_enough():
+    first, _ = finite_differences(along)
+    claimed = 3 * torch.cos(3 * X)
+    claimed[4] += 0.1
+    off = mismatch(claimed, first, 1, 2.0)
+    assert off is not None
+    assert off.rows.nonzero().flatten().tolist() == [4]
+
+
+def test_what_differences_do_not_know_is_not_held_against_anyone():
+    unknown = Estimate(torch.zeros(2, dtype=torch.float64), torch.full((2,), torch.inf, dtype=torch.float64))
+    assert mismatch(torch.ones(2, dtype=torch.float64), unknown, 1, 1.0) is None
+
+
+def test_nan_is_off():
+    first, _ = finite_differences(along)
+    off = mismatch(torch.full_like(X, torch.nan), first, 1, 2.0)
+    assert off is not None
+    assert off.rows.all()
+
+
+def test_chance_is_not_confirmed():
+    first, _ = finite_differences(along)
+    unlucky = Estimate(first.value + 0.1, first.error)
+    claimed = 3 * torch.cos(3 * X)
+    off = mismatch(claimed, unlucky, 1, 2.0)
+    assert off is not None
+    assert not confirmed(off, claimed, along, 1, 2.0)
+
+
+def test_rms():
+    assert rms(torch.tensor([3.0, 4.0])) == pytest.approx(12.5**0.5)
+    assert rms(torch.ones(0)) == 0

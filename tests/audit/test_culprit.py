@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch import nn
+
+import sobolev
+
+
+class Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.tanh(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return 0.5 * g
+
+
+class Net(nn.Module):
+    def __init__(self, middle):
+        super().__init__()
+        self.first, self.last, self.middle = nn.Linear(1, 8), nn.Linear(8, 1), middle
+
+    def forward(self, x):
+        return self.last(self.middle(torch.tanh(self.first(x))))
+
+
+def without_graph(z):
+    with torch.no_grad():
+        return z.sin()
+
+
+@pytest.mark.parametrize(
+    ("middle", "kind", "named"),
+    [
+        (lambda z: z.detach() * z, "detached", ("Net, detach", "test_culprit.py:")),
+        (without_graph, "detached", ("Net, sin", "test_culprit.py:")),
+        (Halved.apply, "autograd-disagrees", ("Halved", "last (Linear)")),
+    ],
+)
+def test_the_operation_and_line_are_named(middle, kind, named):
+    torch.manual_seed(0)
+    finding = sobolev.audit(Net(middle), torch.linspace(-1, 1, 20)[:, None]).findings[0]
+    assert finding.kind == kind
+    assert all(part in finding.where for part in named), finding.where

@@ -1,0 +1,103 @@
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sobolev.audit.twin import Double, isolated, widened
+
+
+class Restless(nn.Module):
+    """Writes to everything it holds at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        self.register_buffer("mean", torch.zeros(2))
+        self.calls, self.cache, self.plain = 0, {}, torch.ones(2)
+
+    def forward(self, x):
+        self.calls += 1
+        self.cache["x"] = x
+        self.mean.add_(x.detach().mean(0))
+        self.plain *= 2
+        with torch.no_grad():
+            self.linear.weight.add_(1)
+        self.linear.bias.grad = torch.ones_like(self.linear.bias)
+        self.extra = nn.Linear(1, 1)
+        return self.linear(x) + torch.randn(2, dtype=x.dtype) + random.random() + np.random.rand()  # noqa: NPY002
+
+
+def test_all_that_a_forward_writes_is_undone():
+    module = Restless()
+    module.linear.weight.requires_grad_(False)
+    before, weights = copy.deepcopy(module.state_dict()), dict(module.named_parameters())
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    with isolated(module.modules(), double=True):
+        assert module(torch.ones(3, 2, dtype=torch.float64)).dtype == torch.float64
+        module.eval()
+    for name, value in module.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, before[name])
+    assert all(parameter is weights[name] for name, parameter in module.named_parameters())
+    assert (module.calls, module.cache, module.training) == (0, {}, True)
+    assert torch.equal(module.plain, torch.ones(2))
+    assert module.linear.bias.grad is None
+    assert not module.linear.weight.requires_grad
+    assert not hasattr(module, "extra")
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.array_equal(np.random.get_state()[1], states[2][1])  # noqa: NPY002
+
+
+def test_all_is_undone_after_an_exception():
+    module = nn.Linear(2, 2)
+    weight = module.weight
+    with pytest.raises(RuntimeError, match="halfway"), isolated([module], double=True):
+        assert module.weight is not weight
+        raise RuntimeError("halfway")
+    assert module.weight is weight
+
+
+def test_a_shared_tensor_stays_shared():
+    module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    module[1].weight = module[0].weight
+    with isolated(module.modules(), double=True):
+        assert module[1].weight is module[0].weight
+        assert module[0].weight.dtype == torch.float64
+
+
+def test_lstm_sees_its_double_weights():
+    module = nn.LSTM(2, 3)
+    with isolated([module], double=True):
+        assert module(torch.ones(4, 1, 2, dtype=torch.float64))[0].dtype == torch.float64
+    assert module(torch.ones(4, 1, 2))[0].dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
+def test_torchscript():
+    module = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    before = copy.deepcopy(module.state_dict())
+    pointers = [parameter.data_ptr() for parameter in module.parameters()]
+    with isolated(module.modules(), double=True):
+        module(torch.randn(5, 2, dtype=torch.float64))
+    assert pointers == [parameter.data_ptr() for parameter in module.parameters()]
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_double_mode_widens_constants_casts_and_closures():
+    weight = torch.ones(1, 1)
+    with Double():
+        y = (torch.ones(2, 1, dtype=torch.float64).float() @ weight).half() + torch.linspace(0, 1, 1)
+        assert y.dtype == torch.float64
+        assert isinstance(y.shape[:1], torch.Size)
+    assert weight.dtype == torch.float32
+
+
+def test_widened():
+    assert widened(torch.float16) is torch.float64
+    assert widened(torch.ones(1, dtype=torch.complex64)).dtype == torch.complex128
+    assert widened(torch.ones(1, dtype=torch.int32)).dtype == torch.int32
+    assert widened("float32") == "float32"
