@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 
 def scaled_squared_error(
@@ -17,4 +18,4 @@ def scaled_squared_error(
         scale: standard deviation of each output, (outputs,). Without it a small unit starves Adam, whose epsilon is
             absolute, and a large one overflows float32.
     """
-    return ((predicted - target) / scale).square().mean()
+    return mse_loss(predicted / scale, target / scale)

@@ -52,7 +52,7 @@ class DerivativeMonitor(Callback):
         reference: str | Function | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
-        figure_every_n_epochs: int | None = 40,
+        figure_every_n_epochs: int | None = 60,
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
         name: str | None = None,
     ) -> None:
