@@ -83,11 +83,7 @@ def test_separate_projections():
 
 
 def test_transformer_encoder_layer():
-    layer = (
-        nn.TransformerEncoderLayer(4, 2, 8, activation="gelu", batch_first=True, norm_first=True).double().eval()
-    )
+    layer = nn.TransformerEncoderLayer(4, 2, 8, activation="gelu", batch_first=True, norm_first=True).double().eval()
     for norm in (layer.norm1, layer.norm2):  # nested derivatives of PyTorch's own are wrong from order 3
-        norm.forward = lambda x: (
-            (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
-        )
+        norm.forward = lambda x: (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
     assert_rule(lambda x: layer(x, CAUSAL).mean(1), X, orders=(1, 3))

@@ -31,9 +31,7 @@ def test_expressions(name):
 
 
 def test_complex_layers():
-    net = nn.Sequential(
-        nn.Linear(3, 4, dtype=torch.complex128), nn.Tanh(), nn.Linear(4, 2, dtype=torch.complex128)
-    )
+    net = nn.Sequential(nn.Linear(3, 4, dtype=torch.complex128), nn.Tanh(), nn.Linear(4, 2, dtype=torch.complex128))
     assert_rule(lambda x: torch.view_as_real(net(x.to(torch.complex128))).flatten(1), X)
 
 

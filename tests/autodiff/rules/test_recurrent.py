@@ -26,9 +26,7 @@ class Last(nn.Module):
     def forward(self, x):
         output, state = self.layer(x)
         states = state if isinstance(state, tuple) else (state,)
-        return output[:, -1].sum(1) * output[:, 0].sum(1) + sum(
-            part.transpose(0, 1).sum((1, 2)) for part in states
-        )
+        return output[:, -1].sum(1) * output[:, 0].sum(1) + sum(part.transpose(0, 1).sum((1, 2)) for part in states)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -52,6 +50,4 @@ def test_cells(cell):
 
 def test_initial_state_that_depends_on_x():
     gru = nn.GRU(2, 3).double()
-    assert_rule(
-        lambda x: gru(x.transpose(0, 1), functional.pad(x[:, 0], (0, 1)).unsqueeze(0))[1][0], X, orders=(2,)
-    )
+    assert_rule(lambda x: gru(x.transpose(0, 1), functional.pad(x[:, 0], (0, 1)).unsqueeze(0))[1][0], X, orders=(2,))

@@ -106,9 +106,7 @@ def fold(x: Jet, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
 
 def _rearranging(function: Callable) -> Callable:
     def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
-        return Jet(
-            x.space, function(x.value, *args, **kwargs), on_images(x, lambda t: function(t, *args, **kwargs))
-        )
+        return Jet(x.space, function(x.value, *args, **kwargs), on_images(x, lambda t: function(t, *args, **kwargs)))
 
     return apply
 

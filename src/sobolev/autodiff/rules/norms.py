@@ -18,13 +18,13 @@ from sobolev.autodiff.rules.registry import NoRuleError, rule
 @rule(torch.linalg.vector_norm)
 def vector_norm(
     x: Jet,
-    ord: Any = 2,
+    ord: Any = 2,  # noqa: A002
     dim: Any = None,
     keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
 ) -> Jet:
-    """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the number of entries that are not 0 where it is 0."""
+    """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the count of entries not 0 where it is 0."""
     x, axes = x if dtype is None else x.to(dtype), axes_of(x, dim)
     value = torch.linalg.vector_norm(x.value, ord, axes, keepdim)
     if ord == 0:
@@ -44,7 +44,7 @@ def norm(x: Jet, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: 
 @rule(torch.linalg.norm)
 def linalg_norm(
     x: Jet,
-    ord: Any = None,
+    ord: Any = None,  # noqa: A002
     dim: Any = None,
     keepdim: bool = False,
     *,

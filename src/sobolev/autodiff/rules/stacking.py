@@ -90,9 +90,7 @@ def block_diag(*tensors: Any) -> Jet:
 
 
 @rule("tensor_split")
-def tensor_split(
-    x: Jet, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None
-) -> Any:
+def tensor_split(x: Jet, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None) -> Any:
     """Pieces of nearly equal length, or between given places."""
     places = next(item for item in (sections, indices, indices_or_sections) if item is not None)
     return x.split([piece.shape[dim] for piece in x.value.tensor_split(places, dim)], dim)
