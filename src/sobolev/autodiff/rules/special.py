@@ -15,7 +15,7 @@ _TERMS = 20
 
 
 @rule("sinc", torch.special.sinc)
-def sinc(x: Jet) -> Jet:
+def sinc(x: Any) -> Any:
     """sin(πx) / (πx); near 0 by its series, which has no 0/0."""
     scaled = math.pi * x
     near = x.value.abs() < _SMALL / math.pi
@@ -25,25 +25,25 @@ def sinc(x: Jet) -> Jet:
 
 
 @rule("xlogy", torch.special.xlogy)
-def xlogy(a: Any, b: Any) -> Jet:
+def xlogy(a: Any, b: Any) -> Any:
     """A log b, 0 where a is 0."""
     return _zero_where_zero(a, b, torch.log)
 
 
 @rule(torch.special.xlog1py)
-def xlog1py(a: Any, b: Any) -> Jet:
+def xlog1py(a: Any, b: Any) -> Any:
     """A log(1 + b), 0 where a is 0."""
     return _zero_where_zero(a, b, torch.log1p)
 
 
 @rule(torch.special.entr)
-def entropy(x: Jet) -> Jet:
+def entropy(x: Any) -> Any:
     """-x log x."""
     return -x * torch.log(x)
 
 
 @rule("logit", torch.special.logit)
-def logit(x: Jet, eps: float | None = None) -> Jet:
+def logit(x: Any, eps: float | None = None) -> Any:
     """log(x / (1 - x))."""
     x = x if eps is None else torch.clamp(x, eps, 1 - eps)
     result = torch.log(x) - torch.log1p(-x)
@@ -51,50 +51,50 @@ def logit(x: Jet, eps: float | None = None) -> Jet:
 
 
 @rule("deg2rad")
-def deg2rad(x: Jet) -> Jet:
+def deg2rad(x: Any) -> Any:
     """Degrees to radians."""
     return x * (math.pi / 180)
 
 
 @rule("rad2deg")
-def rad2deg(x: Jet) -> Jet:
+def rad2deg(x: Any) -> Any:
     """Radians to degrees."""
     return x * (180 / math.pi)
 
 
 @rule("lgamma", torch.special.gammaln)
-def lgamma(x: Jet) -> Jet:
+def lgamma(x: Any) -> Any:
     """Log Γ(x); its derivatives are polygamma functions."""
     return compose(x, [torch.lgamma(x.value), *_polygammas(x.value, x.space.order, 0)])
 
 
 @rule("digamma", torch.special.digamma)
-def digamma(x: Jet) -> Jet:
+def digamma(x: Any) -> Any:
     """Γ'(x) / Γ(x)."""
     return compose(x, [torch.digamma(x.value), *_polygammas(x.value, x.space.order, 1)])
 
 
 @rule("erfinv", torch.special.erfinv)
-def erfinv(x: Jet) -> Jet:
+def erfinv(x: Any) -> Any:
     """The inverse of erf, whose derivative is √π/2 exp(y²): degree by degree from itself."""
     return compose(x, _inverse_of_erf(torch.erfinv(x.value), x.space.order))
 
 
 @rule(torch.special.ndtr)
-def ndtr(x: Jet) -> Jet:
+def ndtr(x: Any) -> Any:
     """The distribution function of the normal distribution."""
     result = torch.erfc(x * -math.sqrt(0.5)) / 2
     return settled(x.space, torch.special.ndtr(x.value), result.higher)
 
 
 @rule(torch.special.ndtri)
-def ndtri(p: Jet) -> Jet:
+def ndtri(p: Any) -> Any:
     """Its inverse."""
     result = math.sqrt(2) * torch.erfinv(2 * p - 1)
     return settled(p.space, torch.special.ndtri(p.value), result.higher)
 
 
-def _sinc_series(z: Jet) -> Jet:
+def _sinc_series(z: Any) -> Any:
     """1 - z²/3! + z⁴/5! - ..., by Horner's scheme."""
     square, total = z * z, 0.0
     for k in reversed(range(_TERMS + 1)):
@@ -102,7 +102,7 @@ def _sinc_series(z: Jet) -> Jet:
     return total
 
 
-def _zero_where_zero(a: Any, b: Any, function: Any) -> Jet:
+def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
     zero = (a.value if isinstance(a, Jet) else torch.as_tensor(a)) == 0
     constant = not isinstance(a, Jet)
     safe = torch.where(zero, 1.0, b) if constant else b

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import dims
 from sobolev.autodiff.rules.registry import rule
 
@@ -31,26 +30,26 @@ def atleast_3d(*tensors: Any) -> Any:
 
 
 @rule("hstack")
-def hstack(tensors: Sequence[Any]) -> Jet:
+def hstack(tensors: Sequence[Any]) -> Any:
     """Joined along axis 1, vectors along axis 0."""
     tensors = [atleast_1d(x) for x in tensors]
     return torch.cat(tensors, 0 if dims(tensors[0]) == 1 else 1)
 
 
 @rule("vstack", "row_stack")
-def vstack(tensors: Sequence[Any]) -> Jet:
+def vstack(tensors: Sequence[Any]) -> Any:
     """Joined along axis 0, vectors as rows."""
     return torch.cat([atleast_2d(x) for x in tensors], 0)
 
 
 @rule("dstack")
-def dstack(tensors: Sequence[Any]) -> Jet:
+def dstack(tensors: Sequence[Any]) -> Any:
     """Joined along axis 2."""
     return torch.cat([atleast_3d(x) for x in tensors], 2)
 
 
 @rule("column_stack")
-def column_stack(tensors: Sequence[Any]) -> Jet:
+def column_stack(tensors: Sequence[Any]) -> Any:
     """Joined along axis 1, vectors as columns."""
     return torch.cat([x if dims(x) > 1 else x.reshape(-1, 1) for x in tensors], 1)
 
@@ -64,7 +63,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
 
 
 @rule("broadcast_to")
-def broadcast_to(x: Jet, size: Sequence[int]) -> Jet:
+def broadcast_to(x: Any, size: Sequence[int]) -> Any:
     """X with axes of length 1 repeated."""
     return x.expand(tuple(size))
 
@@ -79,7 +78,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
 
 
 @rule("block_diag")
-def block_diag(*tensors: Any) -> Jet:
+def block_diag(*tensors: Any) -> Any:
     """Matrices along the diagonal of a larger one."""
     matrices = [atleast_2d(x) for x in tensors]
     width, left, rows = sum(x.shape[1] for x in matrices), 0, []
@@ -90,55 +89,55 @@ def block_diag(*tensors: Any) -> Jet:
 
 
 @rule("tensor_split")
-def tensor_split(x: Jet, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None) -> Any:
+def tensor_split(x: Any, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None) -> Any:
     """Pieces of nearly equal length, or between given places."""
     places = next(item for item in (sections, indices, indices_or_sections) if item is not None)
     return x.split([piece.shape[dim] for piece in x.value.tensor_split(places, dim)], dim)
 
 
 @rule("hsplit")
-def hsplit(x: Jet, places: Any) -> Any:
+def hsplit(x: Any, places: Any) -> Any:
     """Pieces along axis 1, of a vector along axis 0."""
     return tensor_split(x, places, 0 if x.value.dim() == 1 else 1)
 
 
 @rule("vsplit")
-def vsplit(x: Jet, places: Any) -> Any:
+def vsplit(x: Any, places: Any) -> Any:
     """Pieces along axis 0."""
     return tensor_split(x, places, 0)
 
 
 @rule("split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
-def split_with_sizes(x: Jet, sizes: Any, dim: int = 0) -> Any:
+def split_with_sizes(x: Any, sizes: Any, dim: int = 0) -> Any:
     """Pieces of given lengths."""
     return x.split(sizes, dim)
 
 
 @rule("select_scatter")
-def select_scatter(x: Any, source: Any, dim: int, index: int) -> Jet:
+def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
     """A copy of x with one place of an axis replaced."""
     return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), source.unsqueeze(dim))
 
 
 @rule("slice_scatter")
-def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Jet:
+def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
     """A copy of x with a stretch of an axis replaced."""
     return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
 
 
 @rule(functional.mse_loss)
-def mse_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Jet:
+def mse_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
     """The mean or sum of (x - target)², or all of them."""
     return _reduced((x - target) ** 2, reduction)
 
 
 @rule(functional.l1_loss)
-def l1_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Jet:
+def l1_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
     """The mean or sum of |x - target|, or all of them."""
     return _reduced(torch.abs(x - target), reduction)
 
 
-def _reduced(losses: Jet, reduction: str) -> Jet:
+def _reduced(losses: Any, reduction: str) -> Any:
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
