@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.rules.registry import NoRuleError, call, find
+from sobolev.autodiff.rules.registry import NoRuleError, call, find, find_method
 from sobolev.autodiff.space import Space
 
 
@@ -41,7 +41,7 @@ class Jet:
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return call(func, args, kwargs) if kwargs else find(func)(*args)
+        return call(find(func), args, kwargs) if kwargs else find(func)(*args)
 
     @property
     def full(self) -> Tensor:
@@ -82,9 +82,9 @@ def refuse_custom_function() -> None:
         frame = frame.f_back
 
 
-def _method(function: Callable) -> Callable:
+def _method(name: str) -> Callable:
     def method(self: Jet, *args: Any, **kwargs: Any) -> Any:
-        return call(function, (self, *args), kwargs) if kwargs else find(function)(self, *args)
+        return call(find_method(name), (self, *args), kwargs) if kwargs else find_method(name)(self, *args)
 
     return method
 
@@ -132,7 +132,7 @@ def _give_tensor_attributes() -> None:
         elif name in _OWN:
             continue
         elif callable(member):
-            setattr(Jet, name, _method(member))
+            setattr(Jet, name, _method(name))
         elif hasattr(member, "__get__"):
             setattr(Jet, name, _attribute(member.__get__))
 

@@ -27,14 +27,20 @@ EXPRESSIONS = {
     "solve": lambda x: torch.linalg.solve(matrix(x), x.exp()) + torch.linalg.solve(matrix(x), matrix(x).mT)[:, 0],
     "solve, constant matrix": lambda x: torch.linalg.solve(LOW, x[:, :2].exp()[..., None]).squeeze(2),
     "solve, right": lambda x: torch.linalg.solve(matrix(x), x.exp().unsqueeze(1), left=False),
-    "triangular": lambda x: torch.linalg.solve_triangular(matrix(x), x.unsqueeze(2), upper=True)
-    + torch.linalg.solve_triangular(matrix(x), x.unsqueeze(2), upper=False, unitriangular=True),
+    "triangular": lambda x: (
+        torch.linalg.solve_triangular(matrix(x), x.unsqueeze(2), upper=True)
+        + torch.linalg.solve_triangular(matrix(x), x.unsqueeze(2), upper=False, unitriangular=True)
+    ),
     "triangular, constant": lambda x: torch.linalg.solve_triangular(LOW, x[:, :2, None] ** 2, upper=False),
-    "det": lambda x: torch.det(matrix(x)) + torch.linalg.det(small(x)) * matrix(x)[:, :3, :3].det() + small(x)[:, :1, :1].det(),
+    "det": lambda x: (
+        torch.det(matrix(x)) + torch.linalg.det(small(x)) * matrix(x)[:, :3, :3].det() + small(x)[:, :1, :1].det()
+    ),
     "slogdet": lambda x: torch.linalg.slogdet(matrix(x))[1] + torch.logdet(positive(x)) + matrix(x).slogdet().logabsdet,
-    "cholesky": lambda x: torch.linalg.cholesky(positive(x)) + torch.cholesky_solve(matrix(x), torch.linalg.cholesky(positive(x))),
+    "cholesky": lambda x: (
+        torch.linalg.cholesky(positive(x)) + torch.cholesky_solve(matrix(x), torch.linalg.cholesky(positive(x)))
+    ),
     "power": lambda x: torch.linalg.matrix_power(matrix(x) / 4, 5) + torch.matrix_power(matrix(x), -1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)

@@ -72,7 +72,9 @@ def test_gradients_of_a_loss_on_second_derivatives(pair):
     layer, formula = pair
     results = []
     for f in (layer, formula):
-        *_, d2 = (taylor if f is layer else reverse).derivatives(lambda x: f(x.sin()), X[:1], 2, torch.ones_like(X[:1]))
+        *_, d2 = (taylor if f is layer else reverse).derivatives(
+            lambda x, f=f: f(x.sin()), X[:1], 2, torch.ones_like(X[:1])
+        )
         results.append(torch.autograd.grad((d2**2).sum(), list(layer.parameters()), allow_unused=True))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(

@@ -10,9 +10,9 @@ from sobolev.autodiff import taylor
 X = torch.linspace(-7.7, 7.9, 24, dtype=torch.float64).reshape(8, 3)
 B = torch.linspace(-3, 3, 3, dtype=torch.float64)
 
-ACTIVATIONS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.LeakyReLU(0.2), nn.PReLU(), nn.PReLU(3), nn.RReLU().eval(),
-    nn.ELU(), nn.ELU(0.7, inplace=True), nn.CELU(0.5), nn.SELU(), nn.Hardtanh(-2, 3), nn.Hardsigmoid(), nn.Hardswish(),
-    nn.Hardshrink(), nn.Softshrink(), nn.Threshold(0.3, 2.0)]  # fmt: skip
+ACTIVATIONS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.LeakyReLU(0.2), nn.PReLU(), nn.PReLU(3),
+    nn.RReLU().eval(), nn.ELU(), nn.ELU(0.7, inplace=True), nn.CELU(0.5), nn.SELU(), nn.Hardtanh(-2, 3),
+    nn.Hardsigmoid(), nn.Hardswish(), nn.Hardshrink(), nn.Softshrink(), nn.Threshold(0.3, 2.0)]  # fmt: skip
 
 EXPRESSIONS = {
     "clamp": lambda x: torch.clamp(x, -2, 3) + x.clamp(min=0.1) + x.clip(max=B) + x.clamp_min(1) + x.clamp_max(-1),

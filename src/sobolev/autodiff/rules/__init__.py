@@ -26,6 +26,8 @@ from sobolev.autodiff.rules import (  # noqa: F401
     riccati,
     shape,
     softmax,
+    special,
+    stacking,
 )
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -21,7 +20,7 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
-) -> Jet:
+) -> Any:
     """Attention of (..., targets, d) to (..., sources, d)."""
     if enable_gqa:  # several query heads share a head of keys and values
         groups = query.shape[-3] // key.shape[-3]
@@ -59,7 +58,7 @@ def multi_head_attention_forward(
     static_v: Tensor | None = None,
     average_attn_weights: bool = True,
     is_causal: bool = False,
-) -> tuple[Jet, Jet | None]:
+) -> Any:
     """What `nn.MultiheadAttention` computes; (length, batch, features), or without the batch."""
     del embed_dim_to_check, is_causal  # the mask comes along
     if static_k is not None or static_v is not None:

@@ -12,12 +12,14 @@ from sobolev.autodiff.rules.registry import rule
 _ATTRIBUTES = ("shape", "dtype", "device", "ndim", "layout", "is_cuda", "is_cpu", "is_mps", "is_meta", "is_sparse",
                "is_quantized", "is_nested", "is_mkldnn", "requires_grad", "itemsize", "nbytes")  # fmt: skip
 _METHODS = ("size", "dim", "ndimension", "numel", "nelement", "element_size", "is_floating_point", "is_complex",
-            "is_signed", "is_conj", "is_neg", "is_inference", "is_same_size", "get_device", "__len__")  # fmt: skip
+            "is_signed", "is_conj", "is_neg", "is_inference", "is_same_size", "get_device", "is_contiguous",
+            "stride", "__len__")  # fmt: skip
 _BLANK = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
 _CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinite", "sign", "sgn", "round", "floor",
              "ceil", "trunc", "eq", "ne", "lt", "le", "gt", "ge", "equal", "isclose", "allclose", "argmax", "argmin",
              "argsort", "logical_not", "logical_and", "logical_or", "logical_xor", "signbit", "any", "all", "nonzero",
              "argwhere", "count_nonzero", "isposinf", "isneginf", "isreal", "floor_divide", "floordiv", "heaviside",
+             "greater", "greater_equal", "less", "less_equal", "not_equal", "isin", "fix",
              "nextafter")  # fmt: skip
 
 
@@ -47,7 +49,9 @@ for _name in _ATTRIBUTES:
     _getter = getattr(Tensor, _name).__get__
     rule(_getter)(of_value(_getter))
 for _name in _METHODS:
-    rule(getattr(Tensor, _name))(of_value(getattr(Tensor, _name)))
+    for _home in (torch, Tensor):
+        if hasattr(_home, _name):
+            rule(getattr(_home, _name))(of_value(getattr(_home, _name)))
 for _name in (*_BLANK, *_CONSTANT):
     for _home, _member in ((torch, _name), (Tensor, _name), (Tensor, f"__{_name}__")):
         if hasattr(_home, _member):

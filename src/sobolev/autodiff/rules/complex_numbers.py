@@ -11,43 +11,43 @@ from sobolev.autodiff.rules.registry import rule
 
 
 @rule("real", Tensor.real.__get__)
-def real(z: Jet) -> Jet:
+def real(z: Any) -> Any:
     """The real part."""
     return batched_linear(z, torch.real, torch.real) if z.value.is_complex() else z
 
 
 @rule("imag", Tensor.imag.__get__)
-def imag(z: Jet) -> Jet:
+def imag(z: Any) -> Any:
     """The imaginary part."""
     return batched_linear(z, torch.imag, torch.imag)
 
 
 @rule("conj", "conj_physical")
-def conj(z: Jet) -> Jet:
+def conj(z: Any) -> Any:
     """The conjugate."""
     return batched_linear(z, torch.conj, torch.conj) if z.value.is_complex() else z
 
 
 @rule(Tensor.H.__get__, Tensor.mH.__get__, "adjoint")
-def adjoint(z: Jet) -> Jet:
+def adjoint(z: Any) -> Any:
     """The conjugate transpose."""
     return conj(z.mT)
 
 
 @rule("view_as_real")
-def view_as_real(z: Jet) -> Jet:
+def view_as_real(z: Any) -> Any:
     """Real and imaginary part along a new last axis."""
     return batched_linear(z, torch.view_as_real, torch.view_as_real)
 
 
 @rule("view_as_complex")
-def view_as_complex(x: Jet) -> Jet:
+def view_as_complex(x: Any) -> Any:
     """Complex numbers from a last axis of length 2."""
     return batched_linear(x, torch.view_as_complex, lambda h: torch.complex(h[..., 0], h[..., 1]))
 
 
 @rule("complex")
-def from_parts(re: Any, im: Any) -> Jet:
+def from_parts(re: Any, im: Any) -> Any:
     """Re + i im."""
     space = (re if isinstance(re, Jet) else im).space
     length = max(len(part.higher) for part in (re, im) if isinstance(part, Jet))
@@ -57,19 +57,19 @@ def from_parts(re: Any, im: Any) -> Jet:
 
 
 @rule("polar")
-def polar(length: Any, angle: Any) -> Jet:
+def polar(length: Any, angle: Any) -> Any:
     """Length e^(i angle)."""
     return from_parts(length * torch.cos(angle), length * torch.sin(angle))
 
 
 @rule("angle")
-def angle(z: Jet) -> Any:
+def angle(z: Any) -> Any:
     """The argument; of a real number locally constant."""
     return torch.atan2(imag(z), real(z)) if z.value.is_complex() else torch.angle(z.value)
 
 
 @rule("atan2", "arctan2")
-def atan2(y: Any, x: Any) -> Jet:
+def atan2(y: Any, x: Any) -> Any:
     """The angle of (x, y): its derivative is (x y' - y x') / (x² + y²)."""
     values = [part.value if isinstance(part, Jet) else part for part in (y, x)]
     largest = torch.maximum(*torch.broadcast_tensors(*(value.detach().abs() for value in values)))
@@ -82,7 +82,7 @@ def atan2(y: Any, x: Any) -> Jet:
 
 
 @rule("hypot")
-def hypot(a: Any, b: Any) -> Jet:
+def hypot(a: Any, b: Any) -> Any:
     """√(a² + b²)."""
     parts = torch.broadcast_tensors(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
     a, b = (x.expand(parts[0].shape) for x in (a, b))

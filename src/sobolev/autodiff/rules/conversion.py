@@ -9,7 +9,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.registry import rule
 
 
-def converted(x: Jet, value: Tensor) -> Any:
+def converted(x: Any, value: Tensor) -> Any:
     """X with the dtype and device of a value; a tensor without derivatives where that is no floating-point type."""
     if not (value.is_floating_point() or value.is_complex()):
         return value
@@ -30,7 +30,7 @@ def type_as(x: Any, other: Any) -> Any:
 
 
 @rule(Tensor.type)
-def of_type(x: Jet, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
+def of_type(x: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Another dtype, or the name of the present one."""
     return x.value.type() if dtype is None else converted(x, x.value.type(dtype, *args, **kwargs))
 
@@ -51,6 +51,6 @@ for _name in ("float", "double", "half", "bfloat16", "cfloat", "cdouble", "long"
 
 @rule("detach", Tensor.data.__get__, Tensor.requires_grad_, Tensor.retain_grad, "resolve_conj", "resolve_neg",
       "detach_", torch.lift_fresh if hasattr(torch, "lift_fresh") else "detach")  # fmt: skip
-def detach(x: Jet, *_: Any) -> Jet:
+def detach(x: Any, *_: Any) -> Any:
     """Itself: the derivative asked for is that of the function, which does not know about graphs."""
     return x

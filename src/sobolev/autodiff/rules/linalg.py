@@ -24,7 +24,7 @@ class SignAndLog(NamedTuple):
 
 
 @rule("inverse", torch.linalg.inv)
-def inverse(a: Jet) -> Jet:
+def inverse(a: Any) -> Any:
     """A⁻¹ by Newton's iteration X ← X + X (1 - A X), which doubles the number of right degrees."""
     value = torch.linalg.inv(a.value)
     x = _constant(a, value)
@@ -35,7 +35,7 @@ def inverse(a: Jet) -> Jet:
 
 
 @rule(torch.linalg.solve)
-def solve(a: Any, b: Any, *, left: bool = True) -> Jet:
+def solve(a: Any, b: Any, *, left: bool = True) -> Any:
     """The solution of A X = B, or of X A = B."""
     if b.dim() == 1 or (a.dim() - 1 == b.dim() and tuple(b.shape) == tuple(a.shape[:-1])):
         return solve(a, b.unsqueeze(-1)).squeeze(-1)
@@ -49,7 +49,7 @@ def solve(a: Any, b: Any, *, left: bool = True) -> Jet:
 
 
 @rule(torch.linalg.solve_triangular)
-def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Jet:
+def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
     """The solution of A X = B, or of X A = B, where A is triangular."""
     if not isinstance(a, Jet):
         options = {"upper": upper, "left": left, "unitriangular": unitriangular}
@@ -62,14 +62,14 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
 
 
 @rule("cholesky_solve")
-def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Jet:
+def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
     """The solution of L Lᵀ X = B."""
     lower = factor.mT if upper else factor
     return torch.linalg.solve_triangular(lower.mT, torch.linalg.solve_triangular(lower, b, upper=False), upper=True)
 
 
 @rule("cholesky", torch.linalg.cholesky)
-def cholesky(a: Jet, upper: bool = False) -> Jet:
+def cholesky(a: Any, upper: bool = False) -> Any:
     """L with A = L Lᵀ, degree by degree: L ← L + L_0 Φ(L_0⁻¹ (A - L Lᵀ) L_0⁻ᵀ), Φ the lower half."""
     start = torch.linalg.cholesky(a.value)
     inverse_start = torch.linalg.inv(start)
@@ -85,7 +85,7 @@ def cholesky(a: Jet, upper: bool = False) -> Jet:
 
 
 @rule("det", torch.linalg.det)
-def det(a: Jet) -> Jet:
+def det(a: Any) -> Any:
     """The determinant, for up to three rows written out, so that it is right where it is 0 as well."""
     n = a.value.shape[-1]
     if n == 1:
@@ -102,7 +102,7 @@ def det(a: Jet) -> Jet:
 
 
 @rule("slogdet", torch.linalg.slogdet)
-def slogdet(a: Jet) -> SignAndLog:
+def slogdet(a: Any) -> SignAndLog:
     """Sign and logarithm of the absolute value of the determinant."""
     if a.value.is_complex():
         raise NoRuleError("Taylor mode has no rule for slogdet of a complex matrix")
@@ -111,13 +111,13 @@ def slogdet(a: Jet) -> SignAndLog:
 
 
 @rule("logdet")
-def logdet(a: Jet) -> Jet:
+def logdet(a: Any) -> Any:
     """The logarithm of the determinant."""
     return Jet(a.space, torch.logdet(a.value), _log_of_change(a).higher)
 
 
 @rule("matrix_power", torch.linalg.matrix_power)
-def matrix_power(a: Jet, n: int) -> Jet:
+def matrix_power(a: Any, n: int) -> Any:
     """Aⁿ by repeated squaring."""
     if n < 0:
         return matrix_power(inverse(a), -n)
@@ -129,7 +129,7 @@ def matrix_power(a: Jet, n: int) -> Jet:
     return torch.matmul(torch.matmul(half, half), a) if n % 2 else torch.matmul(half, half)
 
 
-def _log_of_change(a: Jet) -> Jet:
+def _log_of_change(a: Any) -> Any:
     """Log det(A_0⁻¹ A) = tr N - tr N²/2 + ..., N = A_0⁻¹ H; its value is 0."""
     nilpotent = Jet(a.space, torch.zeros_like(a.value), torch.linalg.solve(a.value, a.full))
     power, total = nilpotent, nilpotent.diagonal(0, -2, -1).sum(-1)
@@ -139,13 +139,13 @@ def _log_of_change(a: Jet) -> Jet:
     return total
 
 
-def _constant(a: Jet, value: Tensor) -> Jet:
+def _constant(a: Any, value: Tensor) -> Any:
     return Jet(a.space, value, value.new_zeros(0, *value.shape))
 
 
-def _without_value(a: Jet) -> Jet:
+def _without_value(a: Any) -> Any:
     return Jet(a.space, torch.zeros_like(a.value), a.higher)
 
 
-def _identity(a: Jet) -> Tensor:
+def _identity(a: Any) -> Tensor:
     return torch.eye(a.value.shape[-1], dtype=a.value.dtype, device=a.value.device)

@@ -19,15 +19,15 @@ from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 @rule("layer_norm")
 def layer_norm(
-    x: Jet, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
-) -> Jet:
+    x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
+) -> Any:
     """(x - mean) / √(variance + eps) over the last axes, times weight, plus bias."""
     result = _affine(_standardized(x, _last(normalized_shape), eps), weight, bias)
     return settled(x.space, _value(functional.layer_norm, x, normalized_shape, weight, bias, eps), result.higher)
 
 
 @rule("rms_norm")
-def rms_norm(x: Jet, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Jet:
+def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """X / √(mean square + eps) over the last axes, times weight."""
     tiny = torch.finfo(x.value.dtype).eps if eps is None else eps
     squares = (x * x).mean(_last(normalized_shape), keepdim=True)
@@ -36,7 +36,7 @@ def rms_norm(x: Jet, normalized_shape: Sequence[int], weight: Any = None, eps: f
 
 
 @rule("group_norm")
-def group_norm(x: Jet, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Jet:
+def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Any:
     """Layer norm over each group of channels and all places of one sample."""
     grouped = x.reshape(x.value.shape[0], num_groups, -1)
     channels = _channels(x, weight), _channels(x, bias)
@@ -46,7 +46,7 @@ def group_norm(x: Jet, num_groups: int, weight: Any = None, bias: Any = None, ep
 
 @rule("instance_norm")
 def instance_norm(
-    x: Jet,
+    x: Any,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -55,7 +55,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     *_: Any,
-) -> Jet:
+) -> Any:
     """Over all places of each channel of one sample, or by running statistics."""
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
@@ -69,7 +69,7 @@ def instance_norm(
 
 @rule("batch_norm")
 def batch_norm(
-    x: Jet,
+    x: Any,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -78,7 +78,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
     *_: Any,
-) -> Jet:
+) -> Any:
     """By running statistics: an affine map of each channel."""
     if training or running_var is None:
         raise NoRuleError("batch_norm in training mode mixes the samples of a batch: call model.eval()")
@@ -88,19 +88,19 @@ def batch_norm(
 
 
 @rule(functional.local_response_norm)
-def local_response_norm(x: Jet, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Jet:
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
     """X divided by (k + alpha times the mean square of neighbouring channels) ** beta."""
     padding = [0, 0] * (x.value.dim() - 2) + [size // 2, (size - 1) // 2]
     squares = functional.pad(x * x, padding).unfold(1, size, 1).mean(-1)
     return x / (alpha * squares + k) ** beta
 
 
-def _standardized(x: Jet, axes: tuple[int, ...], eps: float) -> Jet:
+def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Any:
     centred = x - x.mean(axes, keepdim=True)
     return centred * torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
 
 
-def _affine(x: Jet, weight: Any, bias: Any) -> Jet:
+def _affine(x: Any, weight: Any, bias: Any) -> Any:
     x = x if weight is None else x * weight
     return x if bias is None else x + bias
 
@@ -109,7 +109,7 @@ def _last(shape: Sequence[int] | int) -> tuple[int, ...]:
     return tuple(range(-len(shape), 0)) if isinstance(shape, Sequence) else (-1,)
 
 
-def _channels(x: Jet, parameter: Any) -> Any:
+def _channels(x: Any, parameter: Any) -> Any:
     """A parameter of every channel, shaped to broadcast against axis 1."""
     return None if parameter is None else parameter.reshape(-1, *[1] * (x.value.dim() - 2))
 

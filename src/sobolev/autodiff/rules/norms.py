@@ -17,14 +17,14 @@ from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 @rule(torch.linalg.vector_norm)
 def vector_norm(
-    x: Jet,
-    ord: Any = 2,
+    x: Any,
+    ord: Any = 2,  # noqa: A002
     dim: Any = None,
     keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
-) -> Jet:
-    """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the number of entries that are not 0 where it is 0."""
+) -> Any:
+    """(Σ |x|^ord)^(1/ord); the largest |x| where ord is infinite, the count of entries not 0 where it is 0."""
     x, axes = x if dtype is None else x.to(dtype), axes_of(x, dim)
     value = torch.linalg.vector_norm(x.value, ord, axes, keepdim)
     if ord == 0:
@@ -34,7 +34,7 @@ def vector_norm(
 
 
 @rule("norm")
-def norm(x: Jet, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Jet:
+def norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Any:
     """The vector norm along some axes; `"fro"` is the 2-norm."""
     if p not in (None, "fro") and isinstance(p, str):
         raise NoRuleError(f"Taylor mode has no rule for the norm {p!r}")
@@ -43,13 +43,13 @@ def norm(x: Jet, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: 
 
 @rule(torch.linalg.norm)
 def linalg_norm(
-    x: Jet,
-    ord: Any = None,
+    x: Any,
+    ord: Any = None,  # noqa: A002
     dim: Any = None,
     keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
-) -> Jet:
+) -> Any:
     """A vector norm along one axis, a matrix norm along two."""
     axes = axes_of(x, dim)
     if ord is not None and len(axes) == 2:
@@ -59,13 +59,13 @@ def linalg_norm(
 
 @rule(torch.linalg.matrix_norm)
 def matrix_norm(
-    x: Jet,
+    x: Any,
     ord: Any = "fro",  # noqa: A002
     dim: Sequence[int] = (-2, -1),
     keepdim: bool = False,
     *,
     dtype: torch.dtype | None = None,
-) -> Jet:
+) -> Any:
     """The Frobenius norm, or the largest (smallest) absolute sum of a row or column."""
     if ord == "fro":
         return vector_norm(x, 2, dim, keepdim, dtype=dtype)
@@ -79,45 +79,45 @@ def matrix_norm(
 
 
 @rule("dist")
-def dist(a: Any, b: Any, p: float = 2.0) -> Jet:
+def dist(a: Any, b: Any, p: float = 2.0) -> Any:
     """The norm of the difference."""
     return vector_norm(a - b, p)
 
 
 @rule("pairwise_distance")
-def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Jet:
+def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """The norm of a - b + eps along the last axis."""
     return vector_norm(a - b + eps, p, -1, keepdim)
 
 
 @rule("cdist")
-def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Jet:  # noqa: ARG001
+def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:  # noqa: ARG001
     """Distances between all rows of two matrices, from the differences, which is accurate for close points."""
     return vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
 
 
 @rule(functional.normalize)
-def normalize(x: Jet, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Jet:
+def normalize(x: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """X divided by its norm, or by eps where that is larger."""
     return x / torch.clamp_min(vector_norm(x, p, dim, keepdim=True), eps)
 
 
 @rule("cosine_similarity")
-def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Jet:
+def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The scalar product of the two, each divided by its length or by eps where that is larger."""
     lengths = [torch.clamp_min(torch.linalg.vector_norm(item, dim=dim, keepdim=True), eps) for item in (a, b)]
     return ((a / lengths[0]) * (b / lengths[1])).sum(dim)
 
 
 @rule("renorm")
-def renorm(x: Jet, p: float, dim: int, maxnorm: float) -> Jet:
+def renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
     """Slices along an axis, shortened to a norm of at most maxnorm."""
     others = [axis for axis in range(x.value.dim()) if axis != dim % x.value.dim()]
     length = vector_norm(x, p, others, keepdim=True)
     return x * torch.where(length.value > maxnorm, maxnorm / (length + 1e-7), 1.0)
 
 
-def _root_of_powers(x: Jet, ord: float, axes: tuple[int, ...], keepdim: bool) -> Jet:  # noqa: A002
+def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) -> Any:  # noqa: A002
     """The norm; squares are taken of numbers scaled to 1, so that they neither overflow nor vanish."""
     if math.isinf(ord):
         return (torch.amax if ord > 0 else torch.amin)(torch.abs(x), axes, keepdim)

@@ -27,19 +27,19 @@ class Extremes(NamedTuple):
 
 
 @rule("amax")
-def amax(x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
+def amax(x: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The largest entry; of several equal ones, the mean of their derivatives."""
     return _shared(x, x.value.amax(axes_of(x, dim), keepdim=True), axes_of(x, dim), keepdim)
 
 
 @rule("amin")
-def amin(x: Jet, dim: Any = (), keepdim: bool = False) -> Jet:
+def amin(x: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The smallest entry; of several equal ones, the mean of their derivatives."""
     return _shared(x, x.value.amin(axes_of(x, dim), keepdim=True), axes_of(x, dim), keepdim)
 
 
 @rule("aminmax")
-def aminmax(x: Jet, *, dim: Any = (), keepdim: bool = False) -> Extremes:
+def aminmax(x: Any, *, dim: Any = (), keepdim: bool = False) -> Extremes:
     """Both."""
     return Extremes(amin(x, dim, keepdim), amax(x, dim, keepdim))
 
@@ -57,31 +57,31 @@ def smallest(x: Any, dim: Any = None, keepdim: bool = False, *, other: Any = Non
 
 
 @rule("sort")
-def sort(x: Jet, dim: Any = -1, descending: bool = False, *, stable: bool = False) -> Selected:
+def sort(x: Any, dim: Any = -1, descending: bool = False, *, stable: bool = False) -> Selected:
     """The entries along an axis in order of size, with their places."""
     return _picked(x, dim, torch.sort(x.value, dim=dim, descending=descending, stable=stable).indices)
 
 
 @rule("msort")
-def msort(x: Jet) -> Jet:
+def msort(x: Any) -> Any:
     """The entries along axis 0 in order of size."""
     return sort(x, 0).values
 
 
 @rule("topk")
-def topk(x: Jet, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:  # noqa: A002
+def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:  # noqa: A002
     """The k largest or smallest along an axis, with their places."""
     return _picked(x, dim, torch.topk(x.value, k, dim, largest, sorted).indices)
 
 
 @rule("kthvalue")
-def kthvalue(x: Jet, k: int, dim: int = -1, keepdim: bool = False) -> Selected:
+def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Selected:
     """The k-th smallest along an axis, with its place."""
     return _picked(x, dim, torch.kthvalue(x.value, k, dim, keepdim=True).indices, keepdim)
 
 
 @rule("median")
-def median(x: Jet, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median of all entries, or those along an axis with their places."""
     if dim is None:
         return median(x.reshape(-1), 0).values
@@ -89,18 +89,18 @@ def median(x: Jet, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @rule("cummax")
-def cummax(x: Jet, dim: int) -> Selected:
+def cummax(x: Any, dim: int) -> Selected:
     """Running maxima."""
     return _picked(x, dim, torch.cummax(x.value, dim).indices)
 
 
 @rule("cummin")
-def cummin(x: Jet, dim: int) -> Selected:
+def cummin(x: Any, dim: int) -> Selected:
     """Running minima."""
     return _picked(x, dim, torch.cummin(x.value, dim).indices)
 
 
-def _picked(x: Jet, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
+def _picked(x: Any, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
     values = torch.take_along_dim(x, indices, dim)
     return Selected(values, indices) if keepdim else Selected(values.squeeze(dim), indices.squeeze(dim))
 
@@ -113,7 +113,7 @@ def _extreme(x: Any, dim: Any, keepdim: bool, function: Callable, of_two: Callab
     return _picked(x, dim, function(x.value, dim, keepdim=True).indices, keepdim)
 
 
-def _shared(x: Jet, extreme: Tensor, axes: tuple[int, ...], keepdim: bool) -> Jet:
+def _shared(x: Any, extreme: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:
     """The extreme entries, which share the derivatives where there are several."""
     ties = (x.value == extreme).to(x.value.dtype)
     shares = ties / ties.sum(axes, keepdim=True)

@@ -6,43 +6,42 @@ from typing import Any
 
 import torch
 
-from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import dims as axes_number
 from sobolev.autodiff.rules.registry import rule
 
 
 @rule(torch.linalg.multi_dot, torch.chain_matmul)
-def multi_dot(*matrices: Any) -> Jet:
+def multi_dot(*matrices: Any) -> Any:
     """The product of several matrices, from left to right."""
     return reduce(torch.matmul, matrices[0] if len(matrices) == 1 else matrices)
 
 
 @rule(torch.linalg.vecdot)
-def vecdot(a: Any, b: Any, *, dim: int = -1) -> Jet:
+def vecdot(a: Any, b: Any, *, dim: int = -1) -> Any:
     """The scalar products along an axis; of complex vectors, the first is conjugated."""
     return (torch.conj(a) * b).sum(dim)
 
 
 @rule("vdot")
-def vdot(a: Any, b: Any) -> Jet:
+def vdot(a: Any, b: Any) -> Any:
     """The scalar product of two vectors, the first one conjugated."""
     return (torch.conj(a) * b).sum()
 
 
 @rule("inner")
-def inner(a: Any, b: Any) -> Jet:
+def inner(a: Any, b: Any) -> Any:
     """Sums of products along the last axes."""
     return torch.tensordot(a, b, ([-1], [-1]))
 
 
 @rule("addbmm")
-def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Jet:
+def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Beta x + alpha Σ a_i b_i."""
     return beta * x + alpha * torch.matmul(a, b).sum(0)
 
 
 @rule("cross", torch.linalg.cross)
-def cross(a: Any, b: Any, dim: int | None = None) -> Jet:
+def cross(a: Any, b: Any, dim: int | None = None) -> Any:
     """The vector product along an axis of length 3, the last one unless another is named."""
     axis = -1 if dim is None else dim
     left = torch.roll(a, -1, axis) * torch.roll(b, -2, axis)
@@ -50,7 +49,7 @@ def cross(a: Any, b: Any, dim: int | None = None) -> Jet:
 
 
 @rule("kron")
-def kron(a: Any, b: Any) -> Jet:
+def kron(a: Any, b: Any) -> Any:
     """The Kronecker product."""
     most = max(axes_number(a), axes_number(b))
     a, b = (x.reshape(*[1] * (most - axes_number(x)), *x.shape) for x in (a, b))
@@ -61,7 +60,7 @@ def kron(a: Any, b: Any) -> Jet:
 
 
 @rule("tensordot")
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Jet:
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Sums over several axes of both."""
     first, second = a.shape, b.shape
     if isinstance(dims, int):
@@ -75,18 +74,18 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Jet:
 
 
 @rule("addcmul")
-def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Jet:
+def addcmul(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
     """X + value a b."""
     return x + value * a * b
 
 
 @rule("addcdiv")
-def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Jet:
+def addcdiv(x: Any, a: Any, b: Any, *, value: Any = 1) -> Any:
     """X + value a / b."""
     return x + value * a / b
 
 
 @rule("lerp")
-def lerp(start: Any, end: Any, weight: Any) -> Jet:
+def lerp(start: Any, end: Any, weight: Any) -> Any:
     """Start + weight (end - start)."""
     return start + weight * (end - start)

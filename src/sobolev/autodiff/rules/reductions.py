@@ -10,7 +10,7 @@ from sobolev.autodiff.rules.registry import rule
 
 
 @rule("sum")
-def total(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+def total(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The sum."""
     x = x if dtype is None else x.to(dtype)
     axes = axes_of(x, dim)
@@ -18,7 +18,7 @@ def total(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype 
 
 
 @rule("mean")
-def mean(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+def mean(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The mean."""
     x = x if dtype is None else x.to(dtype)
     axes = axes_of(x, dim)
@@ -26,25 +26,25 @@ def mean(x: Jet, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype |
 
 
 @rule("nansum")
-def nansum(x: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+def nansum(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The sum of what is not NaN."""
     return total(torch.where(x.value.isnan(), 0.0, x), dim, keepdim)
 
 
 @rule("nanmean")
-def nanmean(x: Jet, dim: Any = None, keepdim: bool = False) -> Jet:
+def nanmean(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The mean of what is not NaN."""
     return nansum(x, dim, keepdim) / (~x.value.isnan()).sum(axes_of(x, dim), keepdim)
 
 
 @rule("cumsum")
-def cumsum(x: Jet, dim: int) -> Jet:
+def cumsum(x: Any, dim: int) -> Any:
     """Running sums."""
     return along_one(x, dim, lambda t, axis: t.cumsum(axis))
 
 
 @rule("diff")
-def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Jet:
+def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours, n times."""
     parts = [part for part in (prepend, x, append) if part is not None]
     joined = torch.cat(parts, dim) if len(parts) > 1 else x
@@ -52,7 +52,7 @@ def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = N
 
 
 @rule("trapz", "trapezoid")
-def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Jet:
+def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
     """The integral by the trapezoidal rule."""
     if isinstance(x, Jet):
         step = torch.diff(x, dim=-1 if x.value.dim() == 1 else dim)
@@ -63,13 +63,13 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Jet:
 
 
 @rule("trace")
-def trace(x: Jet) -> Jet:
+def trace(x: Any) -> Any:
     """The sum of the diagonal of a matrix."""
     return total(torch.diagonal(x, 0, -2, -1), -1)
 
 
 @rule("prod")
-def product(x: Jet, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Jet:
+def product(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The product, by halves: no division, so that zeros do no harm."""
     x = x if dtype is None else x.to(dtype)
     if dim is None:
@@ -87,7 +87,7 @@ def product(x: Jet, dim: int | None = None, keepdim: bool = False, *, dtype: tor
 
 
 @rule("cumprod")
-def cumprod(x: Jet, dim: int, *, dtype: torch.dtype | None = None) -> Jet:
+def cumprod(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Running products, in as many steps as the length has binary digits."""
     products = x if dtype is None else x.to(dtype)
     length, step = products.value.shape[dim], 1
@@ -100,13 +100,13 @@ def cumprod(x: Jet, dim: int, *, dtype: torch.dtype | None = None) -> Jet:
 
 @rule("var")
 def var(
-    x: Jet,
+    x: Any,
     dim: Any = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
     correction: float | None = None,
-) -> Jet:
+) -> Any:
     """The mean square of the distances to the mean."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -116,26 +116,26 @@ def var(
 
 
 @rule("std")
-def std(x: Jet, *args: Any, **kwargs: Any) -> Jet:
+def std(x: Any, *args: Any, **kwargs: Any) -> Any:
     """The root of the variance."""
     return root(var(x, *args, **kwargs))
 
 
 @rule("var_mean")
-def var_mean(x: Jet, dim: Any = None, *args: Any, **kwargs: Any) -> tuple[Jet, Jet]:
+def var_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Variance and mean."""
     spread = var(x, dim, *args, **kwargs)
     return spread, _mean_like(x, spread, dim)
 
 
 @rule("std_mean")
-def std_mean(x: Jet, dim: Any = None, *args: Any, **kwargs: Any) -> tuple[Jet, Jet]:
+def std_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Standard deviation and mean."""
     spread = std(x, dim, *args, **kwargs)
     return spread, _mean_like(x, spread, dim)
 
 
-def root(squares: Jet) -> Jet:
+def root(squares: Any) -> Any:
     """√s of a sum of squares. At 0: slope 0, as PyTorch has it; from the second degree on NaN, for there is none.
 
     Where all coefficients are 0 as well, as in the distance of a point to itself, so are those of the root.
@@ -151,6 +151,6 @@ def root(squares: Jet) -> Jet:
     return Jet(squares.space, torch.where(zero, 0.0, result.value), higher)
 
 
-def _mean_like(x: Jet, spread: Jet, dim: Any) -> Jet:
+def _mean_like(x: Any, spread: Any, dim: Any) -> Any:
     axes = axes_of(x, None if isinstance(dim, bool) else dim)
     return mean(x, axes, keepdim=spread.value.dim() == x.value.dim())

@@ -19,6 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 
 RULES: dict[Callable, Callable] = {}
+METHODS: dict[str, Callable] = {}
+"""The rules of a tensor's methods by name: torch.compile cannot look up those that are written in Python."""
+
+_METHOD_NAMES: dict[Any, list[str]] = {}
+for _name in dir(Tensor):
+    if callable(_member := getattr(Tensor, _name)):
+        _METHOD_NAMES.setdefault(_member, []).append(_name)
 
 _SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
 
@@ -48,6 +55,8 @@ def rule(*functions: Callable | str) -> Callable[[Callable], Callable]:
         for function in functions:
             named = _named(function) if isinstance(function, str) else [function]
             RULES.update(dict.fromkeys(named, implementation))
+            names = (name for item in named for name in _METHOD_NAMES.get(item, ()))
+            METHODS.update(dict.fromkeys(names, implementation))
         return implementation
 
     return register
@@ -65,12 +74,24 @@ def find(function: Callable) -> Callable:
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
 
 
-def call(function: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Apply the rule of a function, whichever of PyTorch's names its arguments were given by."""
+def find_method(name: str) -> Callable:
+    """The rule of a tensor's method.
+
+    Raises:
+        NoRuleError: there is none.
+    """
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise NoRuleError(f"Taylor mode has no rule for {name}") from None
+
+
+def call(implementation: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Apply a rule, whichever of PyTorch's names its arguments were given by."""
     kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
     if "input" in kwargs:
         args = (kwargs.pop("input"), *args)
-    return find(function)(*args, **kwargs)
+    return implementation(*args, **kwargs)
 
 
 def _named(name: str) -> list[Any]:

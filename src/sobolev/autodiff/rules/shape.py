@@ -85,7 +85,7 @@ def movedim(x: Jet, source: Any, destination: Any) -> Jet:
     return permute(x, *axes.movedim(source, destination).shape)
 
 
-@rule("expand", Tensor.broadcast_to)
+@rule("expand")
 def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
     """Axes of length 1 repeated."""
     value = x.value.expand(_sequence(sizes) if size is None else size)

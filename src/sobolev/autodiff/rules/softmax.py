@@ -18,7 +18,7 @@ from sobolev.autodiff.rules.registry import rule
 
 
 @rule("softmax", torch.special.softmax)
-def softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+def softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Any:
     """exp(x_i) / Σ exp(x_j)."""
     x, dim = _prepared(x, dim, dtype, _stacklevel)
     exponentials, total, _ = _sum_of_exponentials(x, (dim,))
@@ -27,7 +27,7 @@ def softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.d
 
 
 @rule("log_softmax", torch.special.log_softmax)
-def log_softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+def log_softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Any:
     """x_i - log Σ exp(x_j)."""
     x, dim = _prepared(x, dim, dtype, _stacklevel)
     _, total, largest = _sum_of_exponentials(x, (dim,))
@@ -36,13 +36,13 @@ def log_softmax(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: tor
 
 
 @rule(functional.softmin)
-def softmin(x: Jet, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Jet:
+def softmin(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Any:
     """Softmax of -x."""
     return softmax(-x, dim, _stacklevel, dtype)
 
 
 @rule("logsumexp", torch.special.logsumexp)
-def logsumexp(x: Jet, dim: int | Sequence[int], keepdim: bool = False) -> Jet:
+def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
     """Log Σ exp(x_j)."""
     axes = axes_of(x, dim)
     value = torch.logsumexp(x.value, axes, keepdim)
@@ -56,12 +56,12 @@ def logsumexp(x: Jet, dim: int | Sequence[int], keepdim: bool = False) -> Jet:
 
 
 @rule("logaddexp")
-def logaddexp(a: Any, b: Any) -> Jet:
+def logaddexp(a: Any, b: Any) -> Any:
     """log(exp(a) + exp(b))."""
     return torch.maximum(a, b) + functional.softplus(-torch.abs(a - b))
 
 
-def _prepared(x: Jet, dim: int | None, dtype: torch.dtype | None, third: Any) -> tuple[Jet, int]:
+def _prepared(x: Any, dim: int | None, dtype: torch.dtype | None, third: Any) -> Any:
     if isinstance(third, torch.dtype):  # torch.softmax(x, dim, dtype)
         dtype = third
     if dim is None:  # PyTorch's deprecated choice
@@ -69,7 +69,7 @@ def _prepared(x: Jet, dim: int | None, dtype: torch.dtype | None, third: Any) ->
     return x if dtype is None else x.to(dtype), dim % x.value.dim()
 
 
-def _sum_of_exponentials(x: Jet, axes: tuple[int, ...]) -> tuple[Jet, Jet, Jet]:
+def _sum_of_exponentials(x: Any, axes: tuple[int, ...]) -> Any:
     """exp(x_i - max), their sum, and the maximum."""
     (axis,) = axes
     largest = torch.take_along_dim(x, x.value.argmax(axis, keepdim=True), axis)

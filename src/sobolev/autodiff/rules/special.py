@@ -1,0 +1,124 @@
+"""Rules of special functions: sinc, gamma, normal distribution, entropy and the like."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import compose, settled
+from sobolev.autodiff.rules.registry import rule
+
+_SMALL = 4.0
+_TERMS = 20
+
+
+@rule("sinc", torch.special.sinc)
+def sinc(x: Any) -> Any:
+    """sin(πx) / (πx); near 0 by its series, which has no 0/0."""
+    scaled = math.pi * x
+    near = x.value.abs() < _SMALL / math.pi
+    quotient = torch.sin(scaled) / torch.where(near, torch.ones_like(x.value), scaled)
+    result = torch.where(near, _sinc_series(torch.where(near, scaled, torch.zeros_like(x.value))), quotient)
+    return settled(x.space, torch.sinc(x.value), result.higher)
+
+
+@rule("xlogy", torch.special.xlogy)
+def xlogy(a: Any, b: Any) -> Any:
+    """A log b, 0 where a is 0."""
+    return _zero_where_zero(a, b, torch.log)
+
+
+@rule(torch.special.xlog1py)
+def xlog1py(a: Any, b: Any) -> Any:
+    """A log(1 + b), 0 where a is 0."""
+    return _zero_where_zero(a, b, torch.log1p)
+
+
+@rule(torch.special.entr)
+def entropy(x: Any) -> Any:
+    """-x log x."""
+    return -x * torch.log(x)
+
+
+@rule("logit", torch.special.logit)
+def logit(x: Any, eps: float | None = None) -> Any:
+    """log(x / (1 - x))."""
+    x = x if eps is None else torch.clamp(x, eps, 1 - eps)
+    result = torch.log(x) - torch.log1p(-x)
+    return settled(x.space, torch.logit(x.value), result.higher)
+
+
+@rule("deg2rad")
+def deg2rad(x: Any) -> Any:
+    """Degrees to radians."""
+    return x * (math.pi / 180)
+
+
+@rule("rad2deg")
+def rad2deg(x: Any) -> Any:
+    """Radians to degrees."""
+    return x * (180 / math.pi)
+
+
+@rule("lgamma", torch.special.gammaln)
+def lgamma(x: Any) -> Any:
+    """Log Γ(x); its derivatives are polygamma functions."""
+    return compose(x, [torch.lgamma(x.value), *_polygammas(x.value, x.space.order, 0)])
+
+
+@rule("digamma", torch.special.digamma)
+def digamma(x: Any) -> Any:
+    """Γ'(x) / Γ(x)."""
+    return compose(x, [torch.digamma(x.value), *_polygammas(x.value, x.space.order, 1)])
+
+
+@rule("erfinv", torch.special.erfinv)
+def erfinv(x: Any) -> Any:
+    """The inverse of erf, whose derivative is √π/2 exp(y²): degree by degree from itself."""
+    return compose(x, _inverse_of_erf(torch.erfinv(x.value), x.space.order))
+
+
+@rule(torch.special.ndtr)
+def ndtr(x: Any) -> Any:
+    """The distribution function of the normal distribution."""
+    result = torch.erfc(x * -math.sqrt(0.5)) / 2
+    return settled(x.space, torch.special.ndtr(x.value), result.higher)
+
+
+@rule(torch.special.ndtri)
+def ndtri(p: Any) -> Any:
+    """Its inverse."""
+    result = math.sqrt(2) * torch.erfinv(2 * p - 1)
+    return settled(p.space, torch.special.ndtri(p.value), result.higher)
+
+
+def _sinc_series(z: Any) -> Any:
+    """1 - z²/3! + z⁴/5! - ..., by Horner's scheme."""
+    square, total = z * z, 0.0
+    for k in reversed(range(_TERMS + 1)):
+        total = total * square + (-1) ** k / math.factorial(2 * k + 1)
+    return total
+
+
+def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
+    zero = (a.value if isinstance(a, Jet) else torch.as_tensor(a)) == 0
+    constant = not isinstance(a, Jet)
+    safe = torch.where(zero, 1.0, b) if constant else b
+    return a * function(safe)
+
+
+def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
+    """The coefficients 1, ..., order of polygamma(first - 1)."""
+    return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+
+
+def _inverse_of_erf(y: Tensor, order: int) -> list[Tensor]:
+    """Coefficients c of y' = s, where s = √π/2 exp(y²) obeys s' = 2 y y' s."""
+    c, slope, square = [y], [math.sqrt(math.pi) / 2 * torch.exp(y * y)], [y * y]
+    for k in range(1, order + 1):
+        c.append(slope[k - 1] / k)
+        square.append(sum((c[i] * c[k - i] for i in range(k + 1)), torch.zeros_like(y)))
+        slope.append(sum((j * square[j] * slope[k - j] for j in range(1, k + 1)), torch.zeros_like(y)) / k)
+    return c

@@ -1,0 +1,151 @@
+"""Rules of functions that join, split and broadcast several tensors, some of which are jets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sobolev.autodiff.rules.kinds import dims
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("atleast_1d")
+def atleast_1d(*tensors: Any) -> Any:
+    """At least one axis."""
+    return _each(tensors, lambda x: x.reshape(1) if dims(x) == 0 else x)
+
+
+@rule("atleast_2d")
+def atleast_2d(*tensors: Any) -> Any:
+    """At least two axes, new ones in front."""
+    return _each(tensors, lambda x: x if dims(x) > 1 else x.reshape(1, -1))
+
+
+@rule("atleast_3d")
+def atleast_3d(*tensors: Any) -> Any:
+    """At least three axes, (1, n, 1) for a vector and (m, n, 1) for a matrix."""
+    return _each(tensors, lambda x: x if dims(x) > 2 else x.unsqueeze(-1) if dims(x) == 2 else x.reshape(1, -1, 1))
+
+
+@rule("hstack")
+def hstack(tensors: Sequence[Any]) -> Any:
+    """Joined along axis 1, vectors along axis 0."""
+    tensors = [atleast_1d(x) for x in tensors]
+    return torch.cat(tensors, 0 if dims(tensors[0]) == 1 else 1)
+
+
+@rule("vstack", "row_stack")
+def vstack(tensors: Sequence[Any]) -> Any:
+    """Joined along axis 0, vectors as rows."""
+    return torch.cat([atleast_2d(x) for x in tensors], 0)
+
+
+@rule("dstack")
+def dstack(tensors: Sequence[Any]) -> Any:
+    """Joined along axis 2."""
+    return torch.cat([atleast_3d(x) for x in tensors], 2)
+
+
+@rule("column_stack")
+def column_stack(tensors: Sequence[Any]) -> Any:
+    """Joined along axis 1, vectors as columns."""
+    return torch.cat([x if dims(x) > 1 else x.reshape(-1, 1) for x in tensors], 1)
+
+
+@rule("broadcast_tensors")
+def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
+    """All of one shape."""
+    tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], Sequence) else tensors
+    shape = torch.broadcast_shapes(*(tuple(x.shape) for x in tensors))
+    return tuple(x.expand(shape) for x in tensors)
+
+
+@rule("broadcast_to")
+def broadcast_to(x: Any, size: Sequence[int]) -> Any:
+    """X with axes of length 1 repeated."""
+    return x.expand(tuple(size))
+
+
+@rule("meshgrid")
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
+    """The coordinates of all points of a grid."""
+    tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], Sequence) else tensors
+    n = len(tensors)
+    grid = broadcast_tensors(*(x.reshape(*[1] * i, -1, *[1] * (n - 1 - i)) for i, x in enumerate(tensors)))
+    return tuple(x.transpose(0, 1) for x in grid) if indexing == "xy" and n > 1 else grid
+
+
+@rule("block_diag")
+def block_diag(*tensors: Any) -> Any:
+    """Matrices along the diagonal of a larger one."""
+    matrices = [atleast_2d(x) for x in tensors]
+    width, left, rows = sum(x.shape[1] for x in matrices), 0, []
+    for x in matrices:
+        rows.append(functional.pad(x, (left, width - left - x.shape[1])))
+        left += x.shape[1]
+    return torch.cat(rows)
+
+
+@rule("tensor_split")
+def tensor_split(x: Any, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None) -> Any:
+    """Pieces of nearly equal length, or between given places."""
+    places = next(item for item in (sections, indices, indices_or_sections) if item is not None)
+    return x.split([piece.shape[dim] for piece in x.value.tensor_split(places, dim)], dim)
+
+
+@rule("hsplit")
+def hsplit(x: Any, places: Any) -> Any:
+    """Pieces along axis 1, of a vector along axis 0."""
+    return tensor_split(x, places, 0 if x.value.dim() == 1 else 1)
+
+
+@rule("vsplit")
+def vsplit(x: Any, places: Any) -> Any:
+    """Pieces along axis 0."""
+    return tensor_split(x, places, 0)
+
+
+@rule("split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
+def split_with_sizes(x: Any, sizes: Any, dim: int = 0) -> Any:
+    """Pieces of given lengths."""
+    return x.split(sizes, dim)
+
+
+@rule("select_scatter")
+def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
+    """A copy of x with one place of an axis replaced."""
+    return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), source.unsqueeze(dim))
+
+
+@rule("slice_scatter")
+def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    """A copy of x with a stretch of an axis replaced."""
+    return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
+
+
+@rule(functional.mse_loss)
+def mse_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
+    """The mean or sum of (x - target)², or all of them."""
+    return _reduced((x - target) ** 2, reduction)
+
+
+@rule(functional.l1_loss)
+def l1_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
+    """The mean or sum of |x - target|, or all of them."""
+    return _reduced(torch.abs(x - target), reduction)
+
+
+def _reduced(losses: Any, reduction: str) -> Any:
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
+
+
+def _places(x: Any, dim: int, start: Any, end: Any, step: int) -> Tensor:
+    return torch.arange(x.shape[dim], device=x.device)[start:end:step]
+
+
+def _each(tensors: tuple[Any, ...], function: Any) -> Any:
+    if len(tensors) == 1 and not isinstance(tensors[0], Sequence):
+        return function(tensors[0])
+    return tuple(function(x) for x in (tensors[0] if len(tensors) == 1 else tensors))
