@@ -75,7 +75,6 @@ class SobolevCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
-
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         from sobolev.callbacks.predictions import PredictionWriter  # brings polars
 

@@ -66,6 +66,15 @@ class Regressor(LightningModule):
         self.scheduler_interval = scheduler_interval
 
     @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            name == "_current_fx_name"
+        ):  # Lightning sets it fifty times a step; torch would look whether it is a parameter
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs) to (batch, outputs), in the units of the data."""
         return self.network(x)
@@ -95,6 +104,13 @@ class Regressor(LightningModule):
         inputs, targets = (torch.cat(column) for column in columns)
         for module in waiting:
             module.fit(inputs, targets)
+
+    @override
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """A tuple of tensors goes straight there, without Lightning's search through nested batches."""
+        if isinstance(batch, tuple) and all(isinstance(item, Tensor) for item in batch):
+            return tuple(item.to(device, non_blocking=True) for item in batch)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

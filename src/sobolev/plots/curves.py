@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 
 from sobolev.plots import labels, style
@@ -27,18 +28,16 @@ def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
     ]
     columns = max(len(row) for row in rows)
     panels = 1 if all(exact is None for exact in samples.exact) else 2
-    figure.set_layout_engine("constrained")
-    figure.set_size_inches(max(3.2 * columns, 5.0), (2.5 + 1.3 * (panels - 1)) * len(rows))
-    grid = figure.add_gridspec(len(rows) * panels, columns, height_ratios=[2.1, 1][:panels] * len(rows))
+    grid = _grid(figure, len(rows), columns, panels)
     order = np.argsort(samples.points[:, 0], kind="stable")
     x = samples.points[order, 0]
     for row, curves in enumerate(rows):
         for column, curve in enumerate(curves):
-            top = figure.add_subplot(grid[row * panels, column])
+            top = figure.add_subplot(grid[2 * panels * row, 2 * column])
             _values(top, x, order, curve, names)
             bottom = top
             if panels == 2:
-                bottom = figure.add_subplot(grid[row * panels + 1, column], sharex=top)
+                bottom = figure.add_subplot(grid[2 * panels * row + 2, 2 * column], sharex=top)
                 top.tick_params(labelbottom=False)
                 top.xaxis.get_offset_text().set_visible(False)
                 _errors(bottom, x, order, curve)
@@ -46,6 +45,22 @@ def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
                     bottom.set_ylabel("absolute error", fontsize=style.SMALL)
             bottom.set_xlabel(labels.name(names.inputs[0]), fontsize=style.LABEL)
     return labels.left_out(names.outputs[len(shown) :])
+
+
+def _grid(figure: Figure, rows: int, columns: int, panels: int) -> GridSpec:
+    """Panels at the even places, at fixed distances: a computed layout takes three times as long to draw.
+
+    All lengths are in inches: the axes' labels take the gaps, the titles the room above each row.
+    """
+    panel, small, beside, above, below, between = max(2.4, 4.2 / columns), 0.95, 0.72, 0.52, 0.5, 0.13
+    row = [2.0, below + above] if panels == 1 else [2.0, between, small, below + above]
+    heights = (row * rows)[:-1]
+    widths = ([panel, beside] * columns)[:-1]
+    left, right = 0.75, 0.15
+    width, height = left + sum(widths) + right, above + sum(heights) + below
+    figure.set_size_inches(width, height)
+    figure.subplots_adjust(left / width, below / height, 1 - right / width, 1 - above / height, 0, 0)
+    return figure.add_gridspec(len(heights), len(widths), height_ratios=heights, width_ratios=widths)
 
 
 def _values(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve, names: style.Names) -> None:
