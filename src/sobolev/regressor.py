@@ -106,13 +106,6 @@ class Regressor(LightningModule):
             module.fit(inputs, targets)
 
     @override
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """A tuple of tensors goes straight there, without Lightning's search through nested batches."""
-        if isinstance(batch, tuple) and all(isinstance(item, Tensor) for item in batch):
-            return tuple(item.to(device, non_blocking=True) for item in batch)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
-    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._loss(batch)
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,7 +1,7 @@
 """What all data modules of tensors share: precision, device, shards."""
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float64
@@ -125,6 +125,11 @@ class TensorDataModule(LightningDataModule):
         table = {name: getattr(self, name) for name in ("separator", "decimal_comma") if hasattr(self, name)}
         source = points_source(self.predict_points, self.input_names, **table)
         return PointsLoader(source, self.evaluation_batch_size, self.dtype, *self._place())
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Straight there, without Lightning's search through nested batches: these are tuples of tensors."""
+        del dataloader_idx
+        return tuple(tensor.to(device, non_blocking=True) for tensor in batch)
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
         batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())
