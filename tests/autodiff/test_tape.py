@@ -3,6 +3,8 @@ import torch
 from rule_check import assert_rule
 from torch import nn
 
+import sobolev
+
 X = torch.linspace(-1, 1, 6 * 5, dtype=torch.float64).reshape(6, 5).sin()
 
 
@@ -26,6 +28,16 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_hessian_of_few_outputs(name):
     assert_rule(NETWORKS[name].double(), X)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_hessian_in_every_grad_mode(name, mode):
+    network = NETWORKS[name].double()
+    with mode():
+        found = sobolev.hessian(network, X, method="taylor")
+    for a, b in zip(found, sobolev.hessian(network, X, method="reverse"), strict=True):
+        torch.testing.assert_close(a.clone().detach(), b.detach())
 
 
 def test_products_of_jets():

@@ -6,6 +6,7 @@ it reaches an output; the Hessian is the sum of the products (the collapsed Tayl
 linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,16 +43,16 @@ class Tape:
             self.entries.append((a, b, weight))
         return jet
 
-    def hessian(self, y: Tensor, inputs: int) -> Tensor:
-        """(batch, outputs, inputs, inputs), from y (batch, outputs) of the probing pass."""
-        with torch.enable_grad():
-            components = y.unbind(1)
-        return torch.stack([self._one_output(component, inputs) for component in components], dim=1)
+    def hessian(self, outputs: Sequence[Tensor], inputs: int) -> Tensor:
+        """(batch, outputs, inputs, inputs), from the outputs of the probing pass, each (batch,)."""
+        return torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
 
     def _one_output(self, y: Tensor, inputs: int) -> Tensor:
         total = y.new_zeros(y.shape[0], inputs, inputs)
-        if not y.requires_grad or not self.probes:
+        if not self.probes:
             return total
+        if not y.requires_grad:  # the graph was cut: a Hessian of 0 would be a guess
+            raise NotCollapsibleError
         keep_graph = torch.is_grad_enabled()
         reach = torch.autograd.grad(
             y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True

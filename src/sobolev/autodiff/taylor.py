@@ -56,7 +56,8 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, T
     tape.probing = True
     with torch.enable_grad():
         probed, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
-    H = tape.hessian(probed.reshape(x.shape[0], -1), d)
+        outputs = probed.reshape(x.shape[0], -1).unbind(1)
+    H = tape.hessian(outputs, d)
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 

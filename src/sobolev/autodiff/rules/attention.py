@@ -1,5 +1,8 @@
 """Rules of attention, written out: softmax(q kᵀ / √d + mask) v."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import math
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Rules of complex arithmetic; derivatives are with respect to real inputs."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportAttributeAccessIssue=false
+
 from typing import Any
 
 import torch

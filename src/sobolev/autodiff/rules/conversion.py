@@ -1,5 +1,8 @@
 """Rules of conversions: to another dtype or device, and off the graph."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportAttributeAccessIssue=false
+
 from typing import Any
 
 import torch

@@ -1,5 +1,8 @@
 """Rules of functions that pick, place, repeat or shift elements."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportReturnType=false
+
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Rules of in-place forms, made from those of the functions they are named after; imported after all others."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false
+
 from collections.abc import Callable
 from typing import Any
 

@@ -5,6 +5,9 @@ so that Newton's iteration and the series below end, and hold exactly for any nu
 always PyTorch's own.
 """
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import math
 from typing import Any, NamedTuple
 

@@ -1,5 +1,8 @@
 """Rules of vector norms and of distances and directions, which are made of them."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportOperatorIssue=false
+
 import math
 from collections.abc import Sequence
 from typing import Any

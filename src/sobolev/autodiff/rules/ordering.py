@@ -1,5 +1,8 @@
 """Rules of functions that pick elements by their size: max, min, sort, topk, median and running extremes."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

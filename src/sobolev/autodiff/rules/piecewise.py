@@ -1,5 +1,8 @@
 """Rules of functions that are put together from pieces. At a kink they take the side that PyTorch takes."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false
+
 import math
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Rules of products of vectors and matrices that are made of matrix and elementwise products."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false
+
 from functools import reduce
 from string import ascii_letters
 from typing import Any

@@ -1,5 +1,8 @@
 """Rules of sums, means, variances and products along axes."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 from typing import Any
 
 import torch

@@ -5,6 +5,9 @@ included: what the largest entry contributes is then exactly 1, and sums hold on
 the coefficients keep their digits where one entry dwarfs the others, and the largest derivatives cancel.
 """
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Rules of special functions: sinc, gamma, normal distribution, entropy and the like."""
 
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportAttributeAccessIssue=false
+
 import math
 from typing import Any
 
