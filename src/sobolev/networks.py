@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 
+from sobolev.autodiff.sequential import sequential
+
 _ROUNDING = 1e-12
 """A standard deviation below this part of the mean is rounding: the column is constant."""
 
@@ -56,6 +58,10 @@ class MLP(nn.Sequential):
             "activation": activation,
             "output_activation": output_activation,
         }
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs) to (batch, outputs)."""
+        return sequential(self, x)
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         """A layer, or for a slice a plain `Sequential` of the same layers."""

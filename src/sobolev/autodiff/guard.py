@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -30,8 +30,7 @@ def guarded(device: torch.device) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def undisturbed(device: torch.device) -> Iterator[None]:
+def undisturbed(device: torch.device) -> AbstractContextManager[None]:
     """Switch off what blurs or breaks even a single forward pass: inference mode, autocast, compiled code.
 
     What is off already is not touched: on a small batch, entering all of these takes longer than the network.
@@ -39,10 +38,16 @@ def undisturbed(device: torch.device) -> Iterator[None]:
     Args:
         device: where the function runs.
     """
+    if torch.compiler.is_compiling():  # dynamo cannot enter these
+        return _NOTHING
     inference, autocast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled(device.type)
-    if not (inference or autocast or _may_be_compiled()):
-        yield
-        return
+    if inference or autocast:
+        return _switched_off(device, inference, autocast)
+    return _eager()
+
+
+@contextmanager
+def _switched_off(device: torch.device, inference: bool, autocast: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if inference:
             stack.enter_context(torch.inference_mode(False))
@@ -50,6 +55,9 @@ def undisturbed(device: torch.device) -> Iterator[None]:
             stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(_eager())
         yield
+
+
+_NOTHING = nullcontext()
 
 
 @contextmanager
@@ -64,18 +72,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-@contextmanager
-def _eager() -> Iterator[None]:
-    if not _may_be_compiled():
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-def _may_be_compiled() -> bool:
-    """Nothing is before dynamo is imported; from inside compiled code the stance cannot be changed."""
-    return "torch._dynamo" in sys.modules and not torch.compiler.is_compiling()
+def _eager() -> AbstractContextManager[None]:
+    """Run `torch.compile`d code uncompiled; nothing is compiled before dynamo is imported."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else _NOTHING
 
 
 @contextmanager

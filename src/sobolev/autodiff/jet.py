@@ -25,9 +25,10 @@ class Jet:
             axis 1 of length 1 stands for coefficients that are the same for every row.
         rows_first: the first axis of the value is known to be the batch.
         links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory`.
+        writable: nobody else knows the tensors, and the next operation may write over them.
     """
 
-    __slots__ = ("__weakref__", "higher", "links", "rows_first", "space", "value")
+    __slots__ = ("__weakref__", "higher", "links", "rows_first", "space", "value", "writable")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
@@ -38,6 +39,7 @@ class Jet:
         self.higher = higher
         self.rows_first = rows_first
         self.links: Any = None
+        self.writable = False
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:

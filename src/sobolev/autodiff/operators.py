@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -13,9 +14,12 @@ from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import guarded, undisturbed
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules import NoRuleError
+from sobolev.autodiff.sequential import is_plain, sequential
 
 Method = Literal["auto", "taylor", "reverse"]
 ChunkSize = Literal["auto"] | int | None
+
+_METHODS = ("auto", "taylor", "reverse")
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +27,10 @@ _CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 _FEWEST_ROWS = 8
 """With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
+
+torch.empty(_CACHED_NUMBERS)
+"""The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
+is computed in it. Once a piece as large as this was freed, it keeps such pieces (mallopt(3), M_MMAP_THRESHOLD)."""
 
 _WIDTHS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 
@@ -58,7 +66,7 @@ def derivatives(
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
         raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
     _check_points(x)
-    v = _direction(x, direction)
+    v = _usable(_direction(x, direction))
     return _by_chunks("derivatives", f, x, method, chunk_size, v, order=order)
 
 
@@ -101,29 +109,34 @@ def _by_chunks(
 ) -> Any:
     """Run one operator over blocks of rows, and join the blocks."""
     _check_points(x)
-    if method not in ("auto", "taylor", "reverse"):
+    if method not in _METHODS:
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
-    blocks = []
-    for start, stop in _blocks(f, x, chunk_size, operator, options):
-        arguments = {} if direction is None else {"direction": _usable(_rows(direction, start, stop))}
-        block = _usable(x if stop - start == x.shape[0] else x[start:stop])
-        blocks.append(_one_block(operator, _checked(f), block, method, **options, **arguments))
-    if len(blocks) == 1:
-        return blocks[0]
+    rows, size = len(x), _block_rows(f, x, chunk_size, operator, options)
+    if direction is not None:
+        options["direction"] = direction
+    f = _checked(f)
+    with undisturbed(x.device):
+        if rows <= size:
+            return _one_block(operator, f, _usable(x), method, options)
+        blocks = []
+        for start in range(0, rows, size):
+            if direction is not None and len(direction) > 1:
+                options["direction"] = _usable(direction[start : start + size])
+            blocks.append(_one_block(operator, f, _usable(x[start : start + size]), method, options))
     return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
-def _one_block(operator: str, f: BatchedFunction, x: Tensor, method: Method, **arguments: Any) -> tuple[Tensor, ...]:
+def _one_block(
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, arguments: dict[str, Any]
+) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
     if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
         if method == "reverse":
             raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
         return getattr(taylor, operator)(f, x, **arguments)
-    keep_graph = torch.is_grad_enabled()
     if method != "reverse":
         try:
-            with undisturbed(x.device):
-                return _in_single_precision(getattr(taylor, operator), f, x, **arguments)
+            return _in_single_precision(getattr(taylor, operator), f, x, arguments)
         except NoRuleError as error:
             if method == "taylor":
                 raise NoRuleError(
@@ -134,19 +147,20 @@ def _one_block(operator: str, f: BatchedFunction, x: Tensor, method: Method, **a
             if method == "taylor":
                 raise
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
+    keep_graph = torch.is_grad_enabled()
     with guarded(x.device):
         results = getattr(reverse, operator)(f, x, **arguments)
         return results if keep_graph else tuple(result.detach() for result in results)
 
 
 def _in_single_precision(
-    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, **arguments: Any
+    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, arguments: dict[str, Any]
 ) -> tuple[Tensor, ...]:
     """Half precision is good for the points and the results, not for what lies between."""
     if x.dtype not in (torch.float16, torch.bfloat16):
         return operator(f, x, **arguments)
     if "direction" in arguments:
-        arguments["direction"] = arguments["direction"].float()
+        arguments = {**arguments, "direction": arguments["direction"].float()}
     return tuple(result.to(x.dtype) for result in operator(f, x.float(), **arguments))
 
 
@@ -169,13 +183,17 @@ def _check_points(x: Tensor) -> None:
 
 
 def _checked(f: BatchedFunction) -> BatchedFunction:
+    run = partial(sequential, f) if is_plain(f) else f
+
     def evaluate(x: Tensor) -> Tensor:
-        y = f(x)
-        if not isinstance(y, (Tensor, Jet)) or not y.is_floating_point():
-            kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        y = run(x)
+        value = y.value if isinstance(y, Jet) else y
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            kind = value.dtype if isinstance(value, Tensor) else type(y).__name__
             raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
-        if y.shape[:1] != x.shape[:1]:
-            raise ValueError(f"f(x) has shape {tuple(y.shape)}; its first axis must be x's, {len(x)} rows")
+        rows = x.value.shape[0] if isinstance(x, Jet) else x.shape[0]
+        if not value.dim() or value.shape[0] != rows:
+            raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
         return y
 
     return evaluate
@@ -198,22 +216,15 @@ def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
     return direction if direction.shape == x.shape else direction[None]
 
 
-def _rows(direction: Tensor, start: int, stop: int) -> Tensor:
-    return direction[start:stop] if direction.shape[0] > 1 else direction
-
-
-def _blocks(
-    f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]
-) -> list[tuple[int, int]]:
-    """(start, stop) of every block: equally long, but the last; one empty block where there are no rows."""
-    if not (chunk_size in (None, "auto") or (type(chunk_size) is int and chunk_size > 0)):
-        raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
-    rows = x.shape[0]
+def _block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]) -> int:
+    """The rows of a block."""
     if chunk_size == "auto":
-        size = _auto_rows(f, x, operator, options)
-    else:
-        size = max(rows, 1) if chunk_size is None else chunk_size
-    return [(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
+        return _auto_rows(f, x, operator, options)
+    if chunk_size is None:
+        return max(len(x), 1)
+    if type(chunk_size) is not int or chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
+    return chunk_size
 
 
 def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, int]) -> int:
@@ -221,16 +232,20 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     if torch.compiler.is_compiling():
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
-    higher = {"derivatives": options.get("order", 0), "jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}
+    if operator == "derivatives":
+        higher = options["order"]
+    else:
+        higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
     width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
-    return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher.get(operator, 2 * inputs))))
+    return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher)))
 
 
 def _width(module: nn.Module) -> int:
     """The longest axis of outputs; remembered, since asking takes longer than a small network."""
-    if module not in _WIDTHS:
-        _WIDTHS[module] = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
-    return _WIDTHS[module]
+    width = _WIDTHS.get(module)
+    if width is None:
+        _WIDTHS[module] = width = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+    return width
 
 
 def _usable(x: Tensor) -> Tensor:

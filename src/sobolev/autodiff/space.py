@@ -1,7 +1,7 @@
 """Which Taylor coefficients a jet carries, and how those of two jets multiply."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -15,7 +15,7 @@ BilinearMap = Callable[[Tensor, Tensor], Tensor]
 Second = Literal["diagonal", "sum", "pairs"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Space:
     """The truncated Taylor polynomials that one pass through a function computes.
 
@@ -33,6 +33,7 @@ class Space:
         second: what the second degree holds.
         tape: notes what enters the second degree, which is then left out.
         graph: the results are to carry a graph to the weights.
+        sizes: how many coefficients there are of degree 1, 2, ..., order.
     """
 
     order: int
@@ -40,13 +41,12 @@ class Space:
     second: Second = "diagonal"
     tape: Tape | None = None
     graph: bool = False
+    sizes: tuple[int, ...] = field(init=False)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """How many coefficients there are of degree 1, 2, ..., order."""
+    def __post_init__(self) -> None:
         d = self.directions
         seconds = {"diagonal": d, "sum": 1, "pairs": d * (d + 1) // 2}[self.second]
-        return (d, seconds, *[1] * self.order)[: self.order if self.tape is None else 1]
+        self.sizes = (d, seconds, *[1] * self.order)[: self.order if self.tape is None else 1]
 
     def second_degree(self, multiply: BilinearMap, a: Tensor, b: Tensor) -> Tensor:
         """The products of two first degrees, as the second degree holds them."""
@@ -58,6 +58,16 @@ class Space:
             i, j = torch.triu_indices(self.directions, self.directions, device=a.device)
             return (multiply(a[i], b[j]) + multiply(a[j], b[i])) / 2
         return multiply(a, b)
+
+    def squares(self, a: Tensor) -> Tensor:
+        """The squares of first degrees, as the second degree holds them."""
+        if self.second != "sum" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.second_degree(torch.mul, a, a)
+        first, *rows = a.unbind(0)
+        total = first * first
+        for row in rows:  # no product of all rows is written to memory
+            total.addcmul_(row, row)
+        return total[None]
 
     def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
         """The gradient with respect to b of the elementwise `second_degree` of a and b, given its own gradient."""

@@ -28,7 +28,8 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     if order == 0:
         return (f(x),)
     y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-    return y, *(row if k == 1 else row * factorial(k) for k, row in enumerate(higher.unbind(0), start=1))
+    first, *rows = higher.unbind(0)
+    return y, first, *(row * factorial(k) for k, row in enumerate(rows, start=2))
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,19 +24,19 @@ primitive(functional.logsigmoid, lambda x: torch.sigmoid(-x))
 @rule(functional.silu)
 def silu(x: Jet, inplace: bool = False) -> Jet:
     """Swish, x sigmoid(x)."""
-    return overwrite(x, apply(_SILU, x), inplace)
+    return overwrite(x, apply(SILU, x), inplace)
 
 
 @rule(functional.mish)
 def mish(x: Jet, inplace: bool = False) -> Jet:
     """Mish, x tanh(softplus(x))."""
-    return overwrite(x, apply(_MISH, x), inplace)
+    return overwrite(x, apply(MISH, x), inplace)
 
 
 @rule(functional.gelu)
 def gelu(x: Jet, approximate: str = "none") -> Jet:
     """The Gaussian error linear unit x Φ(x), or its approximation by tanh."""
-    return apply(_GELU if approximate == "none" else _GELU_TANH, x)
+    return apply(GELU if approximate == "none" else GELU_TANH, x)
 
 
 @rule(functional.softplus)
@@ -81,7 +81,7 @@ def _gelu_tanh_gate(x: Any) -> Any:
     return torch.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 
-_SILU = _gated(sigmoid.coefficients)
-_MISH = _gated(_written(_mish_gate))
-_GELU = _gated(_written(_normal_distribution))
-_GELU_TANH = _gated(_written(_gelu_tanh_gate))
+SILU = _gated(sigmoid.coefficients)
+MISH = _gated(_written(_mish_gate))
+GELU = _gated(_written(_normal_distribution))
+GELU_TANH = _gated(_written(_gelu_tanh_gate))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.kinds import compose, traced
 from sobolev.autodiff.space import Space
 
 Coefficients = Callable[[Tensor, int], list[Tensor]]
@@ -53,9 +53,7 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
 
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
-    wanted = torch.is_grad_enabled() and (x.value.requires_grad or x.higher.requires_grad)
-    plain = x.space.tape is not None or traced() or x.value.is_complex()
-    if not wanted or not x.higher.shape[0] or plain:
+    if not torch.is_grad_enabled() or not _needs_graph(x):
         y = function.push(x)
     else:
         space = replace(x.space, graph=False)  # the graph is the backward pass below
@@ -64,9 +62,11 @@ def apply(function: Elementwise, x: Jet) -> Jet:
     return y
 
 
-def traced() -> bool:
-    """Whether the code is compiled or transformed by torch.func, where plain operations serve better."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+def _needs_graph(x: Jet) -> bool:
+    """Whether there is a backward pass to write; plain operations bring their own."""
+    wanted = x.value.requires_grad or x.higher.requires_grad
+    plain = x.space.tape is not None or traced() or x.value.is_complex()
+    return wanted and bool(x.higher.shape[0]) and not plain
 
 
 class _Chain(torch.autograd.Function):

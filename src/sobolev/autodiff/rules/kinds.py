@@ -11,6 +11,11 @@ from sobolev.autodiff.space import BilinearMap, Space
 from sobolev.autodiff.tape import NotCollapsibleError
 
 
+def traced() -> bool:
+    """Whether the code is compiled or transformed by torch.func, where plain operations serve better."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
 def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
     """A function that is linear in x (no constant added), one coefficient after the other.
 
@@ -74,17 +79,24 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         result = Jet(x.space, value, first * x.higher, x.rows_first)
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
-        return Jet(x.space, value, first * x.higher)
+        return Jet(x.space, value, _scaled(x, first))
     if x.space.order > 2:
         return Jet(x.space, value, _power_series(x.higher, coefficients))
     d = x.space.directions
     inner = x.higher[:d]
-    square = x.space.second_degree(torch.mul, inner, inner)
+    square = x.space.squares(inner)
     if x.higher.shape[0] == d:
         return Jet(x.space, value, stacked_products((first, inner), (coefficients[2], square)))
-    higher = first * x.higher
+    higher = _scaled(x, first)
     higher[d:].addcmul_(coefficients[2], square)
     return Jet(x.space, value, higher)
+
+
+def _scaled(x: Jet, factor: Tensor) -> Tensor:
+    """The higher coefficients times a factor of each element, in their own memory where nobody else needs it."""
+    if x.writable and x.higher.shape[1:] == factor.shape:
+        return x.higher.mul_(factor)
+    return factor * x.higher
 
 
 def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:

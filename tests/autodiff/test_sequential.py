@@ -1,0 +1,82 @@
+"""The short way through a chain of layers gives the digits of the long one, and touches nothing that is not its own."""
+
+import pytest
+import torch
+from torch import nn
+
+import sobolev
+from sobolev.autodiff.sequential import is_plain
+
+ACTIVATIONS = [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Mish(), nn.Softplus(), nn.SiLU(True)]
+OPERATORS = [sobolev.jacobian, sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian]
+
+
+def _chain(activation: nn.Module, inputs: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, 16), activation, nn.Linear(16, 16), activation, nn.Linear(16, 2))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_same_digits_along_a_direction(activation: nn.Module, order: int) -> None:
+    network, x = _chain(activation), 4 * torch.randn(50, 1)
+    with torch.no_grad():
+        short = sobolev.derivatives(network, x, order, method="taylor")
+        long = sobolev.derivatives(lambda x: network(x), x, order, method="taylor")
+    assert is_plain(network)
+    assert all(torch.equal(a, b) for a, b in zip(short, long, strict=True))
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3], ids=repr)
+def test_same_numbers_of_several_inputs(activation: nn.Module, operator) -> None:
+    network, x = _chain(activation, 5), torch.randn(20, 5)
+    with torch.no_grad():
+        short, long = operator(network, x), operator(lambda x: network(x), x)
+        expected = operator(network.double(), x.double(), method="reverse")
+    for a, b, exact in zip(short, long, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(a.double(), exact, rtol=1e-4, atol=1e-5)
+
+
+class _Residual(nn.Module):
+    """Uses its input after a function of it."""
+
+    def forward(self, x):
+        y = torch.tanh(x)
+        return x * y + x
+
+
+def test_a_layer_of_the_user_in_between_keeps_its_input() -> None:
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Linear(1, 8), _Residual(), nn.Linear(8, 1), _Residual()), torch.randn(30, 1)
+    with torch.no_grad():
+        found = sobolev.derivatives(network, x, 2, method="taylor")
+    expected = sobolev.derivatives(network.double(), x.double(), 2, method="reverse")
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-5, atol=1e-5)
+
+
+def test_neither_points_nor_weights_change() -> None:
+    network, x = nn.Sequential(nn.Tanh(), nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1), nn.Tanh()), torch.randn(30, 1)
+    before = [t.clone() for t in (x, *network.parameters())]
+    with torch.no_grad():
+        first = sobolev.derivatives(network, x, 2)
+        again = sobolev.derivatives(network, x, 2)
+    assert all(torch.equal(a, b) for a, b in zip(before, (x, *network.parameters()), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_hooks_are_called() -> None:
+    network, x = _chain(nn.Tanh()), torch.randn(7, 1)
+    with torch.no_grad():
+        plain = sobolev.derivatives(network, x, 2)
+        network[1].register_forward_hook(lambda module, arguments, output: 2 * output)
+        hooked = sobolev.derivatives(network, x, 2)
+        network.register_forward_hook(lambda module, arguments, output: 3 * output)
+        twice = sobolev.derivatives(network, x, 2)
+    expected = sobolev.derivatives(network.double(), x.double(), 2, method="reverse")
+    assert not torch.allclose(plain[2], hooked[2])
+    assert not is_plain(network)
+    for a, b, exact in zip(hooked, twice, expected, strict=True):
+        torch.testing.assert_close(3 * a, b)
+        torch.testing.assert_close(b.double(), exact, rtol=1e-4, atol=1e-5)
