@@ -25,8 +25,14 @@ _log = logging.getLogger(__name__)
 
 _CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
-_FEWEST_ROWS = 8
-"""With fewer rows, the calls of PyTorch's functions cost more than what they compute."""
+_FEWEST_ROWS = 64
+"""With fewer rows, the calls of PyTorch's functions cost as much as what they compute."""
+
+_HESSIAN_BLOCKS = 5
+"""A Hessian runs through the network three times, and its blocks are that much larger before the calls count less."""
+
+_LARGEST_TENSOR = 16_000_000
+"""In no case more coefficients than this in one layer: 64 MB in float32."""
 
 torch.empty(_CACHED_NUMBERS)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
@@ -183,7 +189,7 @@ def _check_points(x: Tensor) -> None:
 
 
 def _checked(f: BatchedFunction) -> BatchedFunction:
-    run = partial(sequential, f) if is_plain(f) else f
+    run: Any = partial(sequential, f) if isinstance(f, nn.Sequential) and is_plain(f) else f
 
     def evaluate(x: Tensor) -> Tensor:
         y = run(x)
@@ -237,7 +243,9 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     else:
         higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
     width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
-    return max(_FEWEST_ROWS, _CACHED_NUMBERS // (width * (1 + higher)))
+    numbers = width * (1 + higher)
+    cached = _CACHED_NUMBERS * (_HESSIAN_BLOCKS if operator == "hessian" else 1)
+    return max(cached // numbers, min(_FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
 
 
 def _width(module: nn.Module) -> int:

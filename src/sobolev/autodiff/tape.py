@@ -48,39 +48,36 @@ class Tape:
         return torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
 
     def _one_output(self, y: Tensor, inputs: int) -> Tensor:
-        total = y.new_zeros(y.shape[0], inputs, inputs)
-        if not self.probes:
-            return total
-        if not y.requires_grad:  # the graph was cut: a Hessian of 0 would be a guess
+        if self.probes and not y.requires_grad:  # the graph was cut: a Hessian of 0 would be a guess
             raise NotCollapsibleError
-        keep_graph = torch.is_grad_enabled()
-        reach = torch.autograd.grad(
-            y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
-        )
-        for (a, b, weight), part in zip(self.entries, reach, strict=True):
-            if part is not None:
-                total = total + _contract(a, b, part if weight is None else part * weight)
-        return total
+        keep_graph, parts = torch.is_grad_enabled(), []
+        if self.probes:
+            reach = torch.autograd.grad(
+                y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
+            )
+            for (a, b, weight), part in zip(self.entries, reach, strict=True):
+                if part is not None:
+                    parts.append(_contract(a, b, part if weight is None else part * weight))
+        return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
 
 
 def _contract(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
-    batch = weight.shape[0]
-    weight = weight.reshape(batch, -1)
-    same = a is b
+    rows, inputs = weight.shape[0], a.shape[0]
+    weight, same = weight.reshape(rows, -1), a is b
     a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
-    if same and a.shape[1] == 1:
-        return 2 * _same_for_all_rows(a[:, 0], weight)
+    if same and a.shape[1] == 1 and inputs * a.numel() <= _LARGEST_TABLE:
+        table = (a * a.transpose(0, 1)).flatten(0, 1)  # the products of all pairs, the same for every row
+        return (2 * weight @ table.mT).unflatten(1, (inputs, inputs))
     a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
+    if same:
+        return torch.bmm(a * (2 * weight)[:, None], a.mT)
     product = torch.bmm(a * weight[:, None], b.mT)
     return product + product.mT
 
 
-def _same_for_all_rows(a: Tensor, weight: Tensor) -> Tensor:
-    """Σ weight a_i a_j, as one matrix product with the pairs i <= j; a (inputs, units)."""
-    d = a.shape[0]
-    i, j = torch.triu_indices(d, d, device=a.device)
-    return (weight @ (a[i] * a[j]).mT)[:, pair_places(d, a.device)]
+_LARGEST_TABLE = 4_000_000
+"""A table of more numbers takes longer to make than it saves."""
 
 
 def pair_places(d: int, device: torch.device) -> Tensor:
