@@ -80,3 +80,29 @@ def test_hooks_are_called() -> None:
     for a, b, exact in zip(hooked, twice, expected, strict=True):
         torch.testing.assert_close(3 * a, b)
         torch.testing.assert_close(b.double(), exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("closing", [[], [nn.Tanh()]], ids=["linear", "tanh"])
+def test_a_perceptron_with_several_outputs(operator, outputs: int, closing: list[nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(7, 9), nn.SiLU(), nn.Linear(9, 11), nn.Tanh(), nn.Linear(11, outputs), *closing)
+    network, x = network.double(), torch.randn(13, 7, dtype=torch.float64)
+    with torch.no_grad():
+        found = operator(network, x, chunk_size=5)
+    for a, b in zip(found, operator(network, x, method="reverse"), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_hessian_of_a_linear_chain_is_zero() -> None:
+    network, x = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2)), torch.randn(6, 5)
+    with torch.no_grad():
+        y, J, H = sobolev.hessian(network, x)
+        trace = sobolev.laplacian(network, x)[2]
+    assert H.shape == (6, 2, 5, 5)
+    assert trace.shape == (6, 2)
+    assert not H.any()
+    assert not trace.any()
+    torch.testing.assert_close(y, network(x).detach())
+    torch.testing.assert_close(J, (network[1].weight @ network[0].weight).detach().expand(6, 2, 5))

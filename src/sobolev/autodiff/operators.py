@@ -25,16 +25,16 @@ _log = logging.getLogger(__name__)
 
 _CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
-_FEWEST_ROWS = 64
+_FEWEST_ROWS = 128
 """With fewer rows, the calls of PyTorch's functions cost as much as what they compute."""
 
-_HESSIAN_BLOCKS = 5
-"""A Hessian runs through the network three times, and its blocks are that much larger before the calls count less."""
+_LARGER_BLOCKS = {"laplacian": 2, "hessian": 10}
+"""These run through the network more than once: larger blocks pay for fewer calls with some cache misses."""
 
 _LARGEST_TENSOR = 16_000_000
 """In no case more coefficients than this in one layer: 64 MB in float32."""
 
-torch.empty(_CACHED_NUMBERS)
+torch.empty(3 * _CACHED_NUMBERS // 2)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
 is computed in it. Once a piece as large as this was freed, it keeps such pieces (mallopt(3), M_MMAP_THRESHOLD)."""
 
@@ -111,7 +111,7 @@ def _by_chunks(
     method: Method,
     chunk_size: ChunkSize,
     direction: Tensor | None = None,
-    **options: int,
+    **options: Any,
 ) -> Any:
     """Run one operator over blocks of rows, and join the blocks."""
     _check_points(x)
@@ -191,7 +191,7 @@ def _check_points(x: Tensor) -> None:
 def _checked(f: BatchedFunction) -> BatchedFunction:
     run: Any = partial(sequential, f) if isinstance(f, nn.Sequential) and is_plain(f) else f
 
-    def evaluate(x: Tensor) -> Tensor:
+    def evaluate(x: Tensor) -> Any:
         y = run(x)
         value = y.value if isinstance(y, Jet) else y
         if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -202,6 +202,8 @@ def _checked(f: BatchedFunction) -> BatchedFunction:
             raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
         return y
 
+    if run is not f:
+        evaluate.chain = f
     return evaluate
 
 
@@ -222,7 +224,7 @@ def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
     return direction if direction.shape == x.shape else direction[None]
 
 
-def _block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, int]) -> int:
+def _block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, Any]) -> int:
     """The rows of a block."""
     if chunk_size == "auto":
         return _auto_rows(f, x, operator, options)
@@ -233,7 +235,7 @@ def _block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: 
     return chunk_size
 
 
-def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, int]) -> int:
+def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, Any]) -> int:
     """As many rows as keep the coefficients of the widest layer in the cache; compiled code gets no loop."""
     if torch.compiler.is_compiling():
         return max(1, x.shape[0])
@@ -244,7 +246,7 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
         higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
     width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
     numbers = width * (1 + higher)
-    cached = _CACHED_NUMBERS * (_HESSIAN_BLOCKS if operator == "hessian" else 1)
+    cached = _CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
     return max(cached // numbers, min(_FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
 
 

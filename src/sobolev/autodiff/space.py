@@ -61,13 +61,7 @@ class Space:
 
     def squares(self, a: Tensor) -> Tensor:
         """The squares of first degrees, as the second degree holds them."""
-        if self.second != "sum" or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self.second_degree(torch.mul, a, a)
-        first, *rows = a.unbind(0)
-        total = first * first
-        for row in rows:  # no product of all rows is written to memory
-            total.addcmul_(row, row)
-        return total[None]
+        return sum_of_squares(a)[None] if self.second == "sum" else self.second_degree(torch.mul, a, a)
 
     def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
         """The gradient with respect to b of the elementwise `second_degree` of a and b, given its own gradient."""
@@ -94,3 +88,14 @@ class Space:
         for i in range(min(len(a), self.order - 1)):
             length = min(len(b), self.order - 1 - i)
             total[i + 1 : i + 1 + length] += multiply(a[i : i + 1], b[:length])
+
+
+def sum_of_squares(a: Tensor) -> Tensor:
+    """Σ_i a_i² along the first axis."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return a.square().sum(0)
+    first, *rows = a.unbind(0)
+    total = first * first
+    for row in rows:  # the product of all rows is not written to memory
+        total.addcmul_(row, row)
+    return total

@@ -57,11 +57,11 @@ class Tape:
             )
             for (a, b, weight), part in zip(self.entries, reach, strict=True):
                 if part is not None:
-                    parts.append(_contract(a, b, part if weight is None else part * weight))
+                    parts.append(contracted(a, b, part if weight is None else part * weight))
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
 
 
-def _contract(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
     rows, inputs = weight.shape[0], a.shape[0]
     weight, same = weight.reshape(rows, -1), a is b
