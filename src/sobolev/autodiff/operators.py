@@ -241,7 +241,7 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
         return max(1, x.shape[0])
     inputs = x.shape[1:].numel()
     if operator == "derivatives":
-        higher = options["order"]
+        higher = options["order"] if options["order"] < 3 else 2 * options["order"]  # slopes are carried along, too
     else:
         higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
     width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)

@@ -62,8 +62,8 @@ class Riccati:
         slope, base = self.terms(z.value, y.value)
         (g, g_higher), (y1, y2), (g1, g2) = gradients, y.higher.unbind(0), gradients[1].unbind(0)
         crossed = y1 * g2
-        to_value = torch.mul(y1, g1).addcmul_(y2, g2).mul_(base).mul_(self.rate)
-        to_value.addcmul_(y1, crossed, value=self.square).addcmul_(slope, g)
+        inner = torch.mul(y1, g1).addcmul_(y2, g2)
+        to_value = torch.mul(slope, g).addcmul_(base, inner, value=self.rate).addcmul_(y1, crossed, value=self.square)
         to_higher = slope * g_higher[: z.higher.shape[0]]
         to_higher[0].addcmul_(base, crossed, value=self.rate)
         return to_value, to_higher
