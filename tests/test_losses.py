@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from sobolev.losses import scaled_squared_error
+import sobolev
+from sobolev.losses import SobolevLoss, scaled_squared_error
+from sobolev.scales import component_scales
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.5, torch.tensor([0.5, 4.0])])
@@ -23,3 +26,127 @@ def test_a_power_of_two_as_unit_changes_no_digit(power):
     scaled = scaled_squared_error(unit * predicted, unit * target, 3.0 * unit)
     assert torch.equal(plain, scaled)
     assert torch.equal(torch.autograd.grad(plain, predicted)[0], torch.autograd.grad(scaled, predicted)[0])
+
+
+# Derivatives
+
+
+def labelled(samples=7, outputs=2, inputs=3, missing=0.2):
+    """Points and labels of orders 0, 1, 2 with gaps; the Hessians are symmetric."""
+    x = torch.randn(samples, inputs, dtype=torch.float64)
+    y, d1 = torch.randn(samples, outputs).double(), torch.randn(samples, outputs, inputs).double() * 5
+    d2 = torch.randn(samples, outputs, inputs, inputs).double()
+    d2 = d2 + d2.mT
+    gaps = torch.rand(d2.shape) < missing
+    labels = [y, d1, d2.masked_fill(gaps | gaps.mT, torch.nan)]
+    return x, [
+        label.masked_fill(torch.rand(label.shape) < missing, torch.nan) if k < 2 else label
+        for k, label in enumerate(labels)
+    ]
+
+
+def by_hand(predicted, labels, scales):
+    """Component by component, in plain loops: a mean of means over the labels that are there."""
+    total, weights = 0.0, 0.0
+    for p, label, scale in zip(predicted, labels, scales, strict=True):
+        for place in np.ndindex(*scale.shape):
+            if len(place) == 3 and place[1] > place[2]:
+                continue  # its mirror counts
+            there = ~np.isnan(label[:, *place])
+            if there.any() and np.isfinite(scale[place]):
+                total += np.mean(((p[:, *place] - label[:, *place])[there] / scale[place]) ** 2)
+                weights += 1
+    return total / weights
+
+
+def network(inputs=3, outputs=2):
+    return nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs)).double()
+
+
+def fitted(x, labels, **options):
+    loss = SobolevLoss(**options).double()
+    loss.fit(x, labels[0], labels[1:])
+    return loss
+
+
+@given(
+    st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.integers(0, 2), st.floats(0, 0.9), st.integers(0, 99)
+)
+@settings(deadline=None, max_examples=40)
+def test_the_loss_is_the_mean_over_all_components(samples, outputs, inputs, order, missing, seed):
+    torch.manual_seed(seed)
+    x, labels = labelled(samples, outputs, inputs, missing)
+    labels = labels[: order + 1]
+    labels[0][0, 0] = 1.0
+    labels[0][-1, -1] = torch.nan  # a plain loss would be NaN
+    loss, net = fitted(x, labels), network(inputs, outputs)
+    predicted = [t.detach().numpy() for t in (net(x), *sobolev.hessian(net, x, method="reverse")[1:])]
+    scales = [scale.numpy() for scale in component_scales(x, labels[0], labels[1:])]
+    expected = by_hand(predicted[: order + 1], [label.numpy() for label in labels], scales)
+    assert loss(net, x, labels).total().item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_weights_are_those_of_differential_machine_learning():
+    """Huge & Savine: 1 / (1 + n) for the value, n / (1 + n) for the gradient in units of its RMS."""
+    n, (x, (y, d1, _)) = 4, labelled(20, 1, 4, missing=0.0)
+    net = network(4, 1)
+    value, gradient = sobolev.jacobian(net, x)
+    rms = d1.square().mean(0).sqrt()
+    expected = (((value - y) / y.std(correction=0)) ** 2).mean() / (1 + n)
+    expected = expected + (((gradient - d1) / rms) ** 2).mean() * n / (1 + n)
+    torch.testing.assert_close(fitted(x, [y, d1])(net, x, [y, d1]).total(), expected)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    x, labels = labelled()
+    loss, net = fitted(x, labels), network()
+    loss(net, x, labels).total().backward()
+    for parameter in net.parameters():
+        for i in range(parameter.numel()):
+            entry, step = parameter.data.view(-1)[i : i + 1], 1e-5
+            there = entry.clone()
+            values = []
+            for shift in (-2, -1, 1, 2):
+                entry.copy_(there + shift * step)
+                values.append(loss(net, x, labels).total().item())
+            entry.copy_(there)
+            slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+            assert parameter.grad.view(-1)[i].item() == pytest.approx(slope, rel=1e-7, abs=1e-9)
+
+
+def test_each_order_has_a_part_and_the_total_is_their_weighted_mean():
+    x, labels = labelled(50, 1, 2, missing=0.0)
+    loss, net = fitted(x, labels), network(2, 1)
+    parts = loss(net, x, labels)
+    d0, d1, d2 = parts.orders().values()
+    torch.testing.assert_close(parts.total(), (d0 + 2 * d1 + 3 * d2) / 6)
+
+
+def test_a_label_of_another_shape_is_explained():
+    x, (y, d1, _) = labelled(5, 1, 3)
+    with pytest.raises(ValueError, match=r"item 3 .*\(5, 3\).*order 1 have \(5, 1, 3\).*derivative_order=0"):
+        fitted(x, [y, d1])(network(3, 1), x, [y, d1[:, 0]])
+
+
+@pytest.mark.parametrize("options", [{"derivative_order": 3}, {"second_order": "some"}])
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} is"):
+        SobolevLoss(**options)
+
+
+def test_only_the_diagonal_has_labels():
+    """Then only that is computed; the loss is the same as with the full Hessian."""
+    x, (y, d1, d2) = labelled(9, 2, 3, missing=0.0)
+    d2 = torch.where(torch.eye(3, dtype=torch.bool), d2, torch.nan)
+    net = network()
+    auto, full = fitted(x, [y, d1, d2]), fitted(x, [y, d1, d2], second_order="full")
+    torch.testing.assert_close(auto(net, x, [y, d1, d2]).total(), full(net, x, [y, d1, d2]).total())
+    assert auto(net, x, [y, d1, d2]).sizes == (2, 6, 6) and full(net, x, [y, d1, d2]).sizes == (2, 6, 18)
+
+
+def test_without_any_value_every_parameter_has_a_gradient():
+    """The last bias gets zeros: processes that average gradients need one of every parameter."""
+    x, (y, d1, d2) = labelled(missing=0.0)
+    net = network()
+    fitted(x, [y * torch.nan, d1, d2])(net, x, [y * torch.nan, d1, d2]).total().backward()
+    assert (net[2].bias.grad == 0).all() and (net[0].weight.grad != 0).all()

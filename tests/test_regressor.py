@@ -106,3 +106,56 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path, capsys):
         with pytest.raises(ValueError, match=f"{name} is refused"):
             Regressor.load_from_checkpoint(tmp_path / name)
     assert "must not" not in capsys.readouterr().out
+
+
+# Derivative labels
+
+
+def test_derivative_labels_are_used_and_help():
+    errors = []
+    for order in (0, 1, 2):
+        torch.manual_seed(0)
+        data, module = small_data(derivative_order=order, batch_size=50), Regressor(MLP(hidden=(16,)))
+        trainer = train(module, data, max_epochs=20)
+        logged = {name for name in trainer.callback_metrics if name.startswith("val/d")}
+        assert logged == ({f"val/d{k}_loss" for k in range(order + 1)} if order else set())
+        x = data.test_points.float()
+        errors.append((sobolev.derivatives(module, x)[2] - 2).square().mean().sqrt().item())
+    assert errors[0] > 2 * errors[1] and errors[1] > 2 * errors[2]
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_labels_above_derivative_order_change_nothing(order):
+    weights = []
+    for labels, limit in ((order, None), (2, order)):
+        torch.manual_seed(0)
+        module = Regressor(MLP(hidden=(8,)), derivative_order=limit)
+        train(module, small_data(derivative_order=labels))
+        weights.append(module.network.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_scales_of_labels_are_fitted_once_and_kept_in_the_checkpoint(tmp_path):
+    data, module = small_data(derivative_order=2), Regressor(MLP(hidden=(8,)))
+    trainer = train(module, data)
+    rms = [label.square().mean(0).sqrt().float() for label in data.training.labels]
+    torch.testing.assert_close(module.sobolev_loss.scales[1:], rms)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = Regressor.load_from_checkpoint(tmp_path / "a.ckpt")
+    train(loaded.train(), small_data(derivative_order=2, seed=7))
+    torch.testing.assert_close(loaded.sobolev_loss.scales, module.sobolev_loss.scales, rtol=0, atol=0)
+
+
+def test_a_checkpoint_without_scales_of_labels_loads():
+    state = {k: v for k, v in Regressor(MLP()).state_dict().items() if "sobolev_loss" not in k}
+    Regressor(MLP()).load_state_dict(state)
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
+def test_without_any_value_it_says_that_the_constant_is_open():
+    x = torch.rand(64, 1)
+    module = Regressor(MLP(hidden=(8,)))
+    with pytest.warns(UserWarning, match="constant undetermined") as caught:
+        train(module, DataLoader(TensorDataset(x, x * torch.nan, 2 * x[..., None]), batch_size=16))
+    assert len([w for w in caught if "undetermined" in str(w.message)]) == 1
+    assert module(x).isfinite().all()

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 
 from sobolev.autodiff.sequential import sequential
-
-_ROUNDING = 1e-12
-"""A standard deviation below this part of the mean is rounding: the column is constant."""
+from sobolev.scales import moments, output_spread, spread
 
 
 class MLP(nn.Sequential):
@@ -120,25 +118,22 @@ class Standardized(nn.Module):
         return self.network((x - self.input_mean) / self.input_scale) * self.output_scale + self.output_mean
 
     @torch.no_grad()
-    def fit(self, inputs: Float[Tensor, "samples inputs"], outputs: Float[Tensor, "samples outputs"]) -> Self:
+    def fit(
+        self,
+        inputs: Float[Tensor, "samples inputs"],
+        outputs: Float[Tensor, "samples outputs"],
+        labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
+    ) -> Self:
         """Take means and standard deviations from data, (samples, inputs) and (samples, outputs).
 
-        A constant column has no scale and is only shifted.
+        A constant column has no scale and is only shifted. NaN in the outputs counts as no value; an output without
+        values takes its scale from derivative labels, (samples, outputs, inputs), (samples, outputs, inputs, inputs).
         """
-        self.input_mean, self.input_scale = _moments(inputs, self.input_mean)
-        self.output_mean, self.output_scale = _moments(outputs, self.output_mean)
+        self.input_mean, self.input_scale = moments(inputs)[0].to(self.input_mean), spread(inputs).to(self.input_mean)
+        self.output_mean = moments(outputs)[0].to(self.output_mean)
+        self.output_scale = output_spread(inputs, outputs, labels).to(self.output_mean)
         self.fitted = torch.ones_like(self.fitted)
         return self
-
-
-def _moments(
-    values: Float[Tensor, "samples columns"], like: Tensor
-) -> tuple[Float[Tensor, " columns"], Float[Tensor, " columns"]]:
-    """Mean and standard deviation over the samples, computed in float64."""
-    mean = values.double().mean(0)
-    scale = (values.double() - mean).square().mean(0).sqrt()
-    scale = torch.where(scale > _ROUNDING * mean.abs(), scale, torch.ones_like(scale))
-    return mean.to(like), scale.to(like)
 
 
 def _take_shapes(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:

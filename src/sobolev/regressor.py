@@ -1,4 +1,4 @@
-"""The LightningModule: a network that learns a function from its values."""
+"""The LightningModule: a network that learns a function from its values and derivatives."""
 
 from collections.abc import Iterable
 from os import PathLike, fspath
@@ -9,12 +9,13 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
-from sobolev.losses import scaled_squared_error
+from sobolev.losses import SecondOrder, SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
 
 Batch = tuple[Tensor, ...] | list[Tensor]
@@ -36,7 +37,10 @@ class CosineToZero(CosineAnnealingLR):
 
 
 class Regressor(LightningModule):
-    """Fits a network to values of a function.
+    """Fits a network to values of a function, and to its derivatives where the data hold labels of them.
+
+    Logged are `train/loss` and `val/loss`, in units of the labels' scales; where derivative labels are used, also the
+    part of each order, `train/d0_loss`, `val/d1_loss`, ...: `val/d0_loss` is what `val/loss` is without labels.
 
     Args:
         network: maps (batch, inputs) to (batch, outputs).
@@ -45,6 +49,8 @@ class Regressor(LightningModule):
         optimizer: makes the optimiser from the parameters; Adam with a learning rate of 0.01 if left out.
         scheduler: makes the learning rate scheduler from the optimiser; a cosine to 0 if left out.
         scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` always follows `val/loss` by epochs.
+        derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
+        second_order: how labels of order 2 are used, see `sobolev.losses.SobolevLoss`.
     """
 
     def __init__(
@@ -54,13 +60,17 @@ class Regressor(LightningModule):
         optimizer: OptimizerCallable | None = None,
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["step", "epoch"] = "step",
+        derivative_order: int | None = None,
+        second_order: SecondOrder = "auto",
     ) -> None:
         super().__init__()
         if _given_hyperparameters.get() is None:
-            self.save_hyperparameters(_plain(network, standardize), logger=False)
+            options = {"standardize": standardize, "derivative_order": derivative_order, "second_order": second_order}
+            self.save_hyperparameters(_plain(network, options), logger=False)
         else:  # made by the command line, which stores its own configuration
             self.save_hyperparameters(logger=False)
         self.network = Standardized(network) if standardize else network
+        self.sobolev_loss = SobolevLoss(derivative_order, second_order)
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
@@ -83,43 +93,49 @@ class Regressor(LightningModule):
     def on_fit_start(self) -> None:
         data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "training_inputs"):
-            self._standardize([(data.training_inputs, data.training_targets)])
+            labels = getattr(getattr(data, "training", None), "labels", ())
+            self._fit_scales([(data.training_inputs, data.training_targets, *labels)])
 
     @override
     def on_train_start(self) -> None:
-        self._standardize(self.trainer.train_dataloader)
+        self._fit_scales(self.trainer.train_dataloader)
 
     @override
     def on_validation_start(self) -> None:
         if self.trainer.sanity_checking:  # before the start of the training
             self.trainer.fit_loop.setup_data()
-            self._standardize(self.trainer.train_dataloader)
+            self._fit_scales(self.trainer.train_dataloader)
 
-    def _standardize(self, batches: Iterable[Batch] | None) -> None:
+    def _fit_scales(self, batches: Iterable[Batch] | None) -> None:
         """Take means and scales from the training data, unless a checkpoint brought them."""
-        waiting = [m for m in self.modules() if isinstance(m, Standardized) and not m.fitted]
+        waiting = [m for m in self.modules() if isinstance(m, Standardized | SobolevLoss) and not m.fitted]
         if not waiting or batches is None:
             return
-        columns = zip(*((batch[0], batch[1]) for batch in batches), strict=True)
-        inputs, targets = (torch.cat(column) for column in columns)
+        order = self.sobolev_loss.derivative_order
+        items = slice(None if order is None else 2 + order)
+        inputs, targets, *labels = map(torch.cat, zip(*(batch[items] for batch in batches), strict=True))
+        check_labels(inputs, (targets, *labels))
         for module in waiting:
-            module.fit(inputs, targets)
+            module.fit(inputs, targets, labels)
+        if targets.isnan().all(0).any():
+            rank_zero_warn(
+                "an output has no value in the training data, only derivatives: they leave its constant undetermined. "
+                "Give at least one value"
+            )
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self._loss(batch)
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-        if every and (self.trainer.global_step + 1) % every == 0:  # a log call costs as much as a layer
-            self.log("train/loss", loss, batch_size=len(batch[0]))
-        return loss
+        due = every and (self.trainer.global_step + 1) % every == 0  # a log call costs as much as a layer
+        return self._loss(batch, "train" if due else None)
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log("val/loss", self._loss(batch), sync_dist=True, batch_size=len(batch[0]))
+        self._loss(batch, "val", sync_dist=True)
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log("test/loss", self._loss(batch), sync_dist=True, batch_size=len(batch[0]))
+        self._loss(batch, "test", sync_dist=True)
 
     @override
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
@@ -139,10 +155,20 @@ class Regressor(LightningModule):
             return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/loss"}
         return {"scheduler": scheduler, "interval": self.scheduler_interval}
 
-    def _loss(self, batch: Batch) -> Tensor:
-        inputs, targets = batch[0], batch[1]
-        scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
-        return scaled_squared_error(self(inputs), targets, scale)
+    def _loss(self, batch: Batch, log_to: str | None, **log_options: bool) -> Tensor:
+        """The loss of a batch; logged if it is said where to."""
+        inputs, *labels = batch
+        parts = None
+        if self.sobolev_loss.needed:
+            parts = self.sobolev_loss(self, inputs, labels)
+            loss = parts.total()
+        else:
+            scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
+            loss = scaled_squared_error(self(inputs), labels[0], scale)
+        if log_to is not None:
+            orders = {} if parts is None else {f"{log_to}/d{k}_loss": value for k, value in parts.orders().items()}
+            self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), **log_options)
+        return loss
 
     @classmethod
     @override
@@ -178,13 +204,13 @@ def _adam(parameters: Iterable[Tensor]) -> Optimizer:
     return torch.optim.Adam(parameters, lr=1e-2, betas=(0.95, 0.99), fused=True)
 
 
-def _plain(network: nn.Module, standardize: bool) -> dict[str, Any]:
+def _plain(network: nn.Module, options: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint needs to rebuild a module made in Python, in the form the command line stores it."""
     if not isinstance(network, MLP):
-        return {"_class_path": "sobolev.Regressor", "standardize": standardize}
+        return {"_class_path": "sobolev.Regressor", **options}
     return {
         "_class_path": "sobolev.Regressor",
         "network": {"class_path": "sobolev.MLP", "init_args": network.arguments},
-        "standardize": standardize,
+        **options,
         "_instantiator": "lightning.pytorch.cli.instantiate_module",
     }

@@ -1,0 +1,78 @@
+"""The scale of every value and derivative in a set of labels, by which a loss balances them."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ROUNDING = 1e-12
+"""A standard deviation below this part of the mean is rounding: the column is constant."""
+
+_LEAST_SHARE = 1e-2
+"""A derivative is measured in its own RMS, but at least in this part of (spread of y) / (spread of x)."""
+
+
+def component_scales(
+    inputs: Float[Tensor, "samples inputs"],
+    targets: Float[Tensor, "samples outputs"],
+    labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
+) -> list[Float[Tensor, "outputs ..."]]:
+    """Standard deviation of each value, root mean square of each derivative; infinite where nothing has a label.
+
+    Args:
+        inputs: (samples, inputs).
+        targets: (samples, outputs); NaN where there is no value.
+        labels: order 1 (samples, outputs, inputs), order 2 (samples, outputs, inputs, inputs); NaN: no label.
+
+    Returns:
+        One float64 tensor for each order: (outputs), (outputs, inputs), (outputs, inputs, inputs).
+    """
+    spread_x = spread(inputs)
+    spread_y = output_spread(inputs, targets, labels)
+    units = [spread_y]
+    scales = [_where_labelled(targets, spread_y)]
+    for label in labels:
+        units.append(units[-1][..., None] / spread_x)
+        size = _root_mean_square(label)
+        scales.append(_where_labelled(label, torch.maximum(size, _LEAST_SHARE * units[-1])))
+    return scales
+
+
+def spread(values: Float[Tensor, "samples columns"]) -> Float[Tensor, " columns"]:
+    """Standard deviation over the samples in float64, NaN left out; 1 for a constant column and one without numbers."""
+    mean, deviation = moments(values)
+    return torch.where(deviation > ROUNDING * mean.abs(), deviation, 1.0)
+
+
+def moments(values: Float[Tensor, "samples columns"]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (columns) over the samples in float64, NaN left out; 0 where nothing is left."""
+    values = values.double()
+    mean = values.nanmean(0).nan_to_num(0.0)
+    return mean, _root_mean_square(values - mean)
+
+
+def output_spread(
+    inputs: Float[Tensor, "samples inputs"],
+    targets: Float[Tensor, "samples outputs"],
+    labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
+) -> Float[Tensor, " outputs"]:
+    """How much each output varies, (outputs): by its values, else by what the derivative labels say; else 1."""
+    mean, deviation = moments(targets)
+    found = torch.where(deviation > ROUNDING * mean.abs(), deviation, 0.0)
+    step = spread(inputs)
+    for label in labels:
+        change = _root_mean_square(label)
+        for _ in label.shape[2:]:
+            change = (change * step).square().sum(-1).sqrt()
+        found = torch.where(found > 0, found, change)
+    return torch.where(found > 0, found, 1.0)
+
+
+def _root_mean_square(values: Tensor) -> Tensor:
+    """Over the samples, NaN left out; 0 where nothing is left."""
+    return values.double().square().nanmean(0).sqrt().nan_to_num(0.0)
+
+
+def _where_labelled(label: Tensor, scale: Tensor) -> Tensor:
+    return torch.where(label.isnan().all(0), torch.inf, scale)
