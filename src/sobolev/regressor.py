@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
-from sobolev.losses import SecondOrder, SobolevLoss, check_labels, scaled_squared_error
+from sobolev.comparison import FirstOrder, SecondOrder
+from sobolev.losses import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
 
 Batch = tuple[Tensor, ...] | list[Tensor]
@@ -50,7 +51,10 @@ class Regressor(LightningModule):
         scheduler: makes the learning rate scheduler from the optimiser; a cosine to 0 if left out.
         scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` always follows `val/loss` by epochs.
         derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
-        second_order: how labels of order 2 are used, see `sobolev.losses.SobolevLoss`.
+        first_order: how labels of order 1 are used: `"full"` Jacobians, one `"random"` output of each sample and step,
+            or `"auto"`: full, up to 10 inputs or 10 outputs.
+        second_order: how labels of order 2 are used: the `"full"` Hessian, its `"diagonal"`, one `"random"` column of
+            each sample and step, or `"auto"`: random beyond 10 inputs, else as much as has labels.
     """
 
     def __init__(
@@ -61,16 +65,22 @@ class Regressor(LightningModule):
         scheduler: LRSchedulerCallable | None = None,
         scheduler_interval: Literal["step", "epoch"] = "step",
         derivative_order: int | None = None,
+        first_order: FirstOrder = "auto",
         second_order: SecondOrder = "auto",
     ) -> None:
         super().__init__()
         if _given_hyperparameters.get() is None:
-            options = {"standardize": standardize, "derivative_order": derivative_order, "second_order": second_order}
+            options = {
+                "standardize": standardize,
+                "derivative_order": derivative_order,
+                "first_order": first_order,
+                "second_order": second_order,
+            }
             self.save_hyperparameters(_plain(network, options), logger=False)
         else:  # made by the command line, which stores its own configuration
             self.save_hyperparameters(logger=False)
         self.network = Standardized(network) if standardize else network
-        self.sobolev_loss = SobolevLoss(derivative_order, second_order)
+        self.sobolev_loss = SobolevLoss(derivative_order, first_order, second_order)
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
@@ -160,7 +170,7 @@ class Regressor(LightningModule):
         inputs, *labels = batch
         parts = None
         if self.sobolev_loss.needed:
-            parts = self.sobolev_loss(self, inputs, labels)
+            parts = self.sobolev_loss(self, inputs, labels, self.global_step if self.training else None)
             loss = parts.total()
         else:
             scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
