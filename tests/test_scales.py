@@ -24,11 +24,20 @@ def test_values_by_deviation_and_derivatives_by_rms():
     assert gradient[0, 0].item() == pytest.approx(np.sqrt(np.mean(d1[:, 0, 0].numpy() ** 2)))
 
 
-def test_a_derivative_that_is_zero_takes_a_part_of_its_natural_unit():
+def test_a_derivative_that_is_zero_takes_a_part_of_the_average_of_its_order():
+    """Of the four entries of the Hessian two are 0: in units of the spreads the average is that of 0, h, h, 0."""
     x, y, d1, d2 = sample()
-    *_, hessian = component_scales(x, y, [d1, d2])
+    a, b = x.std(0, correction=0)
+    *_, hessian = component_scales(x, y, [d1, 100 * d2])
+    assert hessian[0, 0, 1].item() == pytest.approx(300.0)
+    assert hessian[0, 0, 0].item() == pytest.approx((0.3 * 300 * b / a / 2**0.5).item())
+
+
+def test_an_order_that_is_zero_everywhere_takes_a_part_of_its_natural_unit():
+    x, y, d1, d2 = sample()
+    *_, hessian = component_scales(x, y, [d1, 0 * d2])
     natural = y.std(correction=0) / x[:, 0].std(correction=0) ** 2
-    assert hessian[0, 0, 0].item() == pytest.approx(0.01 * natural.item())
+    assert hessian[0, 0, 0].item() == pytest.approx(0.03 * natural.item())
 
 
 def test_nothing_without_a_label_has_a_scale():

@@ -67,7 +67,8 @@ class Comparison:
         if not self.random:
             return Draw()
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        return Draw(_drawn(self.rows, batch, generator), _drawn(self.columns, batch, generator))
+        turn = 1 if self.rows is None else len(self.rows)
+        return Draw(_drawn(self.rows, batch, generator), _drawn(self.columns, batch, generator, turn))
 
     def scales_of(self, draw: Draw, batch: int) -> Tensor:
         """The scale of each compared entry, (components) or (batch, components)."""
@@ -128,11 +129,13 @@ def _rows(labelled: Sequence[Tensor], choice: FirstOrder) -> Tensor | None:
     return torch.stack([entries.flatten(1).any(1) for entries in labelled]).any(0).nonzero()[:, 0]
 
 
-def _drawn(candidates: Tensor | None, batch: int, generator: torch.Generator | None) -> Tensor | None:
+def _drawn(candidates: Tensor | None, batch: int, generator: torch.Generator | None, turn: int = 1) -> Tensor | None:
+    """One of the candidates for each row; without a generator each comes for `turn` rows, then the next."""
     if candidates is None:
         return None
-    places = torch.randint(len(candidates), (batch,), generator=generator) if generator else torch.arange(batch)
-    return candidates[places.to(candidates.device) % len(candidates)]
+    rows = torch.arange(batch) // turn % len(candidates)
+    places = rows if generator is None else torch.randint(len(candidates), (batch,), generator=generator)
+    return candidates[places.to(candidates.device)]
 
 
 def _of_output(tensor: Tensor, outputs: Tensor) -> Tensor:

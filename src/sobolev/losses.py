@@ -66,8 +66,9 @@ class SobolevLoss(nn.Module):
     b = n / (1 + n) for the gradient, with lambda_j = 1 / rms(dy/dx_j). Order 2 continues it: 1, n and n² parts of
     1 + n + n².
 
-    A derivative that is (almost) 0 everywhere has no scale of its own; no scale is below a hundredth of
-    std(y) / std(x_j), or std(y) / (std(x_i) std(x_j)). NaN in a label or a value means that there is none.
+    A derivative that is (almost) 0 everywhere would drown all others in units of its own. So no scale is below 0.3 of
+    the average of its order (root mean square over the entries of an output), nor below 0.03, both in units of
+    std(y) / std(x_j), and of std(y) / (std(x_i) std(x_j)). NaN in a label or a value means that there is none.
 
     Random outputs or columns (Czarnecki et al., Sobolev Training, 2017, section 2) give the same loss in expectation.
 

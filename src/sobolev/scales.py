@@ -9,8 +9,8 @@ from torch import Tensor
 ROUNDING = 1e-12
 """A standard deviation below this part of the mean is rounding: the column is constant."""
 
-_LEAST_SHARE = 1e-2
-"""A derivative is measured in its own RMS, but at least in this part of (spread of y) / (spread of x)."""
+_LEAST_OF_AVERAGE, _LEAST_OF_UNIT = 0.3, 0.03
+"""No scale of a derivative is below this part of the average of its order, and of (spread of y) / (spread of x)."""
 
 
 def component_scales(
@@ -20,6 +20,9 @@ def component_scales(
 ) -> list[Float[Tensor, "outputs ..."]]:
     """Standard deviation of each value, root mean square of each derivative; infinite where nothing has a label.
 
+    In units of the spreads of inputs and output, a derivative that is much smaller than the root mean square of its
+    order takes 0.3 of that for its scale, and at least 0.03: in units of its own, its errors would drown the others.
+
     Args:
         inputs: (samples, inputs).
         targets: (samples, outputs); NaN where there is no value.
@@ -28,14 +31,14 @@ def component_scales(
     Returns:
         One float64 tensor for each order: (outputs), (outputs, inputs), (outputs, inputs, inputs).
     """
-    spread_x = spread(inputs)
-    spread_y = output_spread(inputs, targets, labels)
-    units = [spread_y]
-    scales = [_where_labelled(targets, spread_y)]
+    unit = output_spread(inputs, targets, labels)
+    scales = [_where_labelled(targets, unit)]
     for label in labels:
-        units.append(units[-1][..., None] / spread_x)
-        size = _root_mean_square(label)
-        scales.append(_where_labelled(label, torch.maximum(size, _LEAST_SHARE * units[-1])))
+        unit = unit[..., None] / spread(inputs)
+        shares = _root_mean_square(label) / unit
+        present = ~label.isnan().all(0)
+        least = (_LEAST_OF_AVERAGE * _average(shares, present)).clamp(min=_LEAST_OF_UNIT)
+        scales.append(_where_labelled(label, torch.maximum(shares, least) * unit))
     return scales
 
 
@@ -72,6 +75,13 @@ def output_spread(
 def _root_mean_square(values: Tensor) -> Tensor:
     """Over the samples, NaN left out; 0 where nothing is left."""
     return values.double().square().nanmean(0).sqrt().nan_to_num(0.0)
+
+
+def _average(shares: Tensor, present: Tensor) -> Tensor:
+    """Root mean square over the derivatives of each output that have labels, (outputs, 1, ...)."""
+    axes = tuple(range(1, shares.dim()))
+    count = present.sum(axes, keepdim=True).clamp(min=1)
+    return ((shares * present).square().sum(axes, keepdim=True) / count).sqrt()
 
 
 def _where_labelled(label: Tensor, scale: Tensor) -> Tensor:
