@@ -9,13 +9,23 @@ SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
     {"errors"},
     {"autodiff"},
-    {"audit", "comparison", "functions", "losses", "metrics", "networks", "scales"},
+    {"audit", "collapse", "comparison", "functions", "losses", "metrics", "networks", "scales"},
     {"data", "plots", "regressor"},
     {"callbacks"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "comparison", "functions", "losses", "networks", "scales"}
+WITHOUT_LIGHTNING = {
+    "errors",
+    "autodiff",
+    "audit",
+    "collapse",
+    "comparison",
+    "functions",
+    "losses",
+    "networks",
+    "scales",
+}
 
 
 def rooms():

@@ -28,9 +28,9 @@ def test_a_derivative_that_is_zero_takes_a_part_of_the_average_of_its_order():
     """Of the four entries of the Hessian two are 0: in units of the spreads the average is that of 0, h, h, 0."""
     x, y, d1, d2 = sample()
     a, b = x.std(0, correction=0)
-    *_, hessian = component_scales(x, y, [d1, 100 * d2])
-    assert hessian[0, 0, 1].item() == pytest.approx(300.0)
-    assert hessian[0, 0, 0].item() == pytest.approx((0.3 * 300 * b / a / 2**0.5).item())
+    *_, hessian = component_scales(x, y, [d1, 1000 * d2])
+    assert hessian[0, 0, 1].item() == pytest.approx(3000.0)
+    assert hessian[0, 0, 0].item() == pytest.approx((0.3 * 3000 * b / a / 2**0.5).item())
 
 
 def test_an_order_that_is_zero_everywhere_takes_a_part_of_its_natural_unit():

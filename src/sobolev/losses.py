@@ -120,6 +120,12 @@ class SobolevLoss(nn.Module):
         """Whether there are derivative labels, or values are missing."""
         return self.value_scale.numel() > 0
 
+    def expect(self, orders: int) -> None:
+        """Ask for new scales if there are labels of more orders than it has scales for."""
+        orders = orders if self.derivative_order is None else min(orders, self.derivative_order)
+        if orders > max(len(self.scales) - 1, 0):
+            self.fitted = torch.zeros_like(self.fitted)
+
     @torch.no_grad()
     def fit(
         self,

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
+from sobolev.collapse import collapse
 from sobolev.comparison import FirstOrder, SecondOrder
 from sobolev.losses import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
@@ -84,6 +85,7 @@ class Regressor(LightningModule):
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
+        self._first_batch: Batch = ()  # of the last epoch, for a look at the outputs in the end
 
     @override
     def __setattr__(self, name: str, value: Any) -> None:
@@ -104,6 +106,7 @@ class Regressor(LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "training_inputs"):
             labels = getattr(getattr(data, "training", None), "labels", ())
+            self.sobolev_loss.expect(len(labels))
             self._fit_scales([(data.training_inputs, data.training_targets, *labels)])
 
     @override
@@ -127,6 +130,9 @@ class Regressor(LightningModule):
         check_labels(inputs, (targets, *labels))
         for module in waiting:
             module.fit(inputs, targets, labels)
+            buffers = dict(module.named_buffers(recurse=False))
+            for name, value in self.trainer.strategy.broadcast(buffers).items():  # a process may see rows of its own
+                setattr(module, name, value.to(buffers[name].device))
         if targets.isnan().all(0).any():
             rank_zero_warn(
                 "an output has no value in the training data, only derivatives: they leave its constant undetermined. "
@@ -134,13 +140,26 @@ class Regressor(LightningModule):
             )
 
     @override
+    def on_train_end(self) -> None:
+        if self._first_batch:
+            inputs, targets, *labels = self._first_batch
+            self._first_batch = ()
+            said = collapse(self, inputs, targets, labels if self.sobolev_loss.needed else ())
+            if said is not None:
+                rank_zero_warn(said)
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         due = every and (self.trainer.global_step + 1) % every == 0  # a log call costs as much as a layer
+        if batch_idx == 0:
+            self._first_batch = batch
         return self._loss(batch, "train" if due else None)
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self._first_batch = batch
         self._loss(batch, "val", sync_dist=True)
 
     @override

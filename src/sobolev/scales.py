@@ -60,16 +60,25 @@ def output_spread(
     targets: Float[Tensor, "samples outputs"],
     labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
 ) -> Float[Tensor, " outputs"]:
-    """How much each output varies, (outputs): by its values, else by what the derivative labels say; else 1."""
+    """As `variation`, but 1 for an output that is constant or of which nothing is known."""
+    found = variation(inputs, targets, labels)
+    return torch.where(found > 0, found, 1.0)
+
+
+def variation(
+    inputs: Float[Tensor, "samples inputs"],
+    targets: Float[Tensor, "samples outputs"],
+    labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
+) -> Float[Tensor, " outputs"]:
+    """How much each output varies, (outputs): by its values; where those are constant or missing, by derivatives."""
     mean, deviation = moments(targets)
     found = torch.where(deviation > ROUNDING * mean.abs(), deviation, 0.0)
-    step = spread(inputs)
     for label in labels:
         change = _root_mean_square(label)
         for _ in label.shape[2:]:
-            change = (change * step).square().sum(-1).sqrt()
+            change = (change * spread(inputs)).square().sum(-1).sqrt()
         found = torch.where(found > 0, found, change)
-    return torch.where(found > 0, found, 1.0)
+    return found
 
 
 def _root_mean_square(values: Tensor) -> Tensor:
