@@ -285,6 +285,13 @@ def test_labels_that_come_with_the_second_training_get_their_scales(tmp_path):
     assert len(module.sobolev_loss.scales) == 3
 
 
+def test_batch_normalisation_and_derivative_labels_do_not_go_together():
+    network = nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1))
+    train(Regressor(network), small_data())
+    with pytest.warns(UserWarning, match="batch normalisation mixes.*LayerNorm"):
+        train(Regressor(network), small_data(derivative_order=1))
+
+
 def test_batches_with_something_else_behind_the_values_are_refused():
     x = torch.rand(64, 1)
     loader = DataLoader(TensorDataset(x, x, torch.ones(64)), batch_size=16)

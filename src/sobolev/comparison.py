@@ -90,11 +90,11 @@ class Comparison:
     def predicted(self, f: BatchedFunction, x: Float[Tensor, "batch inputs"], order: int, draw: Draw) -> list[Tensor]:
         """The same entries of f and its derivatives at x, each order up to `order`."""
         if order == 2 and draw.inputs is not None:
-            return _column(f, x, draw)
+            return _column(f, x, draw.inputs, draw.outputs)
         if order == 2 and self.diagonal:
             return list(hessian_diagonal(f, x))
         if order == 1 and draw.outputs is not None:
-            return [f(x), jacobian(lambda x: _of_output(f(x), draw.outputs), x, method="reverse", chunk_size=None)[1]]
+            return _row(f, x, draw.outputs)
         if order == 1 and x.shape[1] > _INPUTS_PER_OUTPUT * len(self.scales[0]) and not torch.compiler.is_compiling():
             return list(jacobian(f, x, method="reverse"))
         return list(derivative_tensors(f, x, order))
@@ -143,13 +143,18 @@ def _of_output(tensor: Tensor, outputs: Tensor) -> Tensor:
     return tensor[torch.arange(len(tensor), device=tensor.device), outputs][:, None]
 
 
-def _column(f: BatchedFunction, x: Tensor, draw: Draw) -> list[Tensor]:
+def _row(f: BatchedFunction, x: Tensor, outputs: Tensor) -> list[Tensor]:
+    """Value, and the gradient of one output of each row."""
+    return [f(x), jacobian(lambda x: _of_output(f(x), outputs), x, method="reverse", chunk_size=None)[1]]
+
+
+def _column(f: BatchedFunction, x: Tensor, inputs: Tensor, outputs: Tensor | None) -> list[Tensor]:
     """Value, Jacobian and one column of the Hessian of each row: reverse mode over one direction of Taylor mode."""
-    direction = torch.nn.functional.one_hot(draw.inputs, x.shape[1]).to(x)
+    direction = torch.nn.functional.one_hot(inputs, x.shape[1]).to(x)
 
     def value_and_slope(x: Tensor) -> Tensor:
         pair = torch.stack(derivatives(f, x, 1, direction), 1)
-        return pair if draw.outputs is None else _of_output(pair.mT, draw.outputs).mT
+        return pair if outputs is None else _of_output(pair.mT, outputs).mT
 
     pair, gradients = jacobian(value_and_slope, x, method="reverse", chunk_size=None)
-    return [pair[:, 0] if draw.outputs is None else f(x), *gradients.unbind(1)]
+    return [pair[:, 0] if outputs is None else f(x), *gradients.unbind(1)]

@@ -11,6 +11,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
@@ -133,6 +134,11 @@ class Regressor(LightningModule):
             buffers = dict(module.named_buffers(recurse=False))
             for name, value in self.trainer.strategy.broadcast(buffers).items():  # a process may see rows of its own
                 setattr(module, name, value.to(buffers[name].device))
+        if labels and any(isinstance(module, _BatchNorm) for module in self.modules()):
+            rank_zero_warn(
+                "batch normalisation mixes the samples of a training batch, so that its derivatives are not those of "
+                "a sample and derivative labels mislead it: use torch.nn.LayerNorm, or no normalisation"
+            )
         if targets.isnan().all(0).any():
             rank_zero_warn(
                 "an output has no value in the training data, only derivatives: they leave its constant undetermined. "
@@ -184,7 +190,7 @@ class Regressor(LightningModule):
             return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/loss"}
         return {"scheduler": scheduler, "interval": self.scheduler_interval}
 
-    def _loss(self, batch: Batch, log_to: str | None, **log_options: bool) -> Tensor:
+    def _loss(self, batch: Batch, log_to: str | None, sync_dist: bool = False) -> Tensor:
         """The loss of a batch; logged if it is said where to."""
         inputs, *labels = batch
         parts = None
@@ -196,7 +202,7 @@ class Regressor(LightningModule):
             loss = scaled_squared_error(self(inputs), labels[0], scale)
         if log_to is not None:
             orders = {} if parts is None else {f"{log_to}/d{k}_loss": value for k, value in parts.orders().items()}
-            self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), **log_options)
+            self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), sync_dist=sync_dist)
         return loss
 
     @classmethod
