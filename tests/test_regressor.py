@@ -334,3 +334,23 @@ def test_two_processes_learn_from_slopes_alone(tmp_path):
     *others, last_bias = [name for name, _ in Regressor(MLP(hidden=(8,))).named_parameters()]
     assert torch.equal(first[last_bias], start[-1])
     assert all((first[name] != old).any() for name, old in zip(others, start, strict=False))
+
+
+def test_a_table_with_few_values_and_some_derivatives(tmp_path):
+    """y = a² b from two values, slopes in a, curvatures on the diagonal, each with gaps, and slopes in b."""
+    a, b = torch.rand(2, 600).double() * torch.tensor([[10.0], [0.1]])
+    rows = [f"{x},{z},{x * x * z if i % 100 == 0 else ''},{2 * x * z if i % 3 else ''},{x * x},{2 * z}"
+            for i, (x, z) in enumerate(zip(a.tolist(), b.tolist(), strict=True))]  # fmt: skip
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y,ya,yb,yaa", *rows]))
+    labels = {"dy/da": "ya", "dy/db": "yb", "d2y/da2": "yaa"}
+    data = sobolev.TableData(tmp_path / "t.csv", ["a", "b"], ["y"], labels, batch_size=20)
+    errors = []
+    for order in (None, 0):
+        torch.manual_seed(0)
+        module = Regressor(MLP(2, hidden=(32,)), derivative_order=order)
+        train(module, data, max_epochs=40)
+        a, b = data.test_points.float().T
+        y, d1 = sobolev.jacobian(module, data.test_points.float())
+        wrong = [y[:, 0] - a**2 * b, d1[:, 0, 0] - 2 * a * b, d1[:, 0, 1] - a**2]
+        errors.append(torch.stack(wrong, 1).square().mean(0).sqrt())
+    assert (errors[0] < errors[1] / 10).all(), errors

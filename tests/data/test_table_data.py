@@ -84,6 +84,14 @@ def test_derivative_columns_become_labels_and_empty_cells_nan(tmp_path):
     ]
 
 
+def test_beside_derivative_columns_values_may_be_empty(tmp_path):
+    text = frame().with_columns(y=polars.when(polars.col("x") > 1).then("y")).write_csv()
+    training, *_ = splits(table(written(tmp_path, text), derivatives={"dy/dx": "slope"}))
+    assert torch.equal(training.targets[:, 0].isnan(), training.inputs[:, 0] <= 1)
+    with pytest.raises(ValueError, match=r"column 'y'.*is empty"):
+        table(tmp_path / "t.csv").setup()
+
+
 def test_split_depends_on_the_seed_alone(tmp_path):
     frame().write_csv(path := tmp_path / "t.csv")
     first, again, other = (splits(table(path, seed=seed))[0].inputs for seed in (1, 1, 2))

@@ -25,7 +25,7 @@ class TableData(TensorDataModule):
         inputs: the columns of x.
         outputs: the columns of y.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
-            own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty.
+            own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
         separator: between the cells of a CSV file.
         decimal_comma: numbers are written 1,5 (then the separator is another one).
         validation_fraction: the part of the rows for validation.
@@ -75,7 +75,8 @@ class TableData(TensorDataModule):
         """Read the table and deal out its rows."""
         labels = list(self.derivatives.values())
         names = [*self.input_names, *self.output_names]
-        columns = read_columns(self.path, [*names, *labels], self.separator, self.decimal_comma, may_lack=labels)
+        may_lack = [*labels, *self.output_names] if labels else []  # a row may have derivatives alone
+        columns = read_columns(self.path, [*names, *labels], self.separator, self.decimal_comma, may_lack)
         whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
