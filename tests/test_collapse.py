@@ -29,7 +29,7 @@ def test_a_dead_final_relu_is_named():
 def test_the_output_that_collapsed_is_named():
     network = nn.Linear(1, 3)
     with torch.no_grad():
-        network.weight[1] = 0.0
+        network.weight.copy_(torch.tensor([[1.0], [0.0], [1.0]]))
     said = collapse(network, X, torch.cat([X, X**2, X**3], 1))
     assert said is not None and "output 1 of the network" in said
 

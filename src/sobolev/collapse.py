@@ -11,7 +11,7 @@ from sobolev.autodiff.guard import evaluating, undisturbed
 from sobolev.scales import moments, variation
 
 _FEWEST_ROWS = 8
-_CONSTANT = 1e-3
+_CONSTANT = 1e-2
 """Outputs that vary by less than this part of what the labels vary are called constant."""
 _VISIBLE = 1e-5
 """Labels that vary by less than this part of their mean are constant for float32."""
