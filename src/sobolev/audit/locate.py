@@ -19,7 +19,7 @@ def first(probe: Probe, rows: Iterable[Tensor], misbehaves: Callable[..., bool])
     for steps in zip(*traces, strict=False):
         if len({step.operation for step in steps}) > 1:
             return None
-        if misbehaves(*(step.output for step in steps)):
+        if misbehaves(*(step.value for step in steps)):
             return steps[0]
     return None
 

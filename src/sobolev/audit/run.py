@@ -1,6 +1,7 @@
 """`audit`: run the checks, draw the verdict."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,12 +11,13 @@ from torch import Tensor, nn
 
 from sobolev.audit.agreement import rms
 from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
-from sobolev.audit.checks.entry import entry
+from sobolev.audit.checks.consistency import stateful
+from sobolev.audit.checks.entry import Entry, entry
 from sobolev.audit.checks.precision import precision
 from sobolev.audit.finding import Audit, Finding, by_severity
 from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
-from sobolev.audit.probe import Derivatives, Probe, probing
+from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
 
 _POINTS = 64
@@ -43,27 +45,23 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
     _check(x, order)
     modules = modules_behind(f)
     points = _some(x.detach())
-    findings, double, own = entry(f, points, order, modules)
-    if any(finding.severity == "error" for finding in findings):
-        return Audit(by_severity(findings), "none", len(points), order)
-    in_training = _in_own_mode(f, points, order, modules, double)
-    with probing(f, points, order, modules, double=double) as probe:
-        return _audited(probe, findings, in_training, own, x.dtype)
+    first = entry(f, points, order, modules)
+    if any(finding.severity == "error" for finding in first.findings):
+        return Audit(by_severity(first.findings), "none", len(points), order)
+    in_training = _in_own_mode(f, points, order, modules, first.double)
+    dtype = x.dtype  # within the probe's context it would read float64
+    with probing(f, points, order, modules, double=first.double) as probe:
+        return _audited(probe, first, in_training, dtype)
 
 
-def _audited(
-    probe: Probe,
-    findings: list[Finding],
-    in_training: list[Finding],
-    own: Derivatives | Exception,
-    dtype: torch.dtype,
-) -> Audit:
-    inconsistent = _inconsistencies(probe)
-    findings = findings + inconsistent + _only(in_training, inconsistent)
+def _audited(probe: Probe, first: Entry, in_training: list[Finding], dtype: torch.dtype) -> Audit:
+    _show_another_batch(probe)
+    inconsistent = _inconsistencies(probe) or list(stateful(probe, first.y if first.y is not None else probe.y))
+    findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
     if not inconsistent:
         findings += [finding for check in CALCULUS for finding in check(probe)]
-        findings += precision(probe, own, dtype)
+        findings += precision(probe, first.own, dtype)
         method, _ = verdict(probe)
         errors = _errors(probe, method)
     findings += [finding for check in SENSE for finding in check(probe)]
@@ -72,7 +70,7 @@ def _audited(
 
 def _in_own_mode(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module], double: bool) -> list[Finding]:
     """What only training mode does to f, if it is in training mode."""
-    if not any(module.training for module in modules.values()):
+    if not any(getattr(module, "training", False) for module in modules.values()):  # frozen scripts have none
         return []
     with probing(f, x, order, modules, double=double, evaluate=False) as probe:
         try:
@@ -80,6 +78,12 @@ def _in_own_mode(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Modul
         except Exception as error:  # BatchNorm of a single sample, for one
             found = [Finding("train-mode", "error", "f", f"f fails in training mode: {error}")]
     return [replace(finding, message=finding.message + _TRAINING) for finding in found]
+
+
+def _show_another_batch(probe: Probe) -> None:
+    """So that what f keeps of the first batch it sees is not of x itself: half of the points, twice."""
+    with suppress(Exception):
+        probe(probe.x[torch.arange(len(probe.x), device=probe.x.device) // 2])
 
 
 def _inconsistencies(probe: Probe) -> list[Finding]:

@@ -125,8 +125,8 @@ def _give_back(owner: Any, saved: dict[str, Any]) -> None:
 
 def _lend_script(module: torch.jit.ScriptModule, stack: ExitStack, double: bool) -> None:
     """TorchScript keeps its tensors out of Python's reach: exchange their data."""
-    flag = module.training
-    stack.callback(module.train, flag)
+    if hasattr(module, "training"):  # a frozen script has no modes
+        stack.callback(module.train, module.training)
     for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
         stack.callback(_set_data, tensor, tensor.data)
         tensor.data = _copy_of(tensor.data, double)

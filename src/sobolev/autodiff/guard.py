@@ -63,8 +63,9 @@ _NOTHING = nullcontext()
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put every submodule into eval mode and give each its own flag back."""
-    flags = [(child, child.training) for child in module.modules()]
-    module.eval()
+    flags = [(child, child.training) for child in module.modules() if hasattr(child, "training")]  # no frozen scripts
+    for child, _ in flags:  # not module.eval(), which runs whatever its author made of it
+        child.training = False
     try:
         yield
     finally:

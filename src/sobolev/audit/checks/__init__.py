@@ -2,7 +2,7 @@
 
 from sobolev.audit.checks import consistency, derivatives, kinks, shape, transform, units
 
-CONSISTENCY = (consistency.stochastic, consistency.cross_sample)
+CONSISTENCY = (consistency.stochastic, consistency.grad_mode, consistency.cross_sample)
 """Whether f is a function of each sample alone: these run in the mode f is in, too."""
 
 CALCULUS = (derivatives.non_finite, derivatives.agreement, shape.piecewise, kinks.kinks)

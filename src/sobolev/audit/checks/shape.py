@@ -93,14 +93,14 @@ def _alive(probe: Probe) -> Probe:
     if not _dead(probe.y).all():
         return probe
     for index, step in reversed(list(enumerate(probe.steps))):
-        if step.output.shape[:1] == probe.x.shape[:1] and not _dead(step.output).all():
+        if step.value.shape[:1] == probe.x.shape[:1] and not _dead(step.value).all():
             f = partial(_intermediate, probe, index)
             return Probe(f, probe.x, probe.order, probe.modules)
     return probe
 
 
 def _intermediate(probe: Probe, index: int, x: Tensor) -> Tensor:
-    return probe.trace(x)[index].output
+    return probe.trace(x)[index].value
 
 
 def _dead(y: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ def _same_operation(probe: Probe, step: Step | None) -> str:
 def _clipping_step(probe: Probe) -> Step | None:
     """The step that made the output, if it is one that clips."""
     for step in reversed(probe.steps):
-        if step.output.shape == probe.y.shape and torch.equal(step.output, probe.y):
+        if step.value.shape == probe.y.shape and torch.equal(step.value, probe.y):
             if step.operation in _CLIPPING:
                 return step
         else:
