@@ -12,7 +12,7 @@ FLOORS = (
     {"audit", "functions", "losses", "metrics", "networks"},
     {"data", "plots", "regressor"},
     {"callbacks"},
-    {"cli"},
+    {"audit_command", "cli", "foreign"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "losses", "networks"}

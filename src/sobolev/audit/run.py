@@ -20,11 +20,10 @@ from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
 
-_POINTS = 64
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 
 
-def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
+def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int = 64) -> Audit:
     """Check on a few points whether the derivatives of f by x can be trusted, and say why not.
 
     The checks run in float64 and in eval mode; those that a training mode can spoil run in the model's own
@@ -32,25 +31,26 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
 
     Args:
         f: a module, a LightningModule, a bound method, any callable; maps (batch, *in) to (batch, *out).
-        x: points of the domain, (batch, *in), floating point. At most 64 of them are looked at, evenly drawn.
+        x: points of the domain, (batch, *in), floating point.
         order: the highest derivative that is needed.
+        points: at most so many of them are looked at, evenly drawn.
 
     Returns:
         The findings, whether any is an error, and whose numbers can be relied on.
 
     Raises:
         TypeError: x is not a floating-point tensor.
-        ValueError: x has no batch axis or no rows, or order is below 1.
+        ValueError: x has no batch axis or no rows, or order or points is below 1.
     """
-    _check(x, order)
+    _check(x, order, points)
     modules = modules_behind(f)
-    points = _some(x.detach())
-    first = entry(f, points, order, modules)
+    x = _some(x.detach(), points)
+    first = entry(f, x, order, modules)
     if any(finding.severity == "error" for finding in first.findings):
-        return Audit(by_severity(first.findings), "none", len(points), order)
-    in_training = _in_own_mode(f, points, order, modules, first.double)
+        return Audit(by_severity(first.findings), "none", len(x), order)
+    in_training = _in_own_mode(f, x, order, modules, first.double)
     dtype = x.dtype  # within the probe's context it would read float64
-    with probing(f, points, order, modules, double=first.double) as probe:
+    with probing(f, x, order, modules, double=first.double) as probe:
         return _audited(probe, first, in_training, dtype)
 
 
@@ -109,17 +109,18 @@ def _error(size: float, mine: Tensor, truth: Estimate) -> float:
     return rms((mine - truth.value)[known]) / scale
 
 
-def _check(x: Tensor, order: int) -> None:
+def _check(x: Tensor, order: int, points: int) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")
     if x.dim() == 0 or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one row, (batch, *in)")
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise ValueError(f"order is {order!r}; it is a whole number, 1 or more")
+    for name, value in (("order", order), ("points", points)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; it is a whole number, 1 or more")
 
 
-def _some(x: Tensor) -> Tensor:
-    if len(x) <= _POINTS:
+def _some(x: Tensor, count: int) -> Tensor:
+    if len(x) <= count:
         return x
-    return x[torch.linspace(0, len(x) - 1, _POINTS, device=x.device).round().long()]
+    return x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long().to(x.device)]

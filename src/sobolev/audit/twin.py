@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -49,9 +50,14 @@ def widened(value: Any) -> Any:
 
 
 def _all_widened(value: Any) -> Any:
-    if isinstance(value, torch.Size):  # which tree_map would turn into a plain tuple
-        return value
-    return tree_map(widened, value) if isinstance(value, tuple | list | dict) else widened(value)
+    """`widened`, within containers too; those without anything narrow in them come back as they are."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        parts = [_all_widened(part) for part in value]
+        return value if all(map(is_, parts, value)) else kind(parts)
+    if not isinstance(value, tuple | list | dict) or kind is torch.Size:  # a plain tuple behind tree_map
+        return widened(value)
+    return tree_map(widened, value) if value else value
 
 
 @contextmanager
