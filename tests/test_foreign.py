@@ -92,7 +92,7 @@ def test_weights_that_do_not_fit(here):
     torch.save(nn.Linear(2, 3).state_dict(), "weights.pt")
     with pytest.raises(ValueError, match=r"weights.pt is of another model(.|\n)*size mismatch"):
         load_weights(nn.Linear(2, 4), "weights.pt")
-    with pytest.raises(ValueError, match="not a torch.nn.Module"):
+    with pytest.raises(ValueError, match=r"not a torch\.nn\.Module"):
         load_weights(torch.sin, "weights.pt")
     torch.save(torch.ones(2), "tensor.pt")
     with pytest.raises(ValueError, match="holds no state_dict"):
