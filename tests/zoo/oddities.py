@@ -6,7 +6,7 @@ import functools
 import math
 import random
 import time
-from collections import namedtuple
+from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from zoo.traps import wrapped
 
 D2 = uniform(24, 2)
 WIDE = uniform(24, 1, low=-2, high=2)
+KNOWN = uniform(24, 1)
 COUNTER = {"calls": 0}
 Pair = namedtuple("Pair", "y extra")
 
@@ -278,6 +279,119 @@ def half_masked(self, x):
     return (weights @ x[..., None]).sum((1, 2))
 
 
+def checks_its_domain(self, x):
+    if (x.abs() > 1).any():
+        raise ValueError("outside of [-1, 1]")
+    return self.n(x)
+
+
+def knows_these_points_only(self, x):
+    if not torch.isin(x.float(), KNOWN).all():
+        raise ValueError("unknown point")
+    return self.n(x)
+
+
+def remembering():
+    net = Wrap(lambda s, x: s.seen.append(x.mean()) or s.n(x), n=mlp(nn.Tanh))
+    net.seen = deque(maxlen=3)
+    return net
+
+
+class LowRank(nn.Module):
+    """Hu et al. (2022): merged into the weights by eval(), taken out again by train()."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.d, self.b = nn.Linear(1, 8), nn.Parameter(torch.randn(8, 1) * 0.3), nn.Linear(8, 1)
+        self.merged = False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if mode == self.merged:
+            self.a.weight.data += -self.d.data if mode else self.d.data
+            self.merged = not mode
+        return self
+
+    def forward(self, x):
+        weight = self.a.weight if self.merged else self.a.weight + self.d
+        return self.b(torch.tanh(F.linear(x, weight, self.a.bias)))
+
+
+class KeepsState(nn.Module):
+    """A recurrent controller that goes on where the last call ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.out, self.state = nn.GRUCell(1, 4), nn.Linear(4, 1), None
+
+    def forward(self, x):
+        if self.state is None or len(self.state) != len(x):
+            self.state = torch.zeros(len(x), 4).to(x)
+        self.state = self.cell(x, self.state)
+        return self.out(self.state)
+
+
+class FirstBatchCentred(nn.Module):
+    """Kingma & Dhariwal (2018): means are taken from the first batch ever seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = mlp(nn.Tanh)
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("ready", torch.tensor(False))
+
+    def forward(self, x):
+        if not self.ready:
+            self.mean.copy_(x.mean(0))
+            self.ready.fill_(True)
+        return self.n(x - self.mean)
+
+
+class HidesModules:
+    """Not a module, but holds one in training mode."""
+
+    def __init__(self):
+        self.parts = {"net": nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4))}
+
+
+def forward_mode(self, x):
+    with torch.autograd.forward_ad.dual_level():
+        y = self.n(torch.autograd.forward_ad.make_dual(x, torch.ones_like(x)))
+        return torch.autograd.forward_ad.unpack_dual(y).tangent
+
+
+def until_each_has_converged(self, x):
+    z, active = torch.zeros_like(x), torch.ones(len(x), 1, dtype=torch.bool)
+    for _ in range(40):
+        new = 0.8 * torch.tanh(z + x)
+        z, active = torch.where(active, new, z), active & ((new - z).abs() > 1e-2)
+    return z
+
+
+def mkldnn():
+    from torch.utils.mkldnn import to_mkldnn
+
+    net = to_mkldnn(nn.Sequential(nn.Linear(2, 3), nn.ReLU()).eval())
+    return lambda x: net(x.to_mkldnn()).to_dense()
+
+
+@torch.library.custom_op("zoo::sine", mutates_args=())
+def operator_without_gradient(x: torch.Tensor) -> torch.Tensor:
+    return torch.sin(x)
+
+
+@torch.library.custom_op("zoo::sine_with_gradient", mutates_args=())
+def operator_with_gradient(x: torch.Tensor) -> torch.Tensor:
+    return torch.sin(x)
+
+
+def _save(ctx, inputs, output):
+    ctx.save_for_backward(*inputs)
+
+
+operator_with_gradient.register_autograd(lambda c, g: g * torch.cos(c.saved_tensors[0]), setup_context=_save)
+
+
 def mixed_dtypes(self, x):
     return self.n(x) * torch.tensor([1.5], dtype=torch.float64)
 
@@ -395,6 +509,25 @@ CASES = [
     Case("zero-width", lambda: lambda x: x.sum(-1), "ValueError", x=torch.ones(3, 0)),
     Case("keyword-default", lambda: Wrap(lambda s, x, t=None: s.n(x) * (1 if t is None else t), n=mlp(nn.Tanh))),
     Case("uninitialised-batch-norm", lambda: nn.Sequential(nn.Linear(2, 3), nn.LazyBatchNorm1d()).eval(), "uninitialised", x=D2),
+    Case("checks-its-domain", wrapped(checks_its_domain), truth=_seeded),
+    Case("knows-these-points-only", wrapped(knows_these_points_only), "unverified", truth=_seeded),
+    Case("nan-outside", wrapped(lambda s, x: torch.where(x.abs() <= 1, s.n(x), torch.nan)), truth=_seeded),
+    Case("cholesky-near-its-end", lambda: lambda x: torch.linalg.cholesky(torch.diag_embed(x + 0.2)).diagonal(dim1=1, dim2=2), x=uniform(24, 2, low=-0.1, high=0.4), step=0.01),
+    Case("remembers", remembering),
+    Case("low-rank-merged-by-eval", LowRank),
+    Case("low-rank-merged", lambda: LowRank().eval()),
+    Case("keeps-state", lambda: KeepsState().eval(), "stochastic"),
+    Case("first-batch-centred", lambda: FirstBatchCentred().eval(), "stateful"),
+    Case("hidden-batch-norm", lambda: (lambda h: lambda x: h.parts["net"](x))(HidesModules()), "cross-sample", x=D2),
+    Case("forward-mode-inside", wrapped(forward_mode, 2), x=D2),
+    Case("stops-for-each-sample", lambda: Wrap(until_each_has_converged), "discontinuity"),
+    Case("dequantised", wrapped(lambda s, x: s.n(torch.dequantize(torch.quantize_per_tensor(x.float(), 0.01, 0, torch.qint8)).to(x.dtype))), "piecewise-constant"),
+    Case("float8-inside", wrapped(lambda s, x: s.n(x.to(torch.float8_e4m3fn).to(x.dtype))), "dtype"),
+    Case("mkldnn", mkldnn, "no-derivative", x=D2),
+    Case("operator-without-gradient", wrapped(lambda s, x: s.n(operator_without_gradient(x))), "no-derivative"),
+    Case("operator-with-gradient", wrapped(lambda s, x: s.n(operator_with_gradient(x)))),
+    Case("asked-for-no-graph", wrapped(lambda s, x: s.n(x) if x.grad_fn is None else 1 / 0), "no-derivative"),
+    Case("looks-up-and-adds", wrapped(lambda s, x: s.n(x) + torch.linspace(0, 1, 101).to(x)[((x + 1) * 50).long().clamp(0, 100)]), "discontinuity"),
     Case("wants-two-arguments", lambda: nn.Bilinear(2, 2, 1).eval(), "fails", x=D2),
 ]  # fmt: skip
 

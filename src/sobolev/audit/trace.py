@@ -69,9 +69,7 @@ class _Recorder(TorchFunctionMode):
     def _record(self, operation: str, inputs: Any, result: Any) -> None:
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
         for output in tree_leaves(result):
-            if isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()):
-                if is_functorch_wrapped_tensor(output):  # lives within torch.func or vmap only
-                    continue
+            if isinstance(output, Tensor) and _is_plain(output):
                 with DisableTorchFunction():
                     value = output.clone()
                 where, recorded = self._where(operation), torch.is_grad_enabled()
@@ -97,6 +95,12 @@ def traced(f: Callable[[Tensor], Any], x: Tensor, modules: dict[str, nn.Module])
         with recorder, torch.set_grad_enabled(torch.is_grad_enabled()):  # f may leave it switched off
             f(x)
     return recorder.steps
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether one can calculate with it: numbers in the usual layout, of the usual width, outside torch.func."""
+    numbers = tensor.is_complex() or (tensor.is_floating_point() and tensor.element_size() > 1)
+    return numbers and tensor.layout is torch.strided and not is_functorch_wrapped_tensor(tensor)
 
 
 def _users_line(frame: FrameType | None) -> str:

@@ -7,6 +7,7 @@ tensors are never written to, and whatever the forward stores on a module is gon
 
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import is_
@@ -23,6 +24,8 @@ _WIDER = {
     torch.float32: torch.float64,
     torch.float16: torch.float64,
     torch.bfloat16: torch.float64,
+    torch.float8_e4m3fn: torch.float64,
+    torch.float8_e5m2: torch.float64,
     torch.complex64: torch.complex128,
 }
 _CASTS = {
@@ -96,6 +99,8 @@ class _Copies:
             return copy
         if type(value) in (list, tuple, set):
             return type(value)(self(part) for part in value)
+        if type(value) is deque:
+            return deque(map(self, value), value.maxlen)
         if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
             copy = value.copy()
             copy.update({key: self(part) for key, part in value.items()})

@@ -11,7 +11,7 @@ from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
-from sobolev.audit.locate import name_of
+from sobolev.audit.locate import attempt, name_of
 from sobolev.audit.probe import CloseUp, Probe
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
@@ -45,6 +45,20 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
                 + (_TAYLOR if right else ""),
             )
             return
+
+
+def unverified(probe: Probe) -> Iterator[Finding]:
+    """Finite differences that tell nothing: nothing has been checked against the function itself."""
+    known = [truth.error.isfinite() for truth in probe.finite]
+    order = next((k for k, rows in enumerate(known, 1) if not rows.any()), None)
+    if order is not None:
+        yield Finding(
+            "unverified",
+            "warning",
+            "f",
+            f"derivative {order} could not be checked: beside the points f fails, or is NaN or infinite, so finite "
+            "differences tell nothing of it. Give points inside the domain of f, or let f take points a little outside",
+        )
 
 
 def agreement(probe: Probe) -> Iterator[Finding]:
@@ -93,7 +107,7 @@ def _reverse_finding(failure: Failure, severity: Severity) -> Finding:
         return _raised(probe, failure.error, severity, relief)
     off = failure.off
     assert off is not None
-    culprit = find_culprit(probe, failure.order, off.rows)
+    culprit = attempt(lambda: find_culprit(probe, failure.order, off.rows))
     kind = culprit.kind if culprit is not None else "autograd-disagrees"
     before = "the first derivative is right, " if failure.order == 2 else ""
     return Finding(
@@ -118,7 +132,8 @@ def _symptom(culprit: Culprit | None, order: int) -> str:
 def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> Finding:
     text = str(error)
     if isinstance(error, UntrustworthyDerivativeError):
-        culprit = find_culprit(probe, 1, torch.ones(len(probe.x), dtype=torch.bool, device=probe.x.device))
+        rows = torch.ones(len(probe.x), dtype=torch.bool, device=probe.x.device)
+        culprit = attempt(lambda: find_culprit(probe, 1, rows))
         message = "the output changes with x, but autograd sees no way from one to the other"
         return Finding(
             "detached",
@@ -146,7 +161,8 @@ def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> 
 def _where_gradient_breaks(probe: Probe, row: int) -> str:
     """The last step whose output still has a finite gradient by x leads to the one that has not."""
     x = probe.x[row : row + 1].clone().requires_grad_()
-    return name_of(next((step for step in probe.trace(x) if step.value.requires_grad and _breaks(step.value, x)), None))
+    broken = (step for step in probe.trace(x) if step.value.requires_grad and _breaks(step.value, x))
+    return name_of(attempt(lambda: next(broken, None)))
 
 
 def _breaks(output: Tensor, x: Tensor) -> bool:

@@ -10,6 +10,7 @@ from sobolev.audit.checks.shape import is_flat
 from sobolev.audit.describe import shown
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
+from sobolev.audit.locate import attempt, name_of
 from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.trace import Step
 from sobolev.audit.verdict import verdict
@@ -151,7 +152,8 @@ def _maker(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> str:
     offsets = torch.arange(count, dtype=walk.start.dtype, device=walk.start.device) - (count - 1) / 2
     places = torch.cat([offsets + shift for shift in (-8, 0, 8)]) * (1e-3 if order == 2 else 1e-4)
     rows = walk.at(jump.line[None], jump.place + places[None])
-    return next((step.where for step in probe.trace(rows) if _stands_out(step, count, order + 1)), "f")
+    steps = (step for step in probe.trace(rows) if _stands_out(step, count, order + 1))
+    return name_of(attempt(lambda: next(steps, None)))
 
 
 def _stands_out(step: Step, count: int, order: int) -> bool:

@@ -111,7 +111,7 @@ def _dead(y: Tensor) -> Tensor:
 
 def is_flat(probe: Probe) -> bool:
     """Whether the second derivative, by finite differences, is 0 but at a few points, which lie beside a kink."""
-    return _vanishing(probe, 2) > 0.95
+    return _vanishing(probe, 2) > 0.95 or is_level(probe)
 
 
 def is_level(probe: Probe) -> bool:
