@@ -528,6 +528,7 @@ CASES = [
     Case("operator-with-gradient", wrapped(lambda s, x: s.n(operator_with_gradient(x)))),
     Case("asked-for-no-graph", wrapped(lambda s, x: s.n(x) if x.grad_fn is None else 1 / 0), "no-derivative"),
     Case("looks-up-and-adds", wrapped(lambda s, x: s.n(x) + torch.linspace(0, 1, 101).to(x)[((x + 1) * 50).long().clamp(0, 100)]), "discontinuity"),
+    Case("batch-norm-of-one-sample", lambda: nn.Sequential(nn.Linear(1, 3), nn.BatchNorm1d(3)), "train-mode", x=points(0.3)),
     Case("wants-two-arguments", lambda: nn.Bilinear(2, 2, 1).eval(), "fails", x=D2),
 ]  # fmt: skip
 

@@ -31,16 +31,17 @@ def stochastic(probe: Probe) -> Iterator[Finding]:
 
 def grad_mode(probe: Probe) -> Iterator[Finding]:
     """The value must not depend on whether anybody asks for gradients."""
+    y = probe.y
     for how, mode, x in (
         ("under torch.no_grad()", torch.no_grad, probe.x),
         ("where x requires gradients", torch.enable_grad, probe.x.clone().requires_grad_()),
     ):
         try:
             with mode():
-                change = relative_change(probe.y, probe(x).detach())
+                change = relative_change(y, probe(x).detach())
         except Exception:  # f differentiates inside, and cannot without a graph: then it has no second value
             continue
-        if change > tolerance(probe.y):
+        if change > tolerance(y):
             yield Finding(
                 "grad-mode",
                 "error",

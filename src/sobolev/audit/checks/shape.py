@@ -69,8 +69,8 @@ def piecewise(probe: Probe) -> Iterator[Finding]:
             "piecewise-constant",
             "error",
             name_of(step),
-            "makes a staircase: the value changes from point to point, but in jumps, so that every derivative is 0. "
-            "Take the rounding, the comparison or the integer out, or put something smooth in its place (a sigmoid "
+            f"{_subject(step)} makes a staircase: the value changes from point to point, but in jumps, so that every "
+            "derivative is 0. Take the rounding, the comparison or the integer out, or put something smooth in its place (a sigmoid "
             "for a step, a softmax for an argmax)",
         )
     else:
@@ -82,10 +82,14 @@ def _piecewise_linear(probe: Probe, step: Step | None, bend: float) -> Finding:
         "piecewise-linear",
         "error" if probe.order >= 2 else "warning",
         name_of(step),
-        f"is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at every point, "
-        f"although the function bends (by {bend:.0%} of its range between two points), and the first derivative is "
-        "a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
+        f"{_subject(step)} is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at "
+        f"every point, although the function bends (by {bend:.0%} of its range between two points), and the first "
+        "derivative is a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
     )
+
+
+def _subject(step: Step | None) -> str:
+    return "this operation" if step is not None else "the function"
 
 
 def _alive(probe: Probe) -> Probe:
