@@ -70,8 +70,8 @@ def piecewise(probe: Probe) -> Iterator[Finding]:
             "error",
             name_of(step),
             f"{_subject(step)} makes a staircase: the value changes from point to point, but in jumps, so that every "
-            "derivative is 0. Take the rounding, the comparison or the integer out, or put something smooth in its place (a sigmoid "
-            "for a step, a softmax for an argmax)",
+            "derivative is 0. Take the rounding, the comparison or the integer out, or put something smooth in its "
+            "place (a sigmoid for a step, a softmax for an argmax)",
         )
     else:
         yield _piecewise_linear(probe, step, _bending(probe, low, middle, high))
