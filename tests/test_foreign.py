@@ -1,5 +1,7 @@
 """Somebody's models, weights and points, as the command line names them."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -44,7 +46,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "package" / "inner.py").write_text(SOURCE)
     yield tmp_path
     for name in ("theirs", "package", "package.inner"):
-        __import__("sys").modules.pop(name, None)
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("place", ["theirs", "theirs.py", "./theirs.py", "package.inner", "package/inner.py"])
