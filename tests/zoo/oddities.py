@@ -16,7 +16,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from zoo.case import Case, Wrap, mlp, points, uniform
+from zoo.architectures import resnet
+from zoo.case import Case, Wrap, differences, mlp, points, uniform
 from zoo.modes import _seeded
 from zoo.smooth import IMAGE, SEQUENCE
 from zoo.traps import wrapped
@@ -498,7 +499,7 @@ CASES = [
     Case("bicubic-sample", lambda: Wrap(lambda s, x: F.grid_sample(s.g.to(x.dtype).expand(len(x), -1, -1, -1), x[:, None, None], mode="bicubic", align_corners=True).flatten(1), g=torch.randn(1, 1, 5, 5)), "kink", x=uniform(48, 2)),
     Case("nearest-sample", lambda: Wrap(lambda s, x: F.grid_sample(s.g.to(x.dtype).expand(len(x), -1, -1, -1), x[:, None, None], mode="nearest", align_corners=True).flatten(1), g=torch.randn(1, 1, 5, 5)), "piecewise-constant", x=uniform(48, 2)),
     Case("linear-attention-elu", lambda: Wrap(lambda s, x: ((F.elu(s.q(x)) + 1) @ ((F.elu(s.k(x)) + 1).mT @ x)).sum(1), q=nn.Linear(2, 3), k=nn.Linear(2, 3)), "kink", x=3 * SEQUENCE),
-    Case("relu-resnet", lambda: __import__("zoo.architectures", fromlist=["resnet"]).resnet(nn.ReLU), "piecewise-linear", x=IMAGE),
+    Case("relu-resnet", lambda: resnet(nn.ReLU), "piecewise-linear", x=IMAGE),
     Case("contrastive", wrapped(lambda s, x: torch.log_softmax(F.normalize(s.n(x), dim=-1) @ F.normalize(s.n(x), dim=-1).T, -1).diagonal(), 2, 3), "cross-sample", x=D2),
     Case("expert-capacity", wrapped(lambda s, x: s.n(x) * (torch.arange(len(x)) < 12)[:, None]), "cross-sample"),
     Case("batch-norm-momentum-none", lambda: nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8, momentum=None), nn.Tanh()).train(), "cross-sample", x=D2),
@@ -534,8 +535,6 @@ CASES = [
 
 
 def _normalised(x):
-    from zoo.case import differences
-
     torch.manual_seed(0)
     net = mlp(nn.Tanh, 2).double()
     with torch.no_grad():
