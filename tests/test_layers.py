@@ -12,7 +12,7 @@ FLOORS = (
     {"audit", "collapse", "comparison", "functions", "losses", "metrics", "networks", "scales"},
     {"data", "plots", "regressor"},
     {"callbacks"},
-    {"cli"},
+    {"audit_command", "cli", "foreign"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = {

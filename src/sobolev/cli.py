@@ -34,7 +34,9 @@ MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
-    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml."
+    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
+    "One more subcommand, `sobolev audit`, says whether the derivatives of a model, a checkpoint's or somebody "
+    "else's, can be trusted: see `sobolev audit --help`."
 )
 
 
@@ -140,21 +142,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sobolev`; without a subcommand it is `fit`, and `configs/square.yaml` gives the default of everything.
 
     Args:
-        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error.
+        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error; of `audit`,
+            1 says that the derivatives cannot be trusted, and 2 that it could not be made.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given = ["fit", *given]
         rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
     _hush()
-    sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
     try:
+        if given[0] == "audit":
+            from sobolev.audit_command import run
+
+            sys.exit(run(given[1:]))
+        sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
         SobolevCLI()
     except Exception as error:
         sentence = _explained(error)
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
             raise
-        sys.exit(f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)")
+        message = f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)"
+        if given[0] == "audit":  # of which 1 is an outcome
+            sys.stderr.write(f"{message}\n")
+            sys.exit(2)
+        sys.exit(message)
 
 
 def _hush() -> None:

@@ -1,40 +1,139 @@
+import importlib
+import threading
+from contextlib import ExitStack
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from sobolev.autodiff.guard import evaluating, guarded
+import sobolev
+from sobolev.autodiff.guard import evaluating, guarded, undisturbed
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+MODES = {
+    "plain": ExitStack,
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
 
 
 def switches():
-    return (
-        torch.is_grad_enabled(),
-        torch.is_inference_mode_enabled(),
-        torch.is_autocast_enabled("cpu"),
-        torch.backends.mha.get_fastpath_enabled(),
-        torch.backends.cuda.flash_sdp_enabled(),
-        torch.backends.cuda.math_sdp_enabled(),
-        torch.backends.cuda.mem_efficient_sdp_enabled(),
-    )
+    return {
+        "grad": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "fast path": torch.backends.mha.get_fastpath_enabled(),
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
+        "math": torch.backends.cuda.math_sdp_enabled(),
+        "memory efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+        "cudnn attention": torch.backends.cuda.cudnn_sdp_enabled(),
+        "cudnn": torch.backends.cudnn.enabled,
+        "benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.backends.cudnn.deterministic,
+        "matmul": torch.backends.cuda.matmul.fp32_precision,
+        "mkldnn": torch.backends.mkldnn.fp32_precision,
+        "stance": torch._dynamo.eval_frame._stance.stance,
+    }
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)])
+INSIDE = {"grad": True, "inference": False, "autocast": False, "fast path": False, "flash": False, "math": True}
+
+
+@pytest.fixture(autouse=True)
+def dynamo():
+    importlib.import_module("torch._dynamo")  # as if somebody had compiled something
+
+
+@pytest.fixture
+def restored():
+    """Puts the settings of the process back."""
+    before = torch.get_float32_matmul_precision(), torch.backends.mkldnn.fp32_precision, torch.backends.cudnn.enabled
+    yield
+    torch.backends.cuda.matmul.fp32_precision = "none"
+    torch.set_float32_matmul_precision(before[0])
+    torch.backends.cuda.matmul.fp32_precision = "none"
+    torch.backends.mkldnn.fp32_precision = before[1]
+    torch.backends.cudnn.enabled = before[2]
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("fails", [False, True])
-def test_right_inside_and_restored_outside(mode, fails):
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_right_inside_and_restored_outside(mode, fails, device):
     with mode():
         before = switches()
         try:
-            with guarded(CPU):
-                assert switches()[:4] == (True, False, False, False)
+            with guarded(device):
+                inside = switches()
+                assert {**inside, **INSIDE} == {**inside, "autocast": False} or device is CUDA
+                assert inside["stance"] == "force_eager"
+                assert inside["cudnn"] is (device is CPU)
                 x = torch.ones(2, 2, requires_grad=True)
-                assert (x @ x).dtype == torch.float32
+                assert (x @ x).dtype == torch.float32 or device is CUDA
                 if fails:
                     raise KeyError
         except KeyError:
             assert fails
         assert switches() == before
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_undisturbed_leaves_gradients_as_they_are(mode):
+    with mode():
+        before = switches()
+        with pytest.raises(KeyError), undisturbed(CPU):
+            inside = switches()
+            assert not inside["inference"] and not inside["autocast"]
+            assert inside["stance"] == "force_eager"
+            assert inside["fast path"] == before["fast path"]
+            raise KeyError
+        assert switches() == before
+
+
+def test_a_users_own_switches_come_back(restored):
+    torch.backends.cudnn.enabled = False
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.cuda.enable_flash_sdp(False)
+    try:
+        before = switches()
+        with guarded(CUDA):
+            pass
+        assert switches() == before
+        assert not before["fast path"] and not before["flash"] and not before["cudnn"]
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+        torch.backends.cuda.enable_flash_sdp(True)
+
+
+@pytest.mark.parametrize("how", ["high", "medium", "newer name", "both names"])
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_float32_products_are_float32(restored, how, device):
+    if how == "newer name":
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+    else:
+        torch.set_float32_matmul_precision("high" if how == "both names" else how)
+    if how == "both names":
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+    before = switches()
+    for context in (guarded, undisturbed):
+        with context(device):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+            assert torch.backends.cuda.matmul.allow_tf32 is False
+        assert switches() == before
+
+
+def test_precisions_by_their_newer_names_are_no_error(restored):
+    """`torch.backends.cudnn.flags` raises here."""
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    try:
+        with guarded(CUDA):
+            assert not torch.backends.cudnn.enabled
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = "none"
 
 
 def test_attention_has_second_derivatives():
@@ -57,8 +156,51 @@ def test_compiled_code_runs_eagerly():
 
 def test_nests():
     before = switches()
-    with guarded(CPU), guarded(CPU):
+    with guarded(CPU):
+        with pytest.raises(KeyError), guarded(CUDA), torch.no_grad(), guarded(CPU):
+            assert torch.is_grad_enabled()
+            raise KeyError
         assert torch.is_grad_enabled()
+        assert switches()["stance"] == "force_eager" and not torch.backends.mha.get_fastpath_enabled()
+        assert torch.backends.cudnn.enabled
+    assert switches() == before
+
+
+def test_threads_that_leave_in_the_order_they_came():
+    """The first to come must not take the guard from the second, nor the second leave it behind."""
+    before, inside, seen = switches(), [threading.Event(), threading.Event()], {}
+    leave = [threading.Event(), threading.Event()]
+
+    def stay(number):
+        with guarded(CPU):
+            inside[number].set()
+            leave[number].wait(20)
+            seen[number] = switches()
+
+    threads = [threading.Thread(target=stay, args=(number,)) for number in range(2)]
+    for thread, event in zip(threads, inside, strict=True):
+        thread.start()
+        assert event.wait(20)
+    for thread, event in zip(threads, leave, strict=True):
+        event.set()
+        thread.join(20)
+    assert all(seen[n]["grad"] and not seen[n]["fast path"] and seen[n]["stance"] == "force_eager" for n in range(2))
+    assert switches() == before
+
+
+def test_many_threads_find_the_same_second_derivative():
+    net, x = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)), torch.linspace(-1, 1, 20)[:, None]
+    expected, found, before = sobolev.derivatives(net, x, method="reverse"), [], switches()
+
+    def work():
+        found.extend(sobolev.derivatives(net, x, method="reverse")[2] for _ in range(10))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40 and all(torch.equal(d2, expected[2]) for d2 in found)
     assert switches() == before
 
 
@@ -70,3 +212,25 @@ def test_evaluating_gives_every_module_its_own_flag_back():
         assert not any(module.training for module in net.modules())
         raise KeyError
     assert [module.training for module in net.modules()] == flags
+
+
+def test_evaluating_calls_nobodys_eval():
+    class Merging(nn.Linear):
+        def train(self, mode=True):
+            self.weight.data *= 2
+            return super().train(mode)
+
+    net = nn.Sequential(Merging(1, 1))
+    weight = net[0].weight.clone()
+    with evaluating(net):
+        assert not net[0].training
+    assert torch.equal(net[0].weight, weight) and net[0].training
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_evaluating_a_frozen_script():
+    frozen = torch.jit.freeze(torch.jit.script(nn.Linear(1, 1).eval()))
+    holder = nn.ModuleList([frozen, nn.Dropout()])
+    with evaluating(holder):
+        assert not holder[1].training
+    assert holder[1].training

@@ -53,6 +53,11 @@ class Outcome:
 
 def run(case: Case) -> Outcome:
     """Audit the model, and take the derivatives that the audit vouches for."""
+    with torch.enable_grad():  # also afterwards: some forwards leave it switched off
+        return _tried(case)
+
+
+def _tried(case: Case) -> Outcome:
     try:
         f = _built(case)
         with case.around():

@@ -2,10 +2,11 @@
 
 import pytest
 
-from zoo import corners, modes, smooth, traps
+from zoo import architectures, corners, customs, modes, oddities, smooth, traps
 from zoo.case import run
 
-CASES = [*smooth.CASES, *traps.CASES, *modes.CASES, *corners.CASES]
+TABLES = (smooth, architectures, traps, customs, oddities, modes, corners)
+CASES = [case for table in TABLES for case in table.CASES]
 
 
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")  # reentrant checkpoints

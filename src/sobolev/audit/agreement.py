@@ -1,7 +1,7 @@
 """Does a derivative agree with finite differences, to within what these can tell?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ _SHARPNESS = {1: 1e-5, 2: 1e-4}
 _MARGIN = 5
 _NEGLIGIBLE = 1e-9
 """Of the function's range: derivatives below it, per distance between points, count as zero."""
+_OTHER_STEPS = (0.13, 1e-4, 4e-8)
+"""The first steps with which a mismatch is looked at again; each goes down to a 250th of it."""
 
 
 @dataclass(frozen=True)
@@ -22,29 +24,50 @@ class Mismatch:
     Attributes:
         rows: which samples, (batch,) boolean.
         relative: root mean square of the difference over that of the truth, over all samples that are known.
+        gap: the difference of every sample, (batch,).
     """
 
     rows: Tensor
     relative: float
+    gap: Tensor
 
 
-def mismatch(claimed: Tensor, truth: Estimate, order: int, size: float) -> Mismatch | None:
-    """The samples where `claimed` differs from `truth` by more than the error of the latter, if any."""
+def mismatch(claimed: Tensor, truth: Estimate, order: int, size: float, *, by_row: bool = False) -> Mismatch | None:
+    """The samples where `claimed` differs from `truth` by more than the error of the latter, if any.
+
+    Differences count relative to the size of the derivative over all samples, or `by_row` to each one's own.
+    """
     known = truth.error.isfinite()
     gap = (claimed - truth.value).abs().nan_to_num(torch.inf, torch.inf)
-    scale = max(rms(truth.value[known & (truth.error < truth.value.abs())]), _NEGLIGIBLE * size)
-    sharp = max(_SHARPNESS.get(order, 1e-3), torch.finfo(claimed.dtype).eps ** 0.5)
+    clear = known & (truth.error < truth.value.abs())
+    typical = max(rms(truth.value[clear]), _NEGLIGIBLE * size)
+    scale = truth.value.abs().nan_to_num(0).clamp_min(_NEGLIGIBLE * size) if by_row else typical
+    sharp = max(_SHARPNESS.get(order, 1e-3) * (10 if by_row else 1), torch.finfo(claimed.dtype).eps ** 0.5)
     rows = known & (gap > _MARGIN * truth.error + sharp * scale)
     if not rows.any():
         return None
-    return Mismatch(rows, rms(gap[known]) / scale)
+    compared = rows if by_row else known
+    return Mismatch(rows, rms(gap[compared]) / max(rms(truth.value[compared]), _NEGLIGIBLE * size), gap)
 
 
-def confirmed(found: Mismatch, claimed: Tensor, along: Callable[[float], Tensor], order: int, size: float) -> bool:
-    """Whether other steps show it too: an extrapolation may by chance look better than it is."""
-    estimate = finite_differences(along, largest=0.13, ratio=2.2)[0 if order != 2 else 1]
-    again = mismatch(claimed, estimate, order, size)
-    return again is not None and bool((again.rows & found.rows).any())
+def confirmed(
+    found: Mismatch, claimed: Tensor, along: Callable[[float], Tensor], order: int, size: float, *, by_row: bool = False
+) -> Mismatch | None:
+    """What is left of it with other steps: an extrapolation may by chance look better than it is.
+
+    Finer steps acquit the samples where they are sharp enough to tell, and agree: the function varies faster than
+    the coarse ones can see.
+    """
+    rows = found.rows
+    for largest in _OTHER_STEPS:
+        estimate = finite_differences(along, largest=largest, ratio=2.2)[0 if order != 2 else 1]
+        again = mismatch(claimed, estimate, order, size, by_row=by_row)
+        off = torch.zeros_like(rows) if again is None else again.rows
+        sharp = estimate.error < 0.1 * found.gap
+        rows = rows & (off | ~sharp)
+        if not rows.any():
+            return None
+    return replace(found, rows=rows)
 
 
 def rms(values: Tensor) -> float:

@@ -25,9 +25,9 @@ class Culprit:
 def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
     """Compare every intermediate's derivative along the probe's direction with finite differences of it.
 
-    None where no step stands out, and beyond order 2, where differences of values are too coarse.
+    None where no step stands out, and but for orders 1 and 2, where differences of values are too coarse.
     """
-    if order > 2:
+    if order not in (1, 2):
         return None
     keep = rows.nonzero().flatten()[:_ROWS]
     start, direction = probe.x[keep], probe.direction[keep]
@@ -35,7 +35,8 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
 
     def values(t: float) -> list[Tensor]:
         if t not in traces:
-            traces[t] = [_row_sums(step.output).detach() for step in probe.trace(start + t * direction)]
+            steps = probe.trace((start + t * direction).requires_grad_())  # as below: f may ask for it
+            traces[t] = [_row_sums(step.value).detach() for step in steps]
         return traces[t]
 
     x = start.clone().requires_grad_()
@@ -43,7 +44,7 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
     suspects = [index for index, step in enumerate(steps) if _of_rows(step, len(x))]
     # first what autograd recorded: what it did not may be the inside of a custom function with a right backward
     for index in sorted(suspects, key=lambda index: not steps[index].recorded):
-        claimed = _directional(_row_sums(steps[index].output), x, direction, order)
+        claimed = _directional(_row_sums(steps[index].value), x, direction, order)
         try:
             truth = finite_differences(lambda t, index=index: values(t)[index])[order - 1]
         except IndexError:  # the forward takes another course elsewhere

@@ -12,4 +12,4 @@ def shown(x: Tensor) -> str:
 def brief(error: BaseException) -> str:
     """The first line of an exception, with its kind."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200] if lines else 'no message'}"
+    return f"{type(error).__name__}: {lines[0][:200].rstrip('.') if lines else 'no message'}"

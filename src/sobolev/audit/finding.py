@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from textwrap import wrap
 from typing import Literal
 
@@ -54,13 +55,13 @@ class Audit:
         return all(finding.severity != "error" for finding in self.findings)
 
     def to_dict(self) -> dict:
-        """Plain types, for JSON; `"audit"` is the list that report.json holds."""
+        """Plain types, for JSON, NaN as None; `"audit"` is the list that report.json holds."""
         return {
             "trustworthy": self.trustworthy,
             "method": self.method,
             "points": self.points,
             "order": self.order,
-            "errors": list(self.errors),
+            "errors": [error if isfinite(error) else None for error in self.errors],
             "audit": [asdict(finding) for finding in self.findings],
         }
 

@@ -19,6 +19,8 @@ from sobolev.autodiff.operators import derivatives
 Derivatives = list[Tensor]
 
 _SEED = 2024
+_EACH, _FEWEST, _MOST = 3, 16, 64
+"""How many points of a close-up look at each input or output, and how many there are."""
 
 
 class Probe:
@@ -32,14 +34,20 @@ class Probe:
         x: the points, (batch, *in).
         order: the highest derivative asked for.
         modules: the modules behind f by path.
+        verdict: which methods agree with finite differences, once that is known.
     """
+
+    by_row = False
+    """Whether the samples look at different inputs and outputs, and cannot be compared with each other."""
 
     def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
         self.f, self.x, self.order, self.modules = f, x, order, modules
+        self.verdict: Any = None
 
     def __call__(self, x: Tensor) -> Any:
-        """f(x), of a copy, for f may write to its argument."""
-        return self.f(x.clone())
+        """f(x), of a copy, for f may write to its argument; f may also leave gradients switched off."""
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            return self.f(x.clone())
 
     @cached_property
     def y(self) -> Tensor:
@@ -54,27 +62,42 @@ class Probe:
         return (as_rows(y) * self._weights).sum(1)
 
     def values(self, x: Tensor) -> Tensor:
-        """`scalar` without a graph; gradients are enabled, for f may differentiate inside."""
-        return self.scalar(x).detach()
+        """`scalar` without a graph, NaN where f fails; gradients are enabled, for f may differentiate inside."""
+        try:
+            return self.scalar(x).detach()
+        except Exception:  # somebody's check of the domain, beyond which differences reach: try the others alone
+            if len(x) == 1:
+                return torch.full_like(x.flatten()[:1], torch.nan)
+        return torch.cat([self.values(row) for row in x.split(1)])
 
     @cached_property
     def _weights(self) -> Tensor:
         """Random, of either sign, none near zero; each output divided by its own size."""
-        rows = as_rows(self.y)
-        draws = torch.rand(rows.shape[1], generator=self._random(), dtype=torch.float64) + 0.5
-        size = rows.abs().amax(0).clamp_min(torch.finfo(rows.dtype).tiny ** 0.5)
-        signs = 1 - 2.0 * (torch.arange(rows.shape[1]) % 2)
-        return (draws * signs).to(rows) / size.where(size.isfinite(), 1)
+        count = len(self.output_sizes)
+        draws = torch.rand(count, generator=self._random(), dtype=torch.float64) + 0.5
+        return (draws * (1 - 2.0 * (torch.arange(count) % 2))).to(self.output_sizes) / self.output_sizes
+
+    @cached_property
+    def output_sizes(self) -> Tensor:
+        """The largest absolute value of every output, (outputs,); of one that is all rounding, that of the others."""
+        size = as_rows(self.y).abs().amax(0)
+        size = size.where(size.isfinite(), 1)
+        largest = size.amax().clamp_min(torch.finfo(size.dtype).tiny)
+        return size.where(size > 1e-14 * largest, largest)
+
+    @cached_property
+    def input_sizes(self) -> Tensor:
+        """The points' spread in every input, (*in); of one that is constant, its value or 1."""
+        spread = self.x.std(0, correction=0) if len(self.x) > 1 else torch.zeros_like(self.x[0])
+        fallback = self.x.abs().amax(0)
+        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1))
 
     @cached_property
     def direction(self) -> Tensor:
         """(batch, *in): of the points' own spread in every input."""
-        spread = self.x.std(0, correction=0) if len(self.x) > 1 else torch.zeros_like(self.x[0])
-        fallback = self.x.abs().amax(0)
-        spread = spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1))
         if self.x[0].numel() == 1:
-            return spread.expand_as(self.x)
-        return spread * torch.randn(self.x.shape, generator=self._random(), dtype=torch.float64).to(self.x)
+            return self.input_sizes.expand_as(self.x)
+        return self.input_sizes * torch.randn(self.x.shape, generator=self._random(), dtype=torch.float64).to(self.x)
 
     @cached_property
     def size(self) -> float:
@@ -86,24 +109,22 @@ class Probe:
     @cached_property
     def reverse(self) -> Derivatives | Exception:
         """`scalar` and its derivatives along `direction` by nested reverse mode, or why there are none."""
-        return self.reversed_at(self.x, self.direction)
-
-    def reversed_at(self, x: Tensor, direction: Tensor, order: int | None = None) -> Derivatives | Exception:
-        """The same elsewhere."""
-        order = self.order if order is None else order
-        try:
-            return [d.detach() for d in reverse.derivatives(self.scalar, x, order, direction)]
-        except Exception as error:  # whatever the user's code or torch raises is a finding, not a traceback
-            return error
+        return self.differentiated("reverse", self.x, self.direction, self.order)
 
     @cached_property
     def taylor(self) -> Derivatives | Exception:
         """The same by Taylor mode."""
+        return self.differentiated("taylor", self.x, self.direction, self.order)
+
+    def differentiated(self, method: str, x: Tensor, direction: Tensor, order: int) -> Derivatives | Exception:
+        """`scalar` and its derivatives anywhere, along (batch, *in), by `"taylor"`; by reverse mode otherwise."""
         try:
-            with torch.no_grad():
-                results = derivatives(self, self.x, self.order, self.direction, method="taylor")
-            return [self._projected(result) for result in results]
-        except Exception as error:
+            if method == "taylor":
+                with torch.no_grad():
+                    results = derivatives(self, x, order, direction, method="taylor")
+                return [self._projected(result) for result in results]
+            return [d.detach() for d in reverse.derivatives(self.scalar, x, order, direction)]
+        except Exception as error:  # whatever the user's code or torch raises is a finding, not a traceback
             return error
 
     @cached_property
@@ -138,11 +159,44 @@ class Probe:
 
     def trace(self, x: Tensor) -> list[Step]:
         """Every intermediate tensor of f at other points."""
-        return traced(self, x, self.modules)
+        return traced(self.f, x.clone(), self.modules)
 
     @staticmethod
     def _random() -> torch.Generator:
         return torch.Generator().manual_seed(_SEED)
+
+
+class CloseUp(Probe):
+    """The same function, one input and one output at each point: a weighted sum may hide what is small.
+
+    Attributes:
+        inputs: which input each point looks at.
+        outputs: which output.
+    """
+
+    by_row = True
+
+    def __init__(self, probe: Probe) -> None:
+        width, height = probe.x[0].numel(), len(probe.output_sizes)
+        count = min(max(_EACH * max(width, height), _FEWEST), _MOST)
+        row = torch.arange(count, device=probe.x.device)
+        super().__init__(probe.f, probe.x[row % len(probe.x)], probe.order, probe.modules)
+        self.inputs = row % width if width <= count else row * width // count
+        self.outputs = (row + row // width) % height if height <= count else row * height // count
+        self.output_sizes = probe.output_sizes
+        self.direction = torch.zeros_like(as_rows(self.x))
+        self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]
+        self.direction = self.direction.reshape(self.x.shape)
+
+    def _projected(self, y: Tensor) -> Tensor:
+        rows = as_rows(y)
+        place = self.outputs[:, None]
+        return (rows.gather(1, place) / self.output_sizes[place])[:, 0]
+
+    def named(self, row: int) -> str:
+        """What a point looks at: `by input 3 of output 1`."""
+        parts = (("by input", self.inputs, self.x[0].numel()), ("of output", self.outputs, len(self.output_sizes)))
+        return " ".join(f"{what} {int(places[row])}" for what, places, count in parts if count > 1)
 
 
 @contextmanager
@@ -165,6 +219,7 @@ def probing(
         if double:
             stack.enter_context(Double())
         for module in unique if evaluate else []:
-            module.training = False
+            if hasattr(module, "training"):  # a frozen script has no modes
+                module.training = False
         x = x.detach().clone()
         yield Probe(f, x.double() if double else x, order, modules)

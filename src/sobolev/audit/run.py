@@ -1,6 +1,7 @@
 """`audit`: run the checks, draw the verdict."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,19 +11,19 @@ from torch import Tensor, nn
 
 from sobolev.audit.agreement import rms
 from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
-from sobolev.audit.checks.entry import entry
+from sobolev.audit.checks.consistency import stateful
+from sobolev.audit.checks.entry import Entry, entry
 from sobolev.audit.checks.precision import precision
 from sobolev.audit.finding import Audit, Finding, by_severity
 from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
-from sobolev.audit.probe import Derivatives, Probe, probing
+from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
 
-_POINTS = 64
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 
 
-def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
+def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int = 64) -> Audit:
     """Check on a few points whether the derivatives of f by x can be trusted, and say why not.
 
     The checks run in float64 and in eval mode; those that a training mode can spoil run in the model's own
@@ -30,40 +31,37 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2) -> Audit:
 
     Args:
         f: a module, a LightningModule, a bound method, any callable; maps (batch, *in) to (batch, *out).
-        x: points of the domain, (batch, *in), floating point. At most 64 of them are looked at, evenly drawn.
+        x: points of the domain, (batch, *in), floating point.
         order: the highest derivative that is needed.
+        points: at most so many of them are looked at, evenly drawn.
 
     Returns:
         The findings, whether any is an error, and whose numbers can be relied on.
 
     Raises:
         TypeError: x is not a floating-point tensor.
-        ValueError: x has no batch axis or no rows, or order is below 1.
+        ValueError: x has no batch axis or no rows, or order or points is below 1.
     """
-    _check(x, order)
+    _check(x, order, points)
     modules = modules_behind(f)
-    points = _some(x.detach())
-    findings, double, own = entry(f, points, order, modules)
-    if any(finding.severity == "error" for finding in findings):
-        return Audit(by_severity(findings), "none", len(points), order)
-    in_training = _in_own_mode(f, points, order, modules, double)
-    with probing(f, points, order, modules, double=double) as probe:
-        return _audited(probe, findings, in_training, own, x.dtype)
+    x = _some(x.detach(), points)
+    first = entry(f, x, order, modules)
+    if any(finding.severity == "error" for finding in first.findings):
+        return Audit(by_severity(first.findings), "none", len(x), order)
+    in_training = _in_own_mode(f, x, order, modules, first.double)
+    dtype = x.dtype  # within the probe's context it would read float64
+    with probing(f, x, order, modules, double=first.double) as probe:
+        return _audited(probe, first, in_training, dtype)
 
 
-def _audited(
-    probe: Probe,
-    findings: list[Finding],
-    in_training: list[Finding],
-    own: Derivatives | Exception,
-    dtype: torch.dtype,
-) -> Audit:
-    inconsistent = _inconsistencies(probe)
-    findings = findings + inconsistent + _only(in_training, inconsistent)
+def _audited(probe: Probe, first: Entry, in_training: list[Finding], dtype: torch.dtype) -> Audit:
+    _show_another_batch(probe)
+    inconsistent = _inconsistencies(probe) or list(stateful(probe, first.y if first.y is not None else probe.y))
+    findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
     if not inconsistent:
         findings += [finding for check in CALCULUS for finding in check(probe)]
-        findings += precision(probe, own, dtype)
+        findings += precision(probe, first.own, dtype)
         method, _ = verdict(probe)
         errors = _errors(probe, method)
     findings += [finding for check in SENSE for finding in check(probe)]
@@ -72,7 +70,7 @@ def _audited(
 
 def _in_own_mode(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module], double: bool) -> list[Finding]:
     """What only training mode does to f, if it is in training mode."""
-    if not any(module.training for module in modules.values()):
+    if not any(getattr(module, "training", False) for module in modules.values()):  # frozen scripts have none
         return []
     with probing(f, x, order, modules, double=double, evaluate=False) as probe:
         try:
@@ -80,6 +78,12 @@ def _in_own_mode(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Modul
         except Exception as error:  # BatchNorm of a single sample, for one
             found = [Finding("train-mode", "error", "f", f"f fails in training mode: {error}")]
     return [replace(finding, message=finding.message + _TRAINING) for finding in found]
+
+
+def _show_another_batch(probe: Probe) -> None:
+    """So that what f keeps of the first batch it sees is not of x itself: half of the points, twice."""
+    with suppress(Exception):
+        probe(probe.x[torch.arange(len(probe.x), device=probe.x.device) // 2])
 
 
 def _inconsistencies(probe: Probe) -> list[Finding]:
@@ -105,17 +109,18 @@ def _error(size: float, mine: Tensor, truth: Estimate) -> float:
     return rms((mine - truth.value)[known]) / scale
 
 
-def _check(x: Tensor, order: int) -> None:
+def _check(x: Tensor, order: int, points: int) -> None:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")
     if x.dim() == 0 or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one row, (batch, *in)")
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
-        raise ValueError(f"order is {order!r}; it is a whole number, 1 or more")
+    for name, value in (("order", order), ("points", points)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; it is a whole number, 1 or more")
 
 
-def _some(x: Tensor) -> Tensor:
-    if len(x) <= _POINTS:
+def _some(x: Tensor, count: int) -> Tensor:
+    if len(x) <= count:
         return x
-    return x[torch.linspace(0, len(x) - 1, _POINTS, device=x.device).round().long()]
+    return x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long().to(x.device)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -28,6 +29,7 @@ class Step:
         operation: name of the torch function, or of the module's class where a module returned the tensor.
         inputs: the tensors the operation was given, with the module's weights.
         output: the tensor.
+        value: a copy of it, with its graph: the forward may write to the tensor later.
         recorded: whether autograd was on; it is off within no_grad and within a custom function's forward.
     """
 
@@ -35,6 +37,7 @@ class Step:
     operation: str
     inputs: tuple[Tensor, ...]
     output: Tensor
+    value: Tensor
     recorded: bool
 
 
@@ -66,10 +69,11 @@ class _Recorder(TorchFunctionMode):
     def _record(self, operation: str, inputs: Any, result: Any) -> None:
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
         for output in tree_leaves(result):
-            if isinstance(output, Tensor) and (output.is_floating_point() or output.is_complex()):
-                if is_functorch_wrapped_tensor(output):  # lives within torch.func or vmap only
-                    continue
-                self.steps.append(Step(self._where(operation), operation, tensors, output, torch.is_grad_enabled()))
+            if isinstance(output, Tensor) and _is_plain(output):
+                with DisableTorchFunction():
+                    value = output.clone()
+                where, recorded = self._where(operation), torch.is_grad_enabled()
+                self.steps.append(Step(where, operation, tensors, output, value, recorded))
 
     def _where(self, operation: str) -> str:
         module = self._inside[-1][0] if self._inside else None
@@ -88,9 +92,15 @@ def traced(f: Callable[[Tensor], Any], x: Tensor, modules: dict[str, nn.Module])
             if not isinstance(module, torch.jit.ScriptModule):  # whose inside is out of Python's sight
                 stack.callback(module.register_forward_pre_hook(recorder.enter).remove)
                 stack.callback(module.register_forward_hook(recorder.leave).remove)
-        with recorder:
+        with recorder, torch.set_grad_enabled(torch.is_grad_enabled()):  # f may leave it switched off
             f(x)
     return recorder.steps
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether one can calculate with it: numbers in the usual layout, of the usual width, outside torch.func."""
+    numbers = tensor.is_complex() or (tensor.is_floating_point() and tensor.element_size() > 1)
+    return numbers and tensor.layout is torch.strided and not is_functorch_wrapped_tensor(tensor)
 
 
 def _users_line(frame: FrameType | None) -> str:

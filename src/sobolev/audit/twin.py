@@ -7,8 +7,10 @@ tensors are never written to, and whatever the forward stores on a module is gon
 
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -22,6 +24,8 @@ _WIDER = {
     torch.float32: torch.float64,
     torch.float16: torch.float64,
     torch.bfloat16: torch.float64,
+    torch.float8_e4m3fn: torch.float64,
+    torch.float8_e5m2: torch.float64,
     torch.complex64: torch.complex128,
 }
 _CASTS = {
@@ -49,9 +53,14 @@ def widened(value: Any) -> Any:
 
 
 def _all_widened(value: Any) -> Any:
-    if isinstance(value, torch.Size):  # which tree_map would turn into a plain tuple
-        return value
-    return tree_map(widened, value) if isinstance(value, tuple | list | dict) else widened(value)
+    """`widened`, within containers too; those without anything narrow in them come back as they are."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        parts = [_all_widened(part) for part in value]
+        return value if all(map(is_, parts, value)) else kind(parts)
+    if not isinstance(value, tuple | list | dict) or kind is torch.Size:  # a plain tuple behind tree_map
+        return widened(value)
+    return tree_map(widened, value) if value else value
 
 
 @contextmanager
@@ -90,6 +99,8 @@ class _Copies:
             return copy
         if type(value) in (list, tuple, set):
             return type(value)(self(part) for part in value)
+        if type(value) is deque:
+            return deque(map(self, value), value.maxlen)
         if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
             copy = value.copy()
             copy.update({key: self(part) for key, part in value.items()})
@@ -125,8 +136,8 @@ def _give_back(owner: Any, saved: dict[str, Any]) -> None:
 
 def _lend_script(module: torch.jit.ScriptModule, stack: ExitStack, double: bool) -> None:
     """TorchScript keeps its tensors out of Python's reach: exchange their data."""
-    flag = module.training
-    stack.callback(module.train, flag)
+    if hasattr(module, "training"):  # a frozen script has no modes
+        stack.callback(module.train, module.training)
     for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
         stack.callback(_set_data, tensor, tensor.data)
         tensor.data = _copy_of(tensor.data, double)

@@ -53,7 +53,8 @@ def _differentiable(x: Tensor) -> Tensor:
 
 
 def _value(f: BatchedFunction, x: Tensor) -> Tensor:
-    y = f(x.clone())  # a clone: f may write to its argument
+    with torch.enable_grad():  # also afterwards: f may leave it switched off
+        y = f(x.clone())  # a clone: f may write to its argument
     if not y.requires_grad and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
         raise UntrustworthyDerivativeError(
             "the output changes with x, but carries no graph back to it: the forward runs under no_grad, "

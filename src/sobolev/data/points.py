@@ -62,6 +62,10 @@ class PointsFile:
         if rest := sum(map(len, waiting)):
             yield pl.concat(waiting)[:rest].to_torch(dtype=pl.Float64)
 
+    def all_columns(self) -> list[str]:
+        """The names of all columns of the file, also of those that are not asked for."""
+        return self._names
+
     def _scan(self, separator: str) -> "polars.LazyFrame":
         import polars as pl
 
@@ -78,6 +82,7 @@ class PointsFile:
             names = table.collect_schema().names()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._unreadable(error) from error
+        self._names = names
         for column in self.columns:
             if column not in names:
                 near = difflib.get_close_matches(column, names, 3, 0.4) or names[:10]

@@ -18,7 +18,7 @@ _ALONE = 6
 def stochastic(probe: Probe) -> Iterator[Finding]:
     """Two calls must agree."""
     change = relative_change(probe.y, probe(probe.x).detach())
-    if change > 0:
+    if change > rounding(probe.y):
         step = first(probe, [probe.x, probe.x], differ)
         yield Finding(
             "stochastic",
@@ -29,16 +29,62 @@ def stochastic(probe: Probe) -> Iterator[Finding]:
         )
 
 
+def grad_mode(probe: Probe) -> Iterator[Finding]:
+    """The value must not depend on whether anybody asks for gradients."""
+    y = probe.y
+    for how, mode, x in (
+        ("under torch.no_grad()", torch.no_grad, probe.x),
+        ("where x requires gradients", torch.enable_grad, probe.x.clone().requires_grad_()),
+    ):
+        try:
+            with mode():
+                change = relative_change(y, probe(x).detach())
+        except Exception:  # f differentiates inside, and cannot without a graph: then it has no second value
+            continue
+        if change > tolerance(y):
+            yield Finding(
+                "grad-mode",
+                "error",
+                "f",
+                f"f returns other values {how} (relative change {change:.1e}): what is differentiated is not what is "
+                "evaluated. Let the forward not ask for torch.is_grad_enabled() or requires_grad",
+            )
+            return
+
+
+def stateful(probe: Probe, fresh: Tensor) -> Iterator[Finding]:
+    """What f returned at once must not change when f has seen another batch before.
+
+    Args:
+        probe: of an f that has seen another batch.
+        fresh: f(x), when x was the first that it saw.
+    """
+    change = relative_change(fresh, probe.y)
+    if change > tolerance(probe.y):
+        yield Finding(
+            "stateful",
+            "error",
+            "f",
+            f"the output at the same x changes by {change:.1e} (relative) when f has seen another batch first: it "
+            "keeps something of the first batch, a mean or a result. Compute that from the training data, once, and "
+            "store it as a buffer (sobolev.Standardized does)",
+        )
+
+
 def cross_sample(probe: Probe) -> Iterator[Finding]:
     """A sample must not depend on the others in its batch, nor on its place there."""
     if len(probe.x) < 2:
         return
     for how, batch, rows in _regroupings(probe.x):
         try:
-            change = relative_change(probe.y[rows], probe(batch).detach()[: len(rows)])
+            y = probe(batch).detach()
         except Exception as error:
             yield _cross_sample(f"f cannot be evaluated {how}: {brief(error)}", "f")
             return
+        if y.shape != (len(batch), *probe.y.shape[1:]):
+            yield _other_shape(probe, batch, y)
+            return
+        change = relative_change(probe.y[rows], y)
         if change > tolerance(probe.y):
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
@@ -63,6 +109,21 @@ def differ(a: Tensor, b: Tensor) -> bool:
 def tolerance(y: Tensor) -> float:
     """What rounding alone may change, relative to the largest entry."""
     return 1e-9 if y.dtype == torch.float64 else 300 * torch.finfo(y.dtype).eps
+
+
+def _other_shape(probe: Probe, batch: Tensor, y: Tensor) -> Finding:
+    return Finding(
+        "output-shape",
+        "error",
+        "f",
+        f"f returns shape {tuple(probe.y.shape)} for {len(probe.x)} samples, but {tuple(y.shape)} for {len(batch)}: "
+        "the first axis must be the samples, also of a single one. squeeze(-1) keeps it, squeeze() does not",
+    )
+
+
+def rounding(y: Tensor) -> float:
+    """What the order of a sum may change from call to call (CUDA's scatter and index_add), relative."""
+    return 1e-13 if y.dtype == torch.float64 else 10 * torch.finfo(y.dtype).eps
 
 
 def _cross_sample(symptom: str, where: str) -> Finding:

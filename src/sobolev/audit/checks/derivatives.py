@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sobolev.audit.agreement import Mismatch
 from sobolev.audit.checks.shape import is_level
 from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
-from sobolev.audit.locate import name_of
-from sobolev.audit.probe import Probe
+from sobolev.audit.locate import attempt, name_of
+from sobolev.audit.probe import CloseUp, Probe
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -46,45 +47,75 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
             return
 
 
+def unverified(probe: Probe) -> Iterator[Finding]:
+    """Finite differences that tell nothing: nothing has been checked against the function itself."""
+    known = [truth.error.isfinite() for truth in probe.finite]
+    order = next((k for k, rows in enumerate(known, 1) if not rows.any()), None)
+    if order is not None:
+        yield Finding(
+            "unverified",
+            "warning",
+            "f",
+            f"derivative {order} could not be checked: beside the points f fails, or is NaN or infinite, so finite "
+            "differences tell nothing of it. Give points inside the domain of f, or let f take points a little outside",
+        )
+
+
 def agreement(probe: Probe) -> Iterator[Finding]:
     """Taylor mode and nested reverse mode against finite differences."""
     method, failures = verdict(probe)
     reverse, taylor = failures["reverse"], failures["taylor"]
     if reverse is not None and not _said_elsewhere(probe, reverse):
-        yield _reverse_finding(probe, reverse, "error" if method == "none" else "warning")
+        yield _reverse_finding(reverse, "error" if method == "none" else "warning")
     if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
-        yield Finding(
-            "taylor-disagrees",
-            "error",
-            "f",
-            f"derivative {taylor.order} by Taylor mode is {taylor.off.relative:.1e} (relative) off finite "
-            "differences, while reverse mode agrees with them. Use method='reverse', and please report the operation",
+        yield Finding("taylor-disagrees", "error", "f", _taylor_is_off(taylor, taylor.off))
+
+
+def _taylor_is_off(failure: Failure, off: Mismatch) -> str:
+    if failure.order == 0:
+        return (
+            f"the values by Taylor mode are {off.relative:.1e} (relative) off f's own: the forward takes another "
+            "course when it is not given a plain tensor (isinstance or type decide). Use method='reverse', or let "
+            "the forward not ask"
         )
+    return (
+        f"derivative {failure.order}{_seen(failure, off)} by Taylor mode is {off.relative:.1e} (relative) off finite "
+        "differences, while reverse mode agrees with them. Use method='reverse', and please report the operation"
+    )
+
+
+def _seen(failure: Failure, off: Mismatch) -> str:
+    """By which input and of which output, if only a close-up shows it."""
+    if not isinstance(failure.probe, CloseUp):
+        return ""
+    return " " + failure.probe.named(int(off.rows.nonzero()[0]))
 
 
 def _said_elsewhere(probe: Probe, failure: Failure) -> bool:
     """Whether `non_finite` says it, for NaN is all that is wrong, or `piecewise`: no graph, but nothing to find."""
     if isinstance(failure.error, UntrustworthyDerivativeError):
         return is_level(probe)
-    if failure.off is None or isinstance(probe.reverse, Exception):
+    results = failure.probe.reverse
+    if failure.off is None or isinstance(results, Exception):
         return False
-    return not bool((failure.off.rows & probe.reverse[failure.order].isfinite()).any())
+    return not bool((failure.off.rows & results[failure.order].isfinite()).any())
 
 
-def _reverse_finding(probe: Probe, failure: Failure, severity: Severity) -> Finding:
-    relief = "" if severity == "error" else _TAYLOR
+def _reverse_finding(failure: Failure, severity: Severity) -> Finding:
+    probe, relief = failure.probe, "" if severity == "error" else _TAYLOR
     if failure.error is not None:
         return _raised(probe, failure.error, severity, relief)
-    assert failure.off is not None
-    culprit = find_culprit(probe, failure.order, failure.off.rows)
+    off = failure.off
+    assert off is not None
+    culprit = attempt(lambda: find_culprit(probe, failure.order, off.rows))
     kind = culprit.kind if culprit is not None else "autograd-disagrees"
     before = "the first derivative is right, " if failure.order == 2 else ""
     return Finding(
         kind,
         severity,
         name_of(culprit.step if culprit else None),
-        f"{before}derivative {failure.order} by autograd is {failure.off.relative:.1e} (relative) off finite "
-        f"differences at {int(failure.off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit, failure.order)}. "
+        f"{before}derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off "
+        f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit, failure.order)}. "
         f"{_ADVICE[kind]}{relief}",
     )
 
@@ -101,7 +132,8 @@ def _symptom(culprit: Culprit | None, order: int) -> str:
 def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> Finding:
     text = str(error)
     if isinstance(error, UntrustworthyDerivativeError):
-        culprit = find_culprit(probe, 1, torch.ones(len(probe.x), dtype=torch.bool, device=probe.x.device))
+        rows = torch.ones(len(probe.x), dtype=torch.bool, device=probe.x.device)
+        culprit = attempt(lambda: find_culprit(probe, 1, rows))
         message = "the output changes with x, but autograd sees no way from one to the other"
         return Finding(
             "detached",
@@ -129,9 +161,8 @@ def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> 
 def _where_gradient_breaks(probe: Probe, row: int) -> str:
     """The last step whose output still has a finite gradient by x leads to the one that has not."""
     x = probe.x[row : row + 1].clone().requires_grad_()
-    return name_of(
-        next((step for step in probe.trace(x) if step.output.requires_grad and _breaks(step.output, x)), None)
-    )
+    broken = (step for step in probe.trace(x) if step.value.requires_grad and _breaks(step.value, x))
+    return name_of(attempt(lambda: next(broken, None)))
 
 
 def _breaks(output: Tensor, x: Tensor) -> bool:

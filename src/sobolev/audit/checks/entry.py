@@ -1,7 +1,7 @@
 """Can f be evaluated at all, and in float64?"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -15,34 +15,50 @@ from sobolev.audit.probe import Derivatives, probing
 _Modules = dict[str, nn.Module]
 
 
-def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> tuple[list[Finding], bool, Derivatives | Exception]:
-    """Findings about the output, whether f runs in float64, and its derivatives in its own precision."""
+class Entry(NamedTuple):
+    """What the first look at f shows.
+
+    Attributes:
+        findings: about weights and output; nothing else is looked at after an error.
+        double: whether f runs in float64.
+        own: its derivatives in its own precision, or why there are none.
+        y: f(x) at the first call, in float64 where it runs in that.
+    """
+
+    findings: list[Finding]
+    double: bool = False
+    own: Derivatives | Exception = []  # noqa: RUF012  never written to
+    y: Tensor | None = None
+
+
+def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
+    """Call f for the first time, in its own precision and in float64."""
     lazy = [path for path, module in modules.items() if any(is_lazy(p) for p in module.parameters(recurse=False))]
     if lazy:
         message = "this layer has no weights yet: call the model once on a batch before the audit"
-        return [Finding("uninitialised", "error", lazy[0], message)], False, []
+        return Entry([Finding("uninitialised", "error", lazy[0], message)])
     made_in_inference = _inference_tensors(modules)
-    findings, own = _in_own_precision(f, x, order, modules)
+    findings, own, y = _in_own_precision(f, x, order, modules)
     if findings:
-        return findings, False, own
+        return Entry(findings, False, own)
     try:
         with probing(f, x, order, modules) as probe:
-            return made_in_inference + _non_finite(probe.y), True, own
+            return Entry(made_in_inference + _non_finite(probe.y), True, own, probe.y)
     except Exception as error:
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
-        return [Finding("dtype", "note", "f", message)], False, own
+        return Entry([Finding("dtype", "note", "f", message), *_non_finite(y)], False, own, y)
 
 
 def _in_own_precision(
     f: Callable, x: Tensor, order: int, modules: _Modules
-) -> tuple[list[Finding], Derivatives | Exception]:
+) -> tuple[list[Finding], Derivatives | Exception, Any]:
     with probing(f, x, order, modules, double=False) as probe:
         try:
             y = probe(probe.x)
         except Exception as error:
-            return [Finding("fails", "error", "f", _failed(error, x, modules))], error
+            return [Finding("fails", "error", "f", _failed(error, x, modules))], error, None
         findings = _output(y, x)
-        return findings, [] if findings else probe.reverse
+        return findings, [] if findings else probe.reverse, y.detach() if isinstance(y, Tensor) else None
 
 
 def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
@@ -68,6 +84,10 @@ def _output(y: Any, x: Tensor) -> list[Finding]:
     if not y.is_floating_point():
         advice = "take .real, .imag or .abs()" if y.is_complex() else "round and take the class after differentiating"
         return [Finding("output-type", "error", "f", f"f returns {y.dtype}, which has no real derivative: {advice}")]
+    if y.device.type == "meta":
+        return [Finding("fails", "error", "f", "the model is on the meta device: its weights have no values")]
+    if not y.numel():
+        return [Finding("output-shape", "error", "f", f"f returns shape {tuple(y.shape)}: no number at all")]
     if y.shape[:1] != x.shape[:1]:
         message = f"f returns shape {tuple(y.shape)} for {len(x)} samples: the first axis must be the samples"
         return [Finding("output-shape", "error", "f", message)]

@@ -1,6 +1,7 @@
 """Is the function as smooth within the domain as its derivatives pretend?"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,14 +10,17 @@ from sobolev.audit.checks.shape import is_flat
 from sobolev.audit.describe import shown
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
-from sobolev.audit.probe import Probe
+from sobolev.audit.locate import attempt, name_of
+from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.trace import Step
+from sobolev.audit.verdict import verdict
 
-_NODES, _CANDIDATES, _ZOOMS, _PARTS = 129, 4, 4, 8
+_NODES, _FEWEST_NODES, _LINES = 129, 33, 8
+_CANDIDATES, _ZOOMS, _MOST_ZOOMS, _PARTS = 6, 4, 9, 8
 _STANDS_OUT = 1.2
 """A cell is looked at when it changes by so many times what its neighbours do."""
 _PERSISTS = 0.3
-"""A jump that keeps this part of its size while its cell shrinks by 8⁴ is one; a smooth change shrinks as well."""
+"""A jump keeps this part of its size while its cell shrinks by 8⁴, and by 8⁹; a smooth change shrinks as well."""
 _SMALLEST = 1e-6
 _WHAT = (
     ("discontinuity", "the function jumps", "its derivatives know nothing of the jump"),
@@ -30,85 +34,130 @@ _WHAT = (
 
 
 def kinks(probe: Probe) -> Iterator[Finding]:
-    """Walk along a line through the points, and look closer wherever the value or a derivative seems to jump."""
-    t = torch.linspace(0, 1, _NODES, dtype=probe.x.dtype, device=probe.x.device)
-    start, end = _line(probe)
-    levels = _on_line(probe, t)
-    if levels is None or torch.equal(start, end) or is_flat(probe):
+    """Walk along lines through the points, and look closer wherever the value or a derivative seems to jump."""
+    lines = _lines(probe)
+    if not lines or is_flat(probe):
         return
-    for order, values in enumerate(levels):
-        found = _jump(probe, t, values, order)
+    walk = _Walk(probe, torch.stack([a for a, _ in lines]), torch.stack([b for _, b in lines]))
+    nodes = max(_NODES // len(lines), _FEWEST_NODES)
+    t = torch.linspace(0, 1, nodes, dtype=probe.x.dtype, device=probe.x.device).expand(len(lines), nodes)
+    levels = walk.derivatives(torch.arange(len(lines), device=t.device), t)
+    for order in range(len(levels)):
+        found = _jump(walk, t, levels, order)
         if found is not None:
-            place, jump = found
-            kind, what, consequence = _WHAT[order]
-            x = start + place * (end - start)
-            yield Finding(
-                kind,
-                "warning",
-                _maker(probe, x, order),
-                f"{what} at x = {shown(x)}, by {jump:.1e} of its largest value: {consequence}. Use smooth "
-                "operations (softplus, SiLU, a smooth maximum), or keep clear of such places",
-            )
+            yield _finding(probe, walk, found, order)
             return
 
 
-def _line(probe: Probe) -> tuple[Tensor, Tensor]:
-    """Start and end, (*in) each: the two extreme points along the widest input."""
+@dataclass(frozen=True)
+class _Walk:
+    """Straight lines through the domain, from `start` to `end`, (lines, *in); places on them are t in [0, 1]."""
+
+    probe: Probe
+    start: Tensor
+    end: Tensor
+
+    def at(self, line: Tensor, t: Tensor) -> Tensor:
+        """Points (many, *in), for lines (rows,) and places (rows, many per row)."""
+        line = line.repeat_interleave(t.shape[1])
+        return self.start[line] + t.reshape(-1, *[1] * (self.start.dim() - 1)) * (self.end - self.start)[line]
+
+    def derivatives(self, line: Tensor, t: Tensor) -> Derivatives:
+        """The value and its derivatives along each line, each shaped like t; none where there are no derivatives."""
+        direction = (self.end - self.start)[line.repeat_interleave(t.shape[1])]
+        order = min(self.probe.order, 2)
+        found = self.probe.differentiated(verdict(self.probe)[0], self.at(line, t), direction, order)
+        return [] if isinstance(found, Exception) else [level.reshape(t.shape) for level in found]
+
+
+@dataclass(frozen=True)
+class _Jump:
+    line: Tensor
+    place: float
+    size: float
+
+
+def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
+    kind, what, consequence = _WHAT[order]
+    x = walk.at(jump.line[None], torch.full((1, 1), jump.place).to(walk.start))[0]
+    return Finding(
+        kind,
+        "warning",
+        _maker(probe, walk, jump, order),
+        f"{what} at x = {shown(x)}, by {jump.size:.1e} of its largest value: {consequence}. Use smooth "
+        "operations (softplus, SiLU, a smooth maximum), or keep clear of such places",
+    )
+
+
+def _lines(probe: Probe) -> list[tuple[Tensor, Tensor]]:
+    """From the lowest to the highest point in every input, or in a few of many; each pair of points once."""
     rows = as_rows(probe.x)
-    leading = rows[:, rows.std(0, correction=0).argmax()]
-    return probe.x[leading.argmin()], probe.x[leading.argmax()]
+    widest = int(rows.std(0, correction=0).nan_to_num(0).argmax())
+    step = max(rows.shape[1] // _LINES, 1)
+    inputs = [widest, *range(0, rows.shape[1], step)][: _LINES + 1]
+    ends = {tuple(sorted((int(rows[:, i].argmin()), int(rows[:, i].argmax())))) for i in inputs}
+    lines = [(probe.x[a], probe.x[b]) for a, b in sorted(ends)]
+    return [(a, b) for a, b in lines if not torch.equal(a, b)]
 
 
-def _on_line(probe: Probe, t: Tensor, order: int | None = None) -> list[Tensor] | None:
-    """The value and its derivatives along the line at each t in [0, 1]."""
-    start, end = _line(probe)
-    x = start + t.reshape(-1, *[1] * start.dim()) * (end - start)
-    found = probe.reversed_at(x, (end - start).expand_as(x), min(probe.order, 2) if order is None else order)
-    return None if isinstance(found, Exception) else found
-
-
-def _jump(probe: Probe, t: Tensor, values: Tensor, order: int) -> tuple[float, float] | None:
-    """Where a derivative jumps on the line, and by how much relative to its largest value there."""
-    cells = _suspicious(values)
+def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | None:
+    """Where a derivative jumps on a line, and by how much relative to its largest value."""
+    scale = levels[order].abs().nan_to_num(0, 0).amax()
+    changes = _changes(levels, order, t[0, 1] - t[0, 0])
+    lines, cells = _suspicious(changes, scale, smooth=order + 1 < len(levels))
     if not len(cells):
         return None
-    left, width, first = t[cells], 1.0 / (_NODES - 1), values.diff().abs()[cells]
-    last = first
-    for _ in range(_ZOOMS):
+    left, width, first = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells]
+    for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
         inner = left[:, None] + width * torch.arange(_PARTS + 1, dtype=t.dtype, device=t.device)
-        finer = _on_line(probe, inner.flatten(), order)
-        if finer is None:
+        finer = walk.derivatives(lines, inner)
+        if not finer:
             return None
-        last, part = finer[order].reshape(inner.shape).diff(dim=1).abs().nan_to_num(0, 0).max(1)
+        last, part = _changes(finer, order, width).max(1)
         left = left + part * width
-    scale = values.abs().nan_to_num(0, 0).amax()
-    real = (last > _PERSISTS * first) & (last > _SMALLEST * scale)
-    best = int(last.where(real, 0).argmax())
-    return ((left[best] + width / 2).item(), (last[best] / scale).item()) if real.any() else None
+        if zoom >= _ZOOMS:
+            real = (last > _PERSISTS * first) & (last > _SMALLEST * scale)
+            lines, left, first, last = lines[real], left[real], first[real], last[real]
+            if not len(lines):
+                return None
+    best = int(last.argmax())
+    return _Jump(lines[best], (left[best] + width / 2).item(), (last[best] / scale).item())
 
 
-def _suspicious(values: Tensor) -> Tensor:
-    """The cells over which values change more than over both their neighbours."""
-    changes = values.diff().abs().nan_to_num(0, 0)
-    padded = torch.cat([changes[1:2], changes, changes[-2:-1]])
-    score = changes - _STANDS_OUT * torch.maximum(padded[:-2], padded[2:])
-    cells = score.topk(_CANDIDATES).indices
-    return cells[score[cells] > 1e-12 * values.abs().nan_to_num(0, 0).amax()]
+def _changes(levels: Derivatives, order: int, width: Tensor | float) -> Tensor:
+    """By how much a derivative changes over each cell, beyond what the next derivative explains."""
+    changes = levels[order].diff(dim=1)
+    if order + 1 < len(levels):
+        slope = levels[order + 1]
+        changes = changes - width * (slope[:, 1:] + slope[:, :-1]) / 2
+    if order + 2 < len(levels):
+        changes = changes + width**2 * levels[order + 2].diff(dim=1) / 12
+    return changes.abs().nan_to_num(0, 0)
 
 
-def _maker(probe: Probe, x: Tensor, order: int) -> str:
-    """The first step whose (order + 1)-th difference stands out at x against both sides."""
-    start, end = _line(probe)
+def _suspicious(changes: Tensor, scale: Tensor, *, smooth: bool) -> tuple[Tensor, Tensor]:
+    """Lines and cells: those that change most, or, before a slope is known, more than both their neighbours."""
+    padded = torch.cat([changes[:, 1:2], changes, changes[:, -2:-1]], 1)
+    neighbours = torch.maximum(padded[:, :-2], padded[:, 2:])
+    score = changes if smooth else changes - _STANDS_OUT * neighbours
+    best = score.flatten().topk(min(_CANDIDATES, score.numel())).indices
+    best = best[score.flatten()[best] > 1e-12 * scale]
+    return best // changes.shape[1], best % changes.shape[1]
+
+
+def _maker(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> str:
+    """The first step whose (order + 1)-th difference stands out at the jump against both sides."""
     count = order + 2
-    offsets = torch.arange(count, dtype=x.dtype, device=x.device) - (count - 1) / 2
+    offsets = torch.arange(count, dtype=walk.start.dtype, device=walk.start.device) - (count - 1) / 2
     places = torch.cat([offsets + shift for shift in (-8, 0, 8)]) * (1e-3 if order == 2 else 1e-4)
-    rows = x + places.reshape(-1, *[1] * x.dim()) * (end - start)
-    return next((step.where for step in probe.trace(rows) if _stands_out(step, count, order + 1)), "f")
+    rows = walk.at(jump.line[None], jump.place + places[None])
+    steps = (step for step in probe.trace(rows) if _stands_out(step, count, order + 1))
+    return name_of(attempt(lambda: next(steps, None)))
 
 
 def _stands_out(step: Step, count: int, order: int) -> bool:
-    output = step.output.detach()
+    output = step.value.detach()
     if output.shape[:1] != (3 * count,) or output.is_complex():
         return False
     below, here, above = output.reshape(3, count, -1).diff(n=order, dim=1).abs().amax(1)

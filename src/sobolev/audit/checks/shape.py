@@ -69,9 +69,9 @@ def piecewise(probe: Probe) -> Iterator[Finding]:
             "piecewise-constant",
             "error",
             name_of(step),
-            "makes a staircase: the value changes from point to point, but in jumps, so that every derivative is 0. "
-            "Take the rounding, the comparison or the integer out, or put something smooth in its place (a sigmoid "
-            "for a step, a softmax for an argmax)",
+            f"{_subject(step)} makes a staircase: the value changes from point to point, but in jumps, so that every "
+            "derivative is 0. Take the rounding, the comparison or the integer out, or put something smooth in its "
+            "place (a sigmoid for a step, a softmax for an argmax)",
         )
     else:
         yield _piecewise_linear(probe, step, _bending(probe, low, middle, high))
@@ -82,10 +82,14 @@ def _piecewise_linear(probe: Probe, step: Step | None, bend: float) -> Finding:
         "piecewise-linear",
         "error" if probe.order >= 2 else "warning",
         name_of(step),
-        f"is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at every point, "
-        f"although the function bends (by {bend:.0%} of its range between two points), and the first derivative is "
-        "a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
+        f"{_subject(step)} is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at "
+        f"every point, although the function bends (by {bend:.0%} of its range between two points), and the first "
+        "derivative is a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
     )
+
+
+def _subject(step: Step | None) -> str:
+    return "this operation" if step is not None else "the function"
 
 
 def _alive(probe: Probe) -> Probe:
@@ -93,14 +97,14 @@ def _alive(probe: Probe) -> Probe:
     if not _dead(probe.y).all():
         return probe
     for index, step in reversed(list(enumerate(probe.steps))):
-        if step.output.shape[:1] == probe.x.shape[:1] and not _dead(step.output).all():
+        if step.value.shape[:1] == probe.x.shape[:1] and not _dead(step.value).all():
             f = partial(_intermediate, probe, index)
             return Probe(f, probe.x, probe.order, probe.modules)
     return probe
 
 
 def _intermediate(probe: Probe, index: int, x: Tensor) -> Tensor:
-    return probe.trace(x)[index].output
+    return probe.trace(x)[index].value
 
 
 def _dead(y: Tensor) -> Tensor:
@@ -111,7 +115,7 @@ def _dead(y: Tensor) -> Tensor:
 
 def is_flat(probe: Probe) -> bool:
     """Whether the second derivative, by finite differences, is 0 but at a few points, which lie beside a kink."""
-    return _vanishing(probe, 2) > 0.95
+    return _vanishing(probe, 2) > 0.95 or is_level(probe)
 
 
 def is_level(probe: Probe) -> bool:
@@ -171,7 +175,7 @@ def _same_operation(probe: Probe, step: Step | None) -> str:
 def _clipping_step(probe: Probe) -> Step | None:
     """The step that made the output, if it is one that clips."""
     for step in reversed(probe.steps):
-        if step.output.shape == probe.y.shape and torch.equal(step.output, probe.y):
+        if step.value.shape == probe.y.shape and torch.equal(step.value, probe.y):
             if step.operation in _CLIPPING:
                 return step
         else:
