@@ -8,7 +8,7 @@ from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, l
 from sobolev.errors import UntrustworthyDerivativeError
 
 if TYPE_CHECKING:
-    from sobolev import autodiff, losses, metrics, plots
+    from sobolev import autodiff, losses, metrics, optimizers, plots
     from sobolev.callbacks.monitor import DerivativeMonitor
     from sobolev.callbacks.predictions import PredictionWriter
     from sobolev.callbacks.report import Report
@@ -54,6 +54,7 @@ __all__ = [
     "laplacian",
     "losses",
     "metrics",
+    "optimizers",
     "plots",
 ]
 

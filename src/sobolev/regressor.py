@@ -144,6 +144,12 @@ class Regressor(LightningModule):
         scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
         return scaled_squared_error(self(inputs), targets, scale)
 
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take float64 weights as they are: Lightning converts the module only after it has loaded them."""
+        if self._trainer is not None and self.trainer.precision == "64-true":
+            self.double()
+
     @classmethod
     @override
     def load_from_checkpoint(cls, checkpoint_path: str | PathLike[str], **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
