@@ -9,13 +9,13 @@ SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
     {"errors"},
     {"autodiff"},
-    {"audit", "functions", "losses", "metrics", "networks", "optimizers"},
-    {"data", "plots", "regressor"},
+    {"audit", "equations", "functions", "losses", "metrics", "networks", "optimizers"},
+    {"data", "plots", "regressor", "residual_regressor"},
     {"callbacks"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "losses", "networks", "optimizers"}
+WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "equations", "functions", "losses", "networks", "optimizers"}
 
 
 def rooms():
