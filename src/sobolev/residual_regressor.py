@@ -62,6 +62,8 @@ class ResidualRegressor(Regressor):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         equations, conditions = self.problem.loss(self, batch[0])
         loss = equations + conditions
+        if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
+            loss = loss + 0.0 * sum(parameter.sum() for parameter in self.parameters())
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         if every and (self.trainer.global_step + 1) % every == 0:
             self.log("train/loss", loss, batch_size=len(batch[0]))

@@ -78,8 +78,8 @@ def _flat(parameter: Tensor) -> Tensor:
 
 def _over_all_processes(loss: Any) -> float:
     """The mean of the losses of all processes, as their gradients are means: all must take the same step."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return float(loss)
     mean = torch.as_tensor(loss).detach().double()
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return float(mean)
     distributed.all_reduce(mean)
     return float(mean) / distributed.get_world_size()
