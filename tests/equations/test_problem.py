@@ -98,6 +98,7 @@ def test_sizes_follow_the_data():
 
     assert size("d2u_dx2 + u", "u(0) = 3", "du_dx(0) = -5") == [5.0]
     assert size("du_dx = 7", "u(0) = 0") == [7.0]
+    assert size("du_dx = -50*u + 100", "u(0) = 0") == [2.0]
     assert size("d2u_dx2 + u", "u(0) = 0", "du_dx(0) = 0") == [1.0]
 
 

@@ -29,8 +29,9 @@ def unknown_sizes(
 ) -> Float64[Tensor, " unknowns"]:
     """The size of each unknown at which one of its terms makes up for what a statement holds without unknowns.
 
-    `u(0) = 3` suggests 3, `d2u_dx2 = 6` with inputs of standard deviation s suggests 6 s². The largest suggestion
-    counts; an unknown without any takes that of the others, and 1 if there is none.
+    `u(0) = 3` suggests 3, `d2u_dx2 = 6` with inputs of standard deviation s suggests 6 s². Of several terms of one
+    statement the strongest counts, then the largest suggestion of all statements; an unknown without any takes that of
+    the others, and 1 if there is none.
 
     Args:
         statements: the equations and conditions.
@@ -39,16 +40,24 @@ def unknown_sizes(
     """
     sizes = torch.zeros(unknowns, dtype=torch.float64)
     for statement in statements:
-        nothing = [torch.zeros(statement.rows, dtype=torch.float64) for _ in statement.components]
-        without = statement.evaluate(nothing)
-        for i, c in enumerate(statement.components):
-            alone = [value + unit(c, deviation) * (i == j) for j, value in enumerate(nothing)]
-            suggested = (without / (statement.evaluate(alone) - without)).abs()
-            suggested = suggested[suggested.isfinite()]
-            if len(suggested):
-                sizes[c.unknown] = torch.maximum(sizes[c.unknown], suggested.square().mean().sqrt())
+        for unknown, size in _suggested(statement, deviation).items():
+            sizes[unknown] = torch.maximum(sizes[unknown], size)
     others = sizes.max() if sizes.max() > 0 else torch.ones_like(sizes.max())
     return torch.where(sizes > 0, sizes, others)
+
+
+def _suggested(statement: Statement, deviation: Float64[Tensor, " inputs"]) -> dict[int, Float64[Tensor, ""]]:
+    """The size of each unknown of one statement."""
+    nothing = [torch.zeros(statement.rows, dtype=torch.float64) for _ in statement.components]
+    without, found = statement.evaluate(nothing), {}
+    for i, c in enumerate(statement.components):
+        alone = [value + unit(c, deviation) * (i == j) for j, value in enumerate(nothing)]
+        suggested = (without / (statement.evaluate(alone) - without)).square()
+        suggested = suggested[suggested.isfinite()]
+        if len(suggested):
+            size = suggested.mean().sqrt()
+            found[c.unknown] = torch.minimum(found.get(c.unknown, size), size)
+    return found
 
 
 def residual_size(
