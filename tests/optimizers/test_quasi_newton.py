@@ -1,5 +1,6 @@
 """What SelfScaledBFGS and LBFGS share: where they end, what they survive, and what they refuse."""
 
+import copy
 import io
 import os
 import warnings
@@ -153,6 +154,31 @@ def test_a_saved_state_goes_on_bit_for_bit(kind, dtype):
     x, optimizer = fresh(2)
     torch.save({"x": x.detach(), "optimizer": optimizer.state_dict()}, file)
     assert torch.equal(fresh(3, file)[0], fresh(5)[0])
+
+
+@BOTH
+def test_a_loaded_state_is_a_copy(kind):
+    x, y = (nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64)) for _ in range(2))
+    first, second = kind([x], iterations=3), kind([y], iterations=3)
+    run(first, lambda: rosenbrock(x), 1)
+    second.load_state_dict(first.state_dict())
+    before = copy.deepcopy(first.state_dict()["state"])
+    run(second, lambda: rosenbrock(y), 2)
+    assert str(before) == str(first.state_dict()["state"]) != str(second.state_dict()["state"])
+
+
+@BOTH
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_state_saved_on_the_gpu_and_loaded_on_the_cpu_and_back(kind):
+    x = nn.Parameter(torch.tensor([-1.2, 1.0], dtype=torch.float64, device="cuda"))
+    optimizer = kind([x], iterations=3)
+    run(optimizer, lambda: rosenbrock(x), 1)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    optimizer.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    run(optimizer, lambda: rosenbrock(x), 20)
+    torch.testing.assert_close(x.detach().cpu(), torch.ones(2, dtype=torch.float64), rtol=0, atol=1e-8)
 
 
 @BOTH

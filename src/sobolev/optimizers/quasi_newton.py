@@ -54,6 +54,12 @@ class QuasiNewton(Optimizer):
         """
 
     @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what another run has learnt, in the precision in which it was learnt, on the parameters' device."""
+        super().load_state_dict(state_dict)
+        self.state[_MEMORY] = _copied(self.state[_MEMORY], self.param_groups[0]["params"][0].device)  # pyright: ignore[reportArgumentType]
+
+    @override
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Do some iterations, fewer where the loss cannot be lowered further.
@@ -108,3 +114,12 @@ class QuasiNewton(Optimizer):
 
 _LEAST_CURVATURE = 1e-12
 """Cosine of the angle between step and change of gradient below which the curvature is rounding; never absolute."""
+
+
+def _copied(value: Any, device: torch.device) -> Any:
+    """A copy, since the optimiser writes over its tensors; numbers as they are."""
+    if isinstance(value, dict):
+        return {name: _copied(item, device) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item, device) for item in value]
+    return value.to(device, copy=True) if isinstance(value, Tensor) else value
