@@ -9,23 +9,26 @@ SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
     {"errors"},
     {"autodiff"},
-    {"audit", "collapse", "comparison", "functions", "losses", "metrics", "networks", "scales"},
-    {"data", "plots", "regressor"},
+    {
+        "audit",
+        "collapse",
+        "comparison",
+        "differential_pca",
+        "equations",
+        "functions",
+        "least_squares",
+        "losses",
+        "metrics",
+        "networks",
+        "optimizers",
+        "scales",
+    },
+    {"data", "plots", "readout", "regressor", "residual_regressor"},
     {"callbacks"},
-    {"audit_command", "cli", "foreign"},
+    {"audit_command", "cli", "foreign", "readout_command"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_LIGHTNING = {
-    "errors",
-    "autodiff",
-    "audit",
-    "collapse",
-    "comparison",
-    "functions",
-    "losses",
-    "networks",
-    "scales",
-}
+WITHOUT_LIGHTNING = FLOORS[0] | FLOORS[1] | FLOORS[2] - {"metrics"} | {"readout"}
 
 
 def rooms():

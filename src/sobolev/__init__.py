@@ -8,14 +8,15 @@ from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, l
 from sobolev.errors import UntrustworthyDerivativeError
 
 if TYPE_CHECKING:
-    from sobolev import autodiff, losses, metrics, plots
+    from sobolev import autodiff, losses, metrics, optimizers, plots
     from sobolev.callbacks.monitor import DerivativeMonitor
     from sobolev.callbacks.predictions import PredictionWriter
     from sobolev.callbacks.report import Report
-    from sobolev.data import FunctionData, TableData
+    from sobolev.data import FunctionData, ResidualData, TableData
     from sobolev.functions import Function
     from sobolev.networks import MLP, Standardized
     from sobolev.regressor import Regressor
+    from sobolev.residual_regressor import ResidualRegressor
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,8 @@ _LATE = {
     "PredictionWriter": "sobolev.callbacks.predictions",
     "Regressor": "sobolev.regressor",
     "Report": "sobolev.callbacks.report",
+    "ResidualData": "sobolev.data",
+    "ResidualRegressor": "sobolev.residual_regressor",
     "Standardized": "sobolev.networks",
     "TableData": "sobolev.data",
 }
@@ -42,6 +45,8 @@ __all__ = [
     "PredictionWriter",
     "Regressor",
     "Report",
+    "ResidualData",
+    "ResidualRegressor",
     "Standardized",
     "TableData",
     "UntrustworthyDerivativeError",
@@ -54,6 +59,7 @@ __all__ = [
     "laplacian",
     "losses",
     "metrics",
+    "optimizers",
     "plots",
 ]
 

@@ -205,6 +205,12 @@ class Regressor(LightningModule):
             self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), sync_dist=sync_dist)
         return loss
 
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take float64 weights as they are: Lightning converts the module only after it has loaded them."""
+        if self._trainer is not None and self.trainer.precision == "64-true":
+            self.double()
+
     @classmethod
     @override
     def load_from_checkpoint(cls, checkpoint_path: str | PathLike[str], **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -3,6 +3,7 @@
 from sobolev.data.function_data import FunctionData
 from sobolev.data.loader import BatchLoader
 from sobolev.data.module import TensorDataModule
+from sobolev.data.residual_data import ResidualData
 from sobolev.data.table_data import TableData
 
-__all__ = ["BatchLoader", "FunctionData", "TableData", "TensorDataModule"]
+__all__ = ["BatchLoader", "FunctionData", "ResidualData", "TableData", "TensorDataModule"]

@@ -116,14 +116,15 @@ def _intervals(domain: object, function: Function) -> dict[str, tuple[float, flo
             f"the domain names {', '.join(map(repr, domain))}, but the inputs of {function.name!r} are "
             f"{', '.join(function.inputs)}; give each an interval, as {{{function.inputs[0]}: [0, 1]}}"
         )
-    return {name: _interval(name, domain[name]) for name in function.inputs}
+    return {name: interval(name, domain[name]) for name in function.inputs}
 
 
-def _interval(name: str, interval: object) -> tuple[float, float]:
+def interval(name: str, ends: object) -> tuple[float, float]:
+    """Both ends of the domain of an input; refused where they are no interval."""
     try:
-        low, high = (float(end) for end in interval)  # type: ignore[attr-defined]
+        low, high = (float(end) for end in ends)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
-        raise ValueError(f"the domain of {name} is {interval!r}; give two numbers, as [0, 1]") from None
+        raise ValueError(f"the domain of {name} is {ends!r}; give two numbers, as [0, 1]") from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"the domain of {name} is [{low:g}, {high:g}]; the first end must be below the second")
     return low, high

@@ -33,7 +33,7 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     Raises:
         ValueError: anything that is not a formula of these variables, with the reason.
     """
-    tree = _tree(text)
+    tree = syntax_tree(text)
     nodes = tree.elts if isinstance(tree, ast.Tuple) else [tree]
     if not nodes:
         raise ValueError(f"the formula {_short(text)} is empty")
@@ -63,7 +63,12 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-def _tree(text: str) -> ast.expr:
+def syntax_tree(text: str) -> ast.expr:
+    """What Python makes of the text, not looked at any further.
+
+    Raises:
+        ValueError: it is no expression.
+    """
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"the formula has {len(text)} characters; at most {_MAX_LENGTH} are read")
     if not text.strip():

@@ -1,0 +1,167 @@
+"""Problems with known solutions: these leave nothing but rounding; and what is no problem is said in a sentence."""
+
+import pytest
+import sympy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sobolev import MLP
+from sobolev.equations import Problem
+
+PLANE = {"x": (0.0, 1.0), "t": (0.0, 2.0)}
+SOLUTIONS = {
+    "sin(x)*exp(-t)": lambda x, t: x.sin() * (-t).exp(),
+    "x**2*t + cos(t)": lambda x, t: x**2 * t + t.cos(),
+    "tanh(x - t)": lambda x, t: (x - t).tanh(),
+    "1/(2 + x*t)": lambda x, t: 1 / (2 + x * t),
+}
+TERMS = ("u", "du_dx", "du_dt", "d2u_dx2", "d2u_dxdt", "d2u_dt2", "d3u_dx3", "u*du_dx", "u**2", "sin(u)", "x*d2u_dt2")
+
+
+def stacked(function):
+    return lambda z: function(*z.unbind(1))[:, None]
+
+
+def exact(term, solution):
+    """The term as a formula of x and t, by sympy."""
+    x, t = sympy.symbols("x t")
+    u = sympy.sympify(solution)
+    d = {"u": u, "du_dx": u.diff(x), "du_dt": u.diff(t), "d2u_dx2": u.diff(x, 2), "d2u_dxdt": u.diff(x, t)}
+    d |= {"d2u_dt2": u.diff(t, 2), "d3u_dx3": u.diff(x, 3)}
+    return sympy.sympify(term).subs(d)
+
+
+@given(
+    solution=st.sampled_from(sorted(SOLUTIONS)),
+    terms=st.lists(st.tuples(st.integers(-9, 9), st.sampled_from(TERMS)), min_size=1, max_size=4),
+)
+@settings(deadline=None, max_examples=25)
+@torch.no_grad()
+def test_a_manufactured_solution_leaves_rounding(solution, terms):
+    left = " + ".join(f"{factor or 1}*{term}" for factor, term in terms)
+    right = str(sum((factor or 1) * exact(term, solution) for factor, term in terms))
+    at_start, at_wall = (str(sympy.sympify(solution).subs(*value)) for value in (("t", 0), ("x", 1)))
+    conditions = [f"u(x, 0) = {at_start}", f"u(1, t) = {at_wall}"]
+    problem = Problem([f"{left} = {right}"], conditions, PLANE)
+    x = torch.rand(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(len(terms)))
+    f = stacked(SOLUTIONS[solution])
+    size = max(float(value.abs().max()) for value in problem.residuals(lambda z: 1 + z.sum(1, keepdim=True) ** 3, x))
+    assert all(r.abs().max() < 1e-11 * (1 + size) for r in problem.residuals(f, x))
+    assert all(v.abs().max() < 1e-14 for v in problem.violations(f, x))
+    assert sum(problem.loss(f, x)) < 1e-20
+
+
+def test_gradients_of_the_loss_are_those_of_finite_differences():
+    """By every weight of a small network, in float64."""
+    problem = Problem(["du_dt + u*du_dx = d2u_dx2"], ["u(x, 0) = sin(pi*x)", "du_dx(0, t) + u(0, t) = 1"], PLANE)
+    network = MLP(2, hidden=(4,), activation="tanh").double()
+    x = torch.rand(9, 2, dtype=torch.float64)
+    names, weights = zip(
+        *((n, w.detach().clone().requires_grad_()) for n, w in network.named_parameters()), strict=True
+    )
+
+    def loss(*weights):
+        named = dict(zip(names, weights, strict=True))
+        return sum(problem.loss(lambda z: torch.func.functional_call(network, named, z), x))
+
+    assert torch.autograd.gradcheck(loss, weights, eps=1e-6, atol=1e-7)
+
+
+def test_systems_periodic_ends_and_shared_times():
+    """u' = v, v' = -u: a circle; it ends where it began."""
+    problem = Problem(
+        ["du_dt = v", "dv_dt + u"], ["u(0) = 1", "v(0) = 0", "u(0) = u(2*pi)"], {"t": (0.0, 7.0)}, ("u", "v")
+    )
+    t = torch.rand(20, 1, dtype=torch.float64)
+    assert sum(problem.loss(lambda t: torch.cat([t.cos(), -t.sin()], 1), t)) < 1e-28
+    violations = problem.violations(lambda t: torch.cat([t, t], 1), t)
+    assert [round(float(v), 6) for v in violations] == [-1, 0, round(-2 * torch.pi, 6)]
+
+
+@pytest.mark.parametrize("length, height", [(1e-6, 1e3), (1.0, 1.0), (1e5, 1e-8)])
+def test_the_loss_is_free_of_units(length, height):
+    """A function and its problem in other units have the same loss; it is of order one."""
+    domain = {"x": (0.0, 2 * length)}
+    equation = f"d2u_dx2 = -{height / length**2!r}*sin(x/{length!r})"
+    problem = Problem([equation], ["u(0) = 0", f"du_dx(0) = {height / length!r}"], domain)
+    points = torch.linspace(0, 2, 11, dtype=torch.float64)[:, None]
+    found = problem.loss(lambda x: height * (x / length) ** 3, points * length)
+    usual = Problem(["d2u_dx2 = -sin(x)"], ["u(0) = 0", "du_dx(0) = 1"], {"x": (0.0, 2.0)}).loss(lambda x: x**3, points)
+    torch.testing.assert_close(torch.stack(found), torch.stack(usual), rtol=1e-9, atol=0)
+    assert all(0.1 < float(part) < 100 for part in usual)
+
+
+def test_sizes_follow_the_data():
+    def size(equation, *conditions):
+        return Problem([equation], conditions, {"x": (0.0, 12**0.5)}).sizes.tolist()
+
+    assert size("d2u_dx2 + u", "u(0) = 3", "du_dx(0) = -5") == [5.0]
+    assert size("du_dx = 7", "u(0) = 0") == [7.0]
+    assert size("du_dx = -50*u + 100", "u(0) = 0") == [2.0]
+    assert size("d2u_dx2 + u", "u(0) = 0", "du_dx(0) = 0") == [1.0]
+
+
+def test_single_precision():
+    problem = Problem(["d2u_dx2 + u"], ["u(0) = 1"] * 2, {"x": (0.0, 1.0)})
+    loss = problem.loss(torch.cos, torch.rand(8, 1))
+    assert all(part.dtype == torch.float32 for part in loss) and sum(loss) < 1e-10
+
+
+ODE, START = "d2u_dx2 + u", ["u(0) = 1", "du_dx(0) = 0"]
+HEAT = "du_dt = d2u_dx2"
+MISTAKES = {
+    "unknown name": (
+        ("d2u_dx2 + w",),
+        START,
+        r"the equation 'd2u_dx2 \+ w': 'w' is neither an input \(x\) nor a deriv",
+    ),
+    "notation": (("u_xx + u",), START, "'u_xx' is neither.*d2u_dx2"),
+    "order": (("d12u_dx12 + u",), START, "d12u_dx12 is of order 12; derivatives are computed up to order 10"),
+    "code": (("__import__('os') + u",), START, "calls an unknown function '__import__'"),
+    "syntax": (("d2u_dx2 + u +",), START, r"the equation 'd2u_dx2 \+ u \+'.* is not a formula"),
+    "half": (("d2u_dx2 =",), START, "nothing on one side of '='"),
+    "no unknown": (("x**2",), START, r"contains no unknown \(u\)"),
+    "two in one": (("d2u_dx2 + u, u",), START, "is 2 formulas; give several equations as a list"),
+    "outside": ((ODE,), ["u(20) = 1", "u(0) = 1"], r"'u\(20\) = 1': x = 20 lies outside its domain \[0, 10\]"),
+    "contradiction": ((ODE,), ["u(0) = 1", "2*u(0) = 3"], r"'u\(0\) = 1' contradicts the condition '2\*u\(0\) = 3'"),
+    "arguments": ((ODE,), ["u(0, 1) = 1", "u(0) = 1"], r"u\(0, 1\) has 2 argument\(s\); write u\(0\) = 1"),
+    "no place": ((ODE,), ["u = 1", "u(0) = 1"], r"says nothing about u; write u\(0\) = 1"),
+    "fixed": ((ODE,), ["u(0) = x", "u(1) = 1"], r"x has a value in u\(0\); write that value"),
+    "not finite": ((ODE,), ["u(0) = 1/0", "u(1) = 1"], "not a finite real number"),
+    "singular": (("d2u_dx2 + sqrt(x - 5)*u",), START, "not finite at 250 of 500 points"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_said_in_a_sentence(mistake):
+    equations, conditions, message = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=message) as caught:
+        Problem(equations, conditions, {"x": (0.0, 10.0)})
+    assert len(str(caught.value)) < 700
+
+
+PLANE_MISTAKES = {
+    "u(2*x, 0) = 1": r"'2 \* x' in u\(2\*x, 0\) is neither a number nor x",
+    "u(t, 0) = 1": "'t' in .* is neither a number nor x",
+    "du_dy(x, 0) = 1": "'du_dy' is neither",
+    "w(x, 0) = 1": r"says nothing about u; write u\(x, 0\) = 1",
+    "u(x, 0) = sim(x)": "unknown function 'sim'; did you mean sin",
+    "u(x, 0) = y": "'y' is neither an input",
+    "u(x, 0) = log(x)": "is not finite at 1 of 100 points",
+    "u(x, 0) = 1 = 2": "more than one '='",
+}
+
+
+@pytest.mark.parametrize("condition", PLANE_MISTAKES)
+@pytest.mark.filterwarnings("ignore:no condition holds at a value of x")
+def test_a_mistaken_condition_is_said_in_a_sentence(condition):
+    with pytest.raises(ValueError, match=PLANE_MISTAKES[condition]) as caught:
+        Problem([HEAT], [condition], PLANE)
+    assert condition in str(caught.value)
+
+
+def test_an_equation_without_derivatives_needs_no_condition():
+    problem = Problem(["u**2 = x"], [], {"x": (0.0, 1.0)})
+    x = torch.rand(5, 1, dtype=torch.float64)
+    assert sum(problem.loss(torch.sqrt, x)) < 1e-28
