@@ -47,8 +47,10 @@ def mul(a: Any, b: Any) -> Jet:
 
 
 @rule("div", "divide", "true_divide", Tensor.__truediv__)
-def div(a: Any, b: Any) -> Jet:
+def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A / b; the value is the quotient itself, rounded once."""
+    if rounding_mode is not None:  # locally constant
+        return torch.div(*(x.value if isinstance(x, Jet) else x for x in (a, b)), rounding_mode=rounding_mode)
     if isinstance(b, Jet):
         quotient = mul(reciprocal(b), a)
         if b.space.tape is None:

@@ -20,7 +20,7 @@ _CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinit
              "argsort", "logical_not", "logical_and", "logical_or", "logical_xor", "signbit", "any", "all", "nonzero",
              "argwhere", "count_nonzero", "isposinf", "isneginf", "isreal", "floor_divide", "floordiv", "heaviside",
              "greater", "greater_equal", "less", "less_equal", "not_equal", "isin", "fix",
-             "nextafter")  # fmt: skip
+             "nextafter", "bucketize", "searchsorted", "histc", "bincount", "is_nonzero")  # fmt: skip
 
 
 def of_value(function: Callable) -> Callable:

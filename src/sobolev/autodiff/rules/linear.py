@@ -48,6 +48,12 @@ def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     return (product if alpha == 1 else alpha * product) + (x if beta == 1 else beta * x)
 
 
+@rule("addr")
+def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """Beta x + alpha a bᵀ."""
+    return beta * x + alpha * outer(a, b)
+
+
 @rule(functional.bilinear)
 def bilinear_layer(a: Any, b: Any, weight: Any, bias: Any = None) -> Any:
     """The form aᵀ W b for every output."""

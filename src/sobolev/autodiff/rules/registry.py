@@ -89,6 +89,8 @@ def find_method(name: str) -> Callable:
 def call(implementation: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a rule, whichever of PyTorch's names its arguments were given by."""
     kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
+    if "out" in kwargs:
+        raise NoRuleError("Taylor mode cannot write derivatives into an ordinary tensor (out=...)")
     if "input" in kwargs:
         args = (kwargs.pop("input"), *args)
     return implementation(*args, **kwargs)

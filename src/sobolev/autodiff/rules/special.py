@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.elementwise import integrated
 from sobolev.autodiff.rules.kinds import compose, settled
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 _SMALL = 4.0
 _TERMS = 20
+_FORWARD = 1.0
+"""Up to here the recurrence of erfcx runs forwards."""
+_STEPS = 150
+"""Beyond, so many steps back are enough for every digit."""
 
 
 @rule("sinc", torch.special.sinc)
@@ -71,10 +76,66 @@ def lgamma(x: Any) -> Any:
     return compose(x, [torch.lgamma(x.value), *_polygammas(x.value, x.space.order, 0)])
 
 
-@rule("digamma", torch.special.digamma)
+@rule("digamma", torch.special.digamma, torch.special.psi)
 def digamma(x: Any) -> Any:
     """Γ'(x) / Γ(x)."""
     return compose(x, [torch.digamma(x.value), *_polygammas(x.value, x.space.order, 1)])
+
+
+@rule("polygamma", torch.special.polygamma)
+def polygamma(n: Any, x: Any) -> Any:
+    """The n-th derivative of digamma; as a method it is called on x."""
+    n, x = (x, n) if isinstance(n, Jet) else (n, x)
+    return compose(x, [torch.polygamma(n, x.value), *_polygammas(x.value, x.space.order, n + 1)])
+
+
+@rule("mvlgamma", torch.special.multigammaln)
+def mvlgamma(x: Any, p: int) -> Any:
+    """The logarithm of the gamma function of p dimensions."""
+    parts = (torch.lgamma(x - j / 2) for j in range(p))
+    return sum(parts, math.log(math.pi) * p * (p - 1) / 4)
+
+
+@rule("igamma", torch.special.gammainc)
+def igamma(a: Any, x: Any) -> Any:
+    """The regularised lower incomplete gamma function, whose derivative by x is x^(a - 1) e⁻ˣ / Γ(a)."""
+    if isinstance(a, Jet) and not len(a.higher):
+        a = a.value
+    if isinstance(a, Jet):
+        raise NoRuleError("Taylor mode has no rule for igamma with a first argument that depends on x")
+    density = integrated(lambda x: torch.exp(torch.xlogy(a - 1, x) - x - torch.lgamma(a)), x.value, x.space.order)
+    return compose(x, [torch.igamma(a, x.value), *density])
+
+
+@rule("igammac", torch.special.gammaincc)
+def igammac(a: Any, x: Any) -> Any:
+    """The regularised upper incomplete gamma function."""
+    lower = igamma(a, x)
+    return Jet(x.space, torch.igammac(a.value if isinstance(a, Jet) else a, x.value), -lower.higher)
+
+
+@rule(torch.special.erfcx)
+def erfcx(x: Any) -> Any:
+    """exp(x²) erfc(x)."""
+    return compose(x, _scaled_erfc(x.value, x.space.order))
+
+
+@rule(torch.special.log_ndtr)
+def log_ndtr(x: Any) -> Any:
+    """The logarithm of the distribution function of the normal distribution."""
+    return compose(x, [torch.special.log_ndtr(x.value), *integrated(_hazard, x.value, x.space.order)])
+
+
+@rule("logaddexp2")
+def logaddexp2(a: Any, b: Any) -> Any:
+    """log2(2^a + 2^b)."""
+    return torch.logaddexp(math.log(2) * a, math.log(2) * b) / math.log(2)
+
+
+@rule("ldexp")
+def ldexp(x: Any, exponent: Any) -> Any:
+    """X 2^exponent."""
+    return x * torch.exp2(exponent)
 
 
 @rule("erfinv", torch.special.erfinv)
@@ -115,6 +176,36 @@ def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
 def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
     """The coefficients 1, ..., order of polygamma(first - 1)."""
     return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+
+
+def _scaled_erfc(x: Tensor, order: int) -> list[Tensor]:
+    """Coefficients c of y' = 2 x y - 2/√π: (k + 1) c_(k + 1) = 2 (x c_k + c_(k - 1)).
+
+    For larger x they are the solution of the recurrence that vanishes fastest, so it runs backwards, on ratios of
+    neighbours (Gautschi 1967).
+    """
+    value = torch.special.erfcx(x)
+    forward = [value, 2 * x * value - 2 / math.sqrt(math.pi)]
+    for k in range(1, order):
+        forward.append(2 * (x * forward[k] + forward[k - 1]) / (k + 1))
+    positive = torch.where(x > _FORWARD, x, 1.0)
+    ratio, ratios = torch.full_like(x, -math.sqrt(2 / _STEPS)), []
+    for k in range(_STEPS, 0, -1):
+        ratio = -2 / (2 * positive - (k + 1) * ratio)
+        ratios.append(ratio)
+    backward = [value]
+    for k in range(1, order + 1):
+        backward.append(backward[-1] * ratios[-k])
+    return [torch.where(x > _FORWARD, b, f) for b, f in zip(backward, forward, strict=False)]
+
+
+def _hazard(x: Any) -> Any:
+    """φ(x) / Φ(x), in a form for either side of 0."""
+    left = x.value < 0 if isinstance(x, Jet) else x < 0
+    scaled = torch.special.erfcx(torch.where(left, -math.sqrt(0.5) * x, 0.0))
+    right = torch.where(left, 0.0, x)
+    density = torch.exp(-right * right / 2) / (math.sqrt(2 * math.pi) * torch.special.ndtr(right))
+    return torch.where(left, math.sqrt(2 / math.pi) / scaled, density)
 
 
 def _inverse_of_erf(y: Tensor, order: int) -> list[Tensor]:
