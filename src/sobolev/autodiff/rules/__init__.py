@@ -13,6 +13,7 @@ from sobolev.autodiff.rules import (  # noqa: F401
     dropout,
     elementwise,
     fourier,
+    gamma,
     gates,
     indexing,
     inplace,

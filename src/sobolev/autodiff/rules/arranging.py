@@ -117,7 +117,7 @@ def windows(x: Jet, dimension: int, size: int, step: int) -> Jet:
 
 
 @rule("constant_pad_nd")
-def constant_pad_nd(x: Jet, pad: Sequence[int], value: float = 0.0) -> Jet:
+def constant_pad_nd(x: Any, pad: Sequence[int], value: float = 0.0) -> Jet:
     """A constant at both ends."""
     return functional.pad(x, pad, value=value)
 

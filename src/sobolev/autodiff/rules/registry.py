@@ -71,6 +71,8 @@ def find(function: Callable) -> Callable:
     try:
         return RULES[function]
     except KeyError:
+        if torch.compiler.is_compiling() and _title(function) in METHODS:  # __rdiv__, which is written in Python
+            return METHODS[_title(function)]
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
 
 

@@ -1,7 +1,8 @@
 """Rules of sampling images at places that are computed: `grid_sample` and the grids of affine maps."""
 
-import math
+import operator
 from collections.abc import Iterator
+from functools import reduce
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear, settled
-from sobolev.autodiff.rules.piecewise import select
+from sobolev.autodiff.rules.piecewise import select, value_of
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 _CUBIC = -0.75
@@ -45,8 +46,8 @@ def grid_sample(
         index = torch.zeros_like(taps[0].index)
         for tap, size in zip(taps, sizes, strict=True):
             index = index * size + tap.index
-        total = total + _pixels(image, index) * math.prod(tap.weight for tap in taps).unsqueeze(1)
-    values = (item.value if isinstance(item, Jet) else item for item in (image, grid))
+        total = total + _pixels(image, index) * reduce(operator.mul, (tap.weight for tap in taps)).unsqueeze(1)
+    values = (value_of(item) for item in (image, grid))
     value = functional.grid_sample(*values, mode=mode, padding_mode=padding_mode, align_corners=align_corners)
     return settled(total.space, value, total.higher) if isinstance(total, Jet) else value
 
@@ -62,7 +63,7 @@ def _taps(x: Any, size: int, mode: str, padding: str, aligned: bool) -> Iterator
     x = (x + 1) * ((size - 1) / 2) if aligned else ((x + 1) * size - 1) / 2
     if mode != "bicubic":  # there, each pixel is looked for inside the image
         x = _inside(x, size, padding, aligned)
-    value = x.value if isinstance(x, Jet) else x
+    value = value_of(x)
     lower = torch.round(value) if mode == "nearest" else torch.floor(value)
     for offset, weight in enumerate(_weights(x - lower, mode), start=-1 if mode == "bicubic" else 0):
         place = lower + offset
@@ -95,7 +96,7 @@ def _inside(x: Any, size: int, padding: str, aligned: bool) -> Any:
         return x
     if padding == "reflection":
         x = _reflected(x, *((0.0, size - 1.0) if aligned else (-0.5, size - 0.5)))
-    value = x.value if isinstance(x, Jet) else x
+    value = value_of(x)
     clipped = value.clamp(0, size - 1)
     return select((value > 0) & (value < size - 1), x, clipped) if isinstance(x, Jet) else clipped
 
@@ -104,9 +105,9 @@ def _reflected(x: Any, low: float, high: float) -> Any:
     span = high - low
     if span == 0:
         return 0 * x
-    value = x.value if isinstance(x, Jet) else x
-    away = torch.where(value < low, low - x, x - low)
-    turns = torch.floor((away.value if isinstance(away, Jet) else away) / span)
+    value = value_of(x)
+    away: Any = torch.where(value < low, low - x, x - low)
+    turns = torch.floor(value_of(away) / span)
     rest = away - turns * span
     return torch.where(turns % 2 == 0, rest, span - rest) + low
 

@@ -62,7 +62,7 @@ def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
 def logaddexp(a: Any, b: Any) -> Any:
     """log(exp(a) + exp(b))."""
     a_larger = torch.ge(a, b)
-    result = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, b - a, a - b))
+    result: Any = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, b - a, a - b))
     value = torch.logaddexp(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
     return settled(result.space, value, result.higher)
 

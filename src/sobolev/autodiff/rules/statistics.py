@@ -25,7 +25,7 @@ def logcumsumexp(x: Any, dim: int) -> Any:
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
     """The running integral by the trapezoidal rule."""
     length = y.shape[dim]
-    step = dx if x is None else torch.diff(x, dim=-1 if len(x.shape) == 1 else dim)
+    step: Any = dx if x is None else torch.diff(x, dim=-1 if len(x.shape) == 1 else dim)
     if x is not None and len(x.shape) == 1:
         step = step.reshape(-1, *[1] * (len(y.shape) - 1 - dim % len(y.shape)))
     heights = y.narrow(dim, 1, length - 1) + y.narrow(dim, 0, length - 1)
@@ -51,7 +51,7 @@ def quantile(x: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, i
     share = {"linear": place - lower, "midpoint": (upper - lower) / 2, "lower": 0 * place, "higher": upper - lower}
     between = share.get(interpolation, torch.round(place) - lower)
     low, high = (torch.index_select(entries, -1, side.long().reshape(-1)) for side in (lower, upper))
-    result = low + (high - low) * between.reshape(-1)
+    result: Any = low + (high - low) * between.reshape(-1)
     return Jet(x.space, value, result.movedim(-1, 0).full.reshape(-1, *value.shape))
 
 
