@@ -87,11 +87,17 @@ def lengths(x):
 
 def rearranged(x):
     y = torch.cat([part.sin() for part in x.split(2, 1)] + [x.unflatten(1, (2, 2)).mT.flatten(1)[:, [0, 3]]], 1)
-    y = torch.stack(torch.unbind(y, 1), 1) * x.sort(1).values.repeat(1, 2)[:, :6] + y.cumsum(1).roll(1, 1)
-    return torch.where(y > 0, y.clamp(max=2), functional.pad(y, (1, 1))[:, :-2]) @ torch.ones(6, 2)
+    y = torch.stack([*torch.unbind(y, 1)], 1) * x.sort(1).values.repeat(1, 2)[:, :6] + y.cumsum(1).roll(1, 1)
+    return torch.matmul(torch.where(y > 0, y.clamp(max=2), functional.pad(y, (1, 1))[:, :-2]), torch.ones(6, 2))
+
+
+def operators(x):
+    w = torch.linspace(1, 2, 4)
+    return x**w + w**x + x / w + w / x + (x - w) * (w - x) + x % w + 2**x + 1 / x + (5 - x) + x // w + 7 // x
 
 
 MODELS = {
+    "operators": lambda x: operators(x.exp()),
     "activations": Activations(),
     "attention": Attention(),
     "gated cells": Gated(),
@@ -134,3 +140,12 @@ def test_compiled_training_step(name):
         assert (a is None) == (b is None) or not (b if a is None else a).any()
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("f", [lambda x, w: x @ w, lambda x, w: w @ x])
+def test_what_dynamo_confuses_is_refused(f):
+    torch.compiler.reset()
+    w, x = torch.rand(2, 4, 4)
+    compiled = torch.compile(lambda x: taylor.jacobian(lambda x: f(x, w), x), fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match=r"torch\.matmul"):
+        compiled(x)

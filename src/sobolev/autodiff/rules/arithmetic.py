@@ -101,6 +101,12 @@ def power(base: Any, exponent: Any) -> Jet:
     return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
 
 
+@rule(Tensor.__rpow__)
+def reflected_power(exponent: Any, base: Any) -> Jet:
+    """Base ** exponent; dynamo calls it for a base that is a jet, too."""
+    return power(base, exponent)
+
+
 @rule("square")
 def square(x: Jet) -> Jet:
     """x²."""

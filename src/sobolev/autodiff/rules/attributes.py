@@ -57,3 +57,4 @@ for _name in (*_BLANK, *_CONSTANT):
         if hasattr(_home, _member):
             _function = getattr(_home, _member)
             rule(_function)((blank if _name in _BLANK else of_value)(_function))
+rule(Tensor.__rfloordiv__)(of_value(lambda x, dividend: dividend // x))

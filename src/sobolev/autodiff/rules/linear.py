@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import aligned, bilinear, dims, settled
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
 @rule(functional.linear)
@@ -39,6 +39,14 @@ def matmul(a: Any, b: Any) -> Any:
     product = settled(product.space, product.value, product.higher)
     product = product.squeeze(-1) if column else product
     return product.squeeze(-1 if column else -2) if row else product
+
+
+@rule(Tensor.matmul)
+def matmul_method(a: Any, b: Any) -> Any:
+    """The same. But from `x @ W` as from `W @ x`, dynamo makes this call with the tensor first."""
+    if torch.compiler.is_compiling() and not isinstance(a, Jet):
+        raise NoRuleError("torch.compile does not tell x @ W from W @ x in Taylor mode: write torch.matmul(x, W)")
+    return matmul(a, b)
 
 
 @rule("addmm", "baddbmm", "addmv")
