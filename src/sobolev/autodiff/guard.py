@@ -53,9 +53,11 @@ def undisturbed(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def _switched_off(device: torch.device, inference: bool, autocast: bool) -> Iterator[None]:
+    gradients = torch.is_grad_enabled()
     with ExitStack() as stack:
         if inference:
-            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.inference_mode(False))  # switches gradients on
+            stack.enter_context(torch.set_grad_enabled(gradients))
         if autocast:
             stack.enter_context(torch.autocast(device.type, enabled=False))
         if _products_are_coarse():

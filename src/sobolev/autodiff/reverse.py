@@ -1,12 +1,32 @@
 """Nested reverse mode: slow, robust, and the second opinion on every other method."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from sobolev.autodiff.engine import BatchedFunction
+from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.errors import UntrustworthyDerivativeError
 
 
+def _in_single_precision(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """Half precision is good for the points and the results, not for what lies between."""
+
+    @wraps(operator)
+    def differentiate(f: BatchedFunction, x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, ...]:
+        if x.dtype not in HALF:
+            return operator(f, x, *args, **options)
+        with SinglePrecision():
+            results = operator(f, x.float(), *args, **options)
+        return tuple(result.to(x.dtype) for result in results)
+
+    return differentiate
+
+
+@_in_single_precision
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
     """See `Engine.derivatives`."""
     x = _differentiable(x)
@@ -17,6 +37,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
 
 
+@_in_single_precision
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
     x = _differentiable(x)
@@ -24,12 +45,14 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     return y, _jacobian(y, x)
 
 
+@_in_single_precision
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
     y, J, x = _value_and_jacobian(f, x)
     return y, J, _jacobian(J, x)
 
 
+@_in_single_precision
 def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian_diagonal`."""
     y, J, x = _value_and_jacobian(f, x)
@@ -41,6 +64,7 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
     return y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J
 
 
+@_in_single_precision
 def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.laplacian`."""
     y, J, diagonal = hessian_diagonal(f, x)

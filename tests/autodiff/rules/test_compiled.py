@@ -1,5 +1,7 @@
 """The rules hold no branch on values and no host synchronisation: torch.compile takes them in one graph."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -17,7 +19,90 @@ def written(x):
     return functional.relu(y, inplace=True) + y.max(1, keepdim=True).values
 
 
+class Activations(nn.Module):
+    """All at once: compiling takes longer than computing. Dynamo itself cannot take Hardswish and Hardsigmoid."""
+
+    def __init__(self):
+        super().__init__()
+        kinds = [
+            nn.ReLU,
+            nn.ReLU6,
+            nn.LeakyReLU,
+            nn.PReLU,
+            nn.ELU,
+            nn.CELU,
+            nn.SELU,
+            nn.GELU,
+            nn.SiLU,
+            nn.Mish,
+            nn.Tanh,
+        ]
+        kinds += [nn.Sigmoid, nn.Softplus, nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.Hardtanh]
+        kinds += [
+            nn.Hardshrink,
+            nn.Softshrink,
+            partial(nn.GELU, "tanh"),
+            partial(nn.Softmax, 1),
+            partial(nn.LogSoftmax, 1),
+        ]
+        kinds += [partial(nn.Softmin, 1), partial(nn.Threshold, 0.1, 0.0)]
+        self.layer, self.activations = nn.Linear(4, 4), nn.ModuleList(kind() for kind in kinds)
+
+    def forward(self, x):
+        z = self.layer(x)
+        return sum(activation(z) for activation in self.activations) + nn.ReLU(inplace=True)(z * 2)
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.attend, self.norm = (
+            nn.Linear(1, 4),
+            nn.MultiheadAttention(4, 2, batch_first=True),
+            nn.RMSNorm(4),
+        )
+
+    def forward(self, x):
+        h = self.embed(x.unsqueeze(-1))
+        return self.norm(h + self.attend(h, h, h, need_weights=False)[0]).mean(1)
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.lstm = nn.GRUCell(4, 3), nn.LSTMCell(3, 2)
+
+    def forward(self, x):
+        return self.lstm(self.gru(x))[0]
+
+
+def lengths(x):
+    y = (
+        x / x.norm(dim=1, keepdim=True)
+        + functional.normalize(x, dim=1)
+        + torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    )
+    return (y / x.std(1, keepdim=True)).relu_() + 1 / (2 + functional.cosine_similarity(x, y, dim=1).unsqueeze(1))
+
+
+def rearranged(x):
+    y = torch.cat([part.sin() for part in x.split(2, 1)] + [x.unflatten(1, (2, 2)).mT.flatten(1)[:, [0, 3]]], 1)
+    y = torch.stack([*torch.unbind(y, 1)], 1) * x.sort(1).values.repeat(1, 2)[:, :6] + y.cumsum(1).roll(1, 1)
+    return torch.matmul(torch.where(y > 0, y.clamp(max=2), functional.pad(y, (1, 1))[:, :-2]), torch.ones(6, 2))
+
+
+def operators(x):
+    w = torch.linspace(1, 2, 4)
+    return x**w + w**x + x / w + w / x + (x - w) * (w - x) + x % w + 2**x + 1 / x + (5 - x) + x // w + 7 // x
+
+
 MODELS = {
+    "operators": lambda x: operators(x.exp()),
+    "activations": Activations(),
+    "attention": Attention(),
+    "gated cells": Gated(),
+    "lengths": lengths,
+    "rearranged": rearranged,
     "layer norm": nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.ELU(), nn.Linear(6, 2), nn.Softmax(1)),
     "convolution": nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3), nn.GroupNorm(1, 2), nn.MaxPool1d(2)),
     "recurrent": nn.GRUCell(4, 3),
@@ -27,7 +112,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_compiled(name):
+def test_compiled_inference(name):
     model, x = MODELS[name], torch.randn(5, 4)
     torch.compiler.reset()
 
@@ -38,3 +123,29 @@ def test_compiled(name):
     compiled = torch.compile(f, fullgraph=True, backend="eager")(x)
     for ours, theirs in zip(compiled, f(x), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if isinstance(model, nn.Module)])
+def test_compiled_training_step(name):
+    model, x, direction = MODELS[name], torch.randn(5, 4), torch.ones(5, 4)
+    torch.compiler.reset()
+
+    def loss(x):
+        return sum(y.square().mean() for y in taylor.derivatives(model, x, 2, direction))
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    weights = list(model.parameters())
+    ours, theirs = (torch.autograd.grad(f(x), weights, allow_unused=True) for f in (compiled, loss))
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) == (b is None) or not (b if a is None else a).any()
+        if a is not None and b is not None:
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("f", [lambda x, w: x @ w, lambda x, w: w @ x])
+def test_what_dynamo_confuses_is_refused(f):
+    torch.compiler.reset()
+    w, x = torch.rand(2, 4, 4)
+    compiled = torch.compile(lambda x: taylor.jacobian(lambda x: f(x, w), x), fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match=r"torch\.matmul"):
+        compiled(x)

@@ -62,6 +62,8 @@ def test_numbers_that_have_derivatives_are_no_indices():
     with pytest.raises(NoRuleError, match="index"):
         taylor.jacobian(lambda x: torch.arange(9)[x], X)
     with pytest.raises(NoRuleError, match="indices"):
-        taylor.jacobian(lambda x: torch.bucketize(x, torch.arange(3.0)), X)
+        taylor.jacobian(lambda x: functional.embedding(x, x), X)
+    places = taylor.jacobian(lambda x: x * torch.bucketize(x, torch.arange(3.0)), X)
+    torch.testing.assert_close(places[1].sum((3, 4)), torch.bucketize(X, torch.arange(3.0)).double())
     points = taylor.jacobian(lambda x: torch.eye(4, dtype=x.dtype)[x.clamp(0).long()], X)
     assert not torch.as_tensor(points[1]).any()

@@ -89,3 +89,23 @@ def test_local_response_norm():
 def test_batch_statistics_are_refused():
     with pytest.raises(NoRuleError, match=r"model\.eval"):
         taylor.jacobian(nn.BatchNorm2d(4), X.float())
+
+
+@pytest.mark.parametrize("offset", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("name", ["layer_norm", "group_norm", "var", "std", "softmax", "logsumexp"])
+def test_single_precision_far_from_zero(name, offset):
+    """The derivatives keep their digits, also where PyTorch's own value has lost them to the rounding of the mean."""
+    functions = {
+        "layer_norm": lambda x: torch.nn.functional.layer_norm(x, (8,)),
+        "group_norm": lambda x: torch.nn.functional.group_norm(x, 2),
+        "var": lambda x: x.var(1),
+        "std": lambda x: x.std(1),
+        "softmax": lambda x: x.softmax(1),
+        "logsumexp": lambda x: x.logsumexp(1),
+    }
+    x, direction = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+    x = x + offset
+    ours = taylor.derivatives(functions[name], x, 2, direction)
+    exact = taylor.derivatives(functions[name], x.double(), 2, direction.double())
+    for a, b in zip(ours[1:], exact[1:], strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=2e-6 * b.abs().max().item())

@@ -1,3 +1,5 @@
+import math
+
 import mpmath
 import pytest
 import torch
@@ -49,3 +51,11 @@ def test_one_entry_that_dwarfs_the_other(dtype, gap):
             assert logs[k][0, 0].item() == pytest.approx(
                 float(log[k] * mpmath.factorial(k)), rel=relative, abs=smallest
             )
+
+
+def test_logaddexp_of_equal_numbers_is_smooth():
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    results = taylor.derivatives(lambda x: torch.logaddexp(x, -x), x, 4, torch.ones_like(x))
+    assert [d.item() for d in results] == pytest.approx([math.log(2), 0, 1, 0, -2], abs=1e-14)
+    infinite = torch.full((1, 1), -torch.inf, dtype=torch.float64)
+    assert taylor.jacobian(lambda x: torch.logaddexp(x, infinite), x)[1].item() == 1

@@ -16,6 +16,10 @@ EXPRESSIONS = {
     "degrees": lambda x: torch.rad2deg(x.sin()) + torch.deg2rad(x**2),
     "erfinv": lambda x: torch.erfinv(x) + torch.special.ndtri(x) * x,
     "normal distribution": lambda x: torch.special.ndtr(x),
+    "polygamma": lambda x: torch.polygamma(2, x) + x.polygamma(1),
+    "mvlgamma": lambda x: torch.mvlgamma(x + 2, 3) + torch.special.multigammaln(x + 1, 2),
+    "igamma": lambda x: torch.igamma(torch.tensor(1.5).double(), x) + torch.special.gammaincc(x.new_full((3,), 2.0), x),
+    "logaddexp2": lambda x: torch.logaddexp2(x, x**2) + torch.ldexp(x, torch.tensor(3)),
 }
 
 
@@ -31,6 +35,9 @@ FUNCTIONS = {
     "sinc": (torch.sinc, lambda x: mpmath.sincpi(x), [0.0, 1e-4, 0.32, 1.27, 1.28, 2.5]),
     "lgamma": (torch.lgamma, mpmath.loggamma, [0.5, 3.0]),
     "digamma": (torch.digamma, mpmath.digamma, [0.5, 3.0]),
+    "erfcx": (torch.special.erfcx, lambda x: mpmath.exp(x**2) * mpmath.erfc(x), [-3.0, 0.0, 0.9, 1.1, 4.0, 30.0]),
+    "log_ndtr": (torch.special.log_ndtr, lambda x: mpmath.log(mpmath.ncdf(x)), [-6.0, -1.0, 0.0, 1.0, 6.0]),
+    "polygamma": (lambda x: torch.polygamma(1, x), lambda x: mpmath.polygamma(1, x), [0.5, 3.0]),
     "ndtr": (torch.special.ndtr, mpmath.ncdf, [-3.0, 0.0, 5.0]),
 }
 
@@ -41,7 +48,7 @@ def test_every_order_at_ordinary_and_special_points(name):
     x = torch.tensor(points, dtype=torch.float64).unsqueeze(1)
     results = taylor.derivatives(function, x, 10, torch.ones_like(x))
     for row, point in enumerate(points):
-        with mpmath.workdps(40):
+        with mpmath.workdps(60):
             coefficients = mpmath.taylor(exact, mpmath.mpf(point), 10)
             expected = [float(c * mpmath.factorial(k)) for k, c in enumerate(coefficients)]
         scale = max(map(abs, expected))

@@ -47,8 +47,10 @@ def mul(a: Any, b: Any) -> Jet:
 
 
 @rule("div", "divide", "true_divide", Tensor.__truediv__)
-def div(a: Any, b: Any) -> Jet:
+def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A / b; the value is the quotient itself, rounded once."""
+    if rounding_mode is not None:  # locally constant
+        return torch.div(*(x.value if isinstance(x, Jet) else x for x in (a, b)), rounding_mode=rounding_mode)
     if isinstance(b, Jet):
         quotient = mul(reciprocal(b), a)
         if b.space.tape is None:
@@ -97,6 +99,12 @@ def power(base: Any, exponent: Any) -> Jet:
         return settled(result.space, value, result.higher)
     base, exponent = _broadcastable(base, exponent)
     return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
+
+
+@rule(Tensor.__rpow__)
+def reflected_power(exponent: Any, base: Any) -> Jet:
+    """Base ** exponent; dynamo calls it for a base that is a jet, too."""
+    return power(base, exponent)
 
 
 @rule("square")

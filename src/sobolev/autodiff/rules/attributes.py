@@ -20,7 +20,7 @@ _CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinit
              "argsort", "logical_not", "logical_and", "logical_or", "logical_xor", "signbit", "any", "all", "nonzero",
              "argwhere", "count_nonzero", "isposinf", "isneginf", "isreal", "floor_divide", "floordiv", "heaviside",
              "greater", "greater_equal", "less", "less_equal", "not_equal", "isin", "fix",
-             "nextafter")  # fmt: skip
+             "nextafter", "bucketize", "searchsorted", "histc", "bincount", "is_nonzero")  # fmt: skip
 
 
 def of_value(function: Callable) -> Callable:
@@ -57,3 +57,4 @@ for _name in (*_BLANK, *_CONSTANT):
         if hasattr(_home, _member):
             _function = getattr(_home, _member)
             rule(_function)((blank if _name in _BLANK else of_value)(_function))
+rule(Tensor.__rfloordiv__)(of_value(lambda x, dividend: dividend // x))

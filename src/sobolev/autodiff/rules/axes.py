@@ -20,7 +20,7 @@ def axes_of(x: Jet, dim: int | Sequence[int] | None) -> tuple[int, ...]:
 
 def length_of(x: Jet, axes: Sequence[int]) -> int:
     """How many elements lie along some axes."""
-    return prod(x.value.shape[axis] for axis in axes)
+    return prod([x.value.shape[axis] for axis in axes])
 
 
 def along(x: Jet, axes: Sequence[int], function: Callable[[Tensor, Any], Tensor]) -> Jet:

@@ -1,6 +1,7 @@
-"""Rules of convolutions, of pooling and of resampling: linear maps of images, and maxima over windows."""
+"""Rules of convolutions and of pooling: linear maps of images, and maxima over windows."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
 _SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
 
@@ -42,7 +44,9 @@ def _convolution(function: Callable, spatial: int) -> Callable:
     return apply
 
 
-def _linear_pooling(function: Callable, spatial: int) -> Callable:
+def linear_pooling(function: Callable, spatial: int) -> Callable:
+    """The rule of a linear function of images of so many axes."""
+
     def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         def pool(x: Jet) -> Jet:
             value = function(x.value, *args, **kwargs)
@@ -66,50 +70,41 @@ def _max_pooling(function: Callable, spatial: int) -> Callable:
     return apply
 
 
+def _power_pooling(function: Callable) -> Callable:
+    """The rule of the norm over windows: the mean of powers times their number."""
+
+    def apply(x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        sizes = kernel_size if isinstance(kernel_size, Sequence) else [kernel_size] * _SPATIAL[function.__name__[-2:]]
+        sums = function(x**norm_type, kernel_size, stride, 0, ceil_mode) * math.prod(sizes)
+        return torch.relu(sums) ** (1 / norm_type)
+
+    return apply
+
+
+def _unpooling(function: Callable) -> Callable:
+    def apply(x: Jet, indices: Tensor, *args: Any, **kwargs: Any) -> Jet:
+        return linear(x, lambda t: function(t, indices, *args, **kwargs))
+
+    return apply
+
+
 for _suffix, _places in _SPATIAL.items():
     for _name in (f"conv{_suffix}", f"conv_transpose{_suffix}"):
         _function = getattr(torch, _name)
         rule(_function, getattr(functional, _name))(_convolution(_function, _places))
     for _name in (f"avg_pool{_suffix}", f"adaptive_avg_pool{_suffix}"):
         _function = getattr(functional, _name)
-        rule(_name)(_linear_pooling(_function, _places))
+        rule(_name)(linear_pooling(_function, _places))
     for _name in (f"max_pool{_suffix}", f"adaptive_max_pool{_suffix}"):
         _function = getattr(functional, f"{_name}_with_indices")
         _apply = _max_pooling(_function, _places)
         rule(_function)(partial(_apply, return_indices=True))
         rule(_name, getattr(functional, f"_{_name}"))(_apply)
-
-
-@rule(functional.interpolate)
-def interpolate(
-    x: Jet, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any, **kwargs: Any
-) -> Jet:
-    """Another resolution."""
-
-    def resample(t: Tensor) -> Tensor:
-        return functional.interpolate(t, size, scale_factor, mode, *args, **kwargs)
-
-    return Jet(x.space, resample(x.value), on_images(x, resample))
-
-
-@rule(functional.unfold)
-def unfold(x: Jet, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Jet:
-    """Windows of images as columns."""
-    return _linear_pooling(functional.unfold, 2)(x, kernel_size, dilation, padding, stride)
-
-
-@rule(functional.fold)
-def fold(x: Jet, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Jet:
-    """Columns added up to images."""
-    return _linear_pooling(functional.fold, 1)(x, output_size, kernel_size, dilation, padding, stride)
-
-
-def _rearranging(function: Callable) -> Callable:
-    def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
-        return Jet(x.space, function(x.value, *args, **kwargs), on_images(x, lambda t: function(t, *args, **kwargs)))
-
-    return apply
-
-
-for _name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle"):
-    rule(_name)(_rearranging(getattr(functional, _name)))
+    rule(f"lp_pool{_suffix}")(_power_pooling(getattr(functional, f"avg_pool{_suffix}")))
+    rule(f"max_unpool{_suffix}")(_unpooling(getattr(functional, f"max_unpool{_suffix}")))
+    if _places > 1:
+        _function = getattr(functional, f"fractional_max_pool{_suffix}_with_indices")
+        _apply = _max_pooling(_function, _places)
+        rule(_function)(partial(_apply, return_indices=True))
+        rule(getattr(functional, f"fractional_max_pool{_suffix}"))(_apply)
+rule(torch.max_pool1d_with_indices)(RULES[functional.max_pool1d_with_indices])

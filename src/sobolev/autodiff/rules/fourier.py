@@ -7,7 +7,8 @@ import torch
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
 def _one_axis(function: Callable) -> Callable:
@@ -41,3 +42,16 @@ for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
         rule(_function)(_some_axes(_function, _default))
 for _function in (torch.fft.fftshift, torch.fft.ifftshift):
     rule(_function)(_shift(_function))
+
+
+def _short_time(function: Callable) -> Callable:
+    def apply(x: Any, *args: Any, **kwargs: Any) -> Jet:
+        if not isinstance(x, Jet) or any(isinstance(item, Jet) for item in (*args, *kwargs.values())):
+            raise NoRuleError(f"Taylor mode has no rule for {function.__name__} with a window that depends on x")
+        return linear(x, lambda t: function(t, *args, **kwargs))
+
+    return apply
+
+
+for _function in (torch.stft, torch.istft):
+    rule(_function, getattr(torch.Tensor, _function.__name__))(_short_time(_function))

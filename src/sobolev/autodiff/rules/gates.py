@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.kinds import compose, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -18,8 +18,12 @@ def glu(x: Any, dim: int = -1) -> Any:
 
 @rule(functional.softsign)
 def softsign(x: Any) -> Any:
-    """X / (1 + |x|)."""
-    return x / (1 + torch.abs(x))
+    """X / (1 + |x|); its coefficients are a geometric series."""
+    nearness = 1 / (1 + x.value.abs())
+    ratio, coefficients = -x.value.sign() * nearness, [nearness.square()]
+    for _ in range(x.space.order - 1):
+        coefficients.append(coefficients[-1] * ratio)
+    return compose(x, [functional.softsign(x.value), *coefficients])
 
 
 @rule(functional.tanhshrink)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.memory import link, overwrite
+from sobolev.autodiff.rules.memory import Links, link, overwrite
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
 _OPERATORS = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "idiv": "div", "ipow": "pow",
@@ -61,14 +61,34 @@ def fill(x: Any, value: float = 0.0) -> Jet:
     return overwrite(x, Jet(x.space, filled, filled.new_zeros(0, *filled.shape)))
 
 
+@rule(Tensor.fill_diagonal_)
+def fill_diagonal(x: Any, value: float, wrap: bool = False) -> Jet:
+    """X gets one number on its diagonal."""
+    diagonal = torch.zeros(x.shape, dtype=torch.bool, device=x.device).fill_diagonal_(True, wrap)
+    return in_place(lambda x: torch.where(diagonal, value, x), "fill_diagonal_")(x)
+
+
+def reshaping(apply: Callable) -> Callable:
+    """The rule that gives x another shape. What it was a part of is written to through it no more."""
+
+    def reshape(x: Jet, *args: Any, **kwargs: Any) -> Jet:
+        result = apply(x, *args, **kwargs)
+        x.value, x.higher, x.rows_first = result.value, result.higher, False
+        x.links = x.links and Links(x.links.family)
+        return x
+
+    return reshape
+
+
 def register() -> None:
     """Register the in-place forms of all functions that have rules, and which rules give views."""
     for home in (torch, functional, Tensor):
         for name in dir(home):
             plain = getattr(home, name[:-1], None) if name.endswith("_") and not name.endswith("__") else None
             function = getattr(home, name)
-            if plain in RULES and function not in RULES and name not in _RESHAPING:
-                rule(function)(in_place(RULES[plain], name))
+            if plain in RULES and function not in RULES:
+                apply = RULES[plain]
+                rule(function)(reshaping(apply) if name in _RESHAPING else in_place(apply, name))
     for name, plain in _OPERATORS.items():
         rule(getattr(Tensor, f"__{name}__"))(in_place(RULES[getattr(torch, plain)], f"__{name}__"))
     for name in _VIEWS:

@@ -26,13 +26,20 @@ class SignAndLog(NamedTuple):
     logabsdet: Jet
 
 
+class FactorAndInfo(NamedTuple):
+    """What `torch.linalg.cholesky_ex` returns."""
+
+    L: Jet
+    info: Tensor
+
+
 @rule("inverse", torch.linalg.inv)
 def inverse(a: Any) -> Any:
     """A⁻¹ by Newton's iteration X ← X + X (1 - A X), which doubles the number of right degrees."""
     value = torch.linalg.inv(a.value)
-    x = _constant(a, value)
-    for _ in range(math.ceil(math.log2(a.space.order + 1))):
-        residual = _without_value(-torch.matmul(a, x))
+    x = constant(a, value)
+    for _ in range(steps(a)):
+        residual = without_value(-torch.matmul(a, x))
         x = x + torch.matmul(x, residual)
     return Jet(a.space, value, x.higher)
 
@@ -60,31 +67,44 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
         return Jet(b.space, function(a, b.value, **options), function(a, b.full, **options))
     triangle = torch.triu(a, int(unitriangular)) if upper else torch.tril(a, -int(unitriangular))
     if unitriangular:
-        triangle = triangle + _identity(a)
+        triangle = triangle + identity(a)
     return solve(triangle, b, left=left)
 
 
 @rule("cholesky_solve")
 def cholesky_solve(b: Any, factor: Any, upper: bool = False) -> Any:
-    """The solution of L Lᵀ X = B."""
-    lower = factor.mT if upper else factor
-    return torch.linalg.solve_triangular(lower.mT, torch.linalg.solve_triangular(lower, b, upper=False), upper=True)
+    """The solution of L Lᴴ X = B."""
+    lower = factor.mH if upper else factor
+    return torch.linalg.solve_triangular(lower.mH, torch.linalg.solve_triangular(lower, b, upper=False), upper=True)
 
 
 @rule("cholesky", torch.linalg.cholesky)
 def cholesky(a: Any, upper: bool = False) -> Any:
-    """L with A = L Lᵀ, degree by degree: L ← L + L_0 Φ(L_0⁻¹ (A - L Lᵀ) L_0⁻ᵀ), Φ the lower half."""
+    """L with A = L Lᴴ, degree by degree: L ← L + L_0 Φ(L_0⁻¹ (A - L Lᴴ) L_0⁻ᴴ), Φ the lower half."""
     start = torch.linalg.cholesky(a.value)
     inverse_start = torch.linalg.inv(start)
-    half = torch.ones_like(start).tril() - _identity(a) / 2
-    symmetric = (a + a.mT) / 2  # PyTorch reads the lower half; its derivative is that of the symmetric part
-    factor = _constant(a, start)
+    half = torch.ones_like(start).tril() - identity(a) / 2
+    symmetric = (a + a.mH) / 2  # PyTorch reads the lower half; its derivative is that of the symmetric part
+    factor = constant(a, start)
     for _ in range(a.space.order):
-        residual = _without_value(symmetric - torch.matmul(factor, factor.mT))
-        middle = torch.matmul(torch.matmul(inverse_start, residual), inverse_start.mT)
+        residual = without_value(symmetric - torch.matmul(factor, factor.mH))
+        middle = torch.matmul(torch.matmul(inverse_start, residual), inverse_start.mH)
         factor = factor + torch.matmul(start, half * middle)
     result = Jet(a.space, start, factor.higher)
-    return result.mT if upper else result
+    return result.mH if upper else result
+
+
+@rule("cholesky_inverse")
+def cholesky_inverse(factor: Any, upper: bool = False) -> Any:
+    """The inverse of L Lᴴ."""
+    return cholesky_solve(identity(factor), factor, upper)
+
+
+@rule(torch.linalg.cholesky_ex)
+def cholesky_ex(a: Any, *, upper: bool = False, check_errors: bool = False) -> FactorAndInfo:
+    """The factor, and whether there is one."""
+    info = torch.linalg.cholesky_ex(a.value, upper=upper, check_errors=check_errors).info
+    return FactorAndInfo(cholesky(a, upper), info)
 
 
 @rule("det", torch.linalg.det)
@@ -125,7 +145,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if n < 0:
         return matrix_power(inverse(a), -n)
     if n == 0:
-        return _constant(a, _identity(a).expand(a.value.shape))
+        return constant(a, identity(a).expand(a.value.shape))
     half = matrix_power(a, n // 2) if n > 1 else None
     if half is None:
         return a
@@ -142,13 +162,21 @@ def _log_of_change(a: Any) -> Any:
     return total
 
 
-def _constant(a: Any, value: Tensor) -> Any:
+def steps(a: Any) -> int:
+    """So often an iteration doubles the number of right degrees until all are right."""
+    return math.ceil(math.log2(a.space.order + 1))
+
+
+def constant(a: Any, value: Tensor) -> Any:
+    """A jet without derivatives, in the space of another."""
     return Jet(a.space, value, value.new_zeros(0, *value.shape))
 
 
-def _without_value(a: Any) -> Any:
+def without_value(a: Any) -> Any:
+    """The nilpotent part."""
     return Jet(a.space, torch.zeros_like(a.value), a.higher)
 
 
-def _identity(a: Any) -> Tensor:
+def identity(a: Any) -> Tensor:
+    """The identity matrix with as many columns."""
     return torch.eye(a.value.shape[-1], dtype=a.value.dtype, device=a.value.device)

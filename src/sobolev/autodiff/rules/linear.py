@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import aligned, bilinear, dims, settled
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
 @rule(functional.linear)
@@ -41,11 +41,25 @@ def matmul(a: Any, b: Any) -> Any:
     return product.squeeze(-1 if column else -2) if row else product
 
 
+@rule(Tensor.matmul)
+def matmul_method(a: Any, b: Any) -> Any:
+    """The same. But from `x @ W` as from `W @ x`, dynamo makes this call with the tensor first."""
+    if torch.compiler.is_compiling() and not isinstance(a, Jet):
+        raise NoRuleError("torch.compile does not tell x @ W from W @ x in Taylor mode: write torch.matmul(x, W)")
+    return matmul(a, b)
+
+
 @rule("addmm", "baddbmm", "addmv")
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """The sum beta x + alpha a b."""
     product = torch.matmul(a, b)
     return (product if alpha == 1 else alpha * product) + (x if beta == 1 else beta * x)
+
+
+@rule("addr")
+def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """Beta x + alpha a bᵀ."""
+    return beta * x + alpha * outer(a, b)
 
 
 @rule(functional.bilinear)

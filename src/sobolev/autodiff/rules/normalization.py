@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.reductions import centred
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -96,8 +97,8 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
 
 
 def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Any:
-    centred = x - x.mean(axes, keepdim=True)
-    return centred * torch.rsqrt((centred * centred).mean(axes, keepdim=True) + eps)
+    deviation = centred(x, axes)
+    return deviation * torch.rsqrt((deviation * deviation).mean(axes, keepdim=True) + eps)
 
 
 def _affine(x: Any, weight: Any, bias: Any) -> Any:

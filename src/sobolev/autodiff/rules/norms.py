@@ -15,7 +15,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
 from sobolev.autodiff.rules.kinds import settled
 from sobolev.autodiff.rules.reductions import root, total
-from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.registry import rule
 
 
 @rule(torch.linalg.vector_norm)
@@ -39,8 +39,8 @@ def vector_norm(
 @rule("norm")
 def norm(x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: torch.dtype | None = None) -> Any:
     """The vector norm along some axes; `"fro"` is the 2-norm."""
-    if p not in (None, "fro") and isinstance(p, str):
-        raise NoRuleError(f"Taylor mode has no rule for the norm {p!r}")
+    if p == "nuc":
+        return matrix_norm(x, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
     return vector_norm(x, 2 if p in (None, "fro") else p, dim, keepdim, dtype=dtype)
 
 
@@ -69,16 +69,37 @@ def matrix_norm(
     *,
     dtype: torch.dtype | None = None,
 ) -> Any:
-    """The Frobenius norm, or the largest (smallest) absolute sum of a row or column."""
+    """Frobenius, nuclear and spectral norm, or the largest (smallest) absolute sum of a row or column."""
     if ord == "fro":
         return vector_norm(x, 2, dim, keepdim, dtype=dtype)
-    if ord not in (1, -1, math.inf, -math.inf):
-        raise NoRuleError(f"Taylor mode has no rule for the matrix norm {ord!r}")
     rows, columns = axes_of(x, dim)
+    if ord in (2, -2, "nuc"):
+        values = torch.linalg.svdvals((x if dtype is None else x.to(dtype)).movedim((rows, columns), (-2, -1)))
+        result = values.sum(-1) if ord == "nuc" else values[..., 0 if ord == 2 else -1]
+        return result.unsqueeze(min(rows, columns)).unsqueeze(max(rows, columns)) if keepdim else result
     summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = total(torch.abs(x if dtype is None else x.to(dtype)), summed, True)
     extreme = (torch.amax if ord > 0 else torch.amin)(sums, other, True)
     return extreme if keepdim else extreme.squeeze((rows, columns))
+
+
+@rule("frobenius_norm")
+def frobenius_norm(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The root of the sum of squares."""
+    return vector_norm(x, 2, dim, keepdim)
+
+
+@rule("nuclear_norm")
+def nuclear_norm(x: Any, dim: Any = (-2, -1), keepdim: bool = False) -> Any:
+    """The sum of the singular values."""
+    return matrix_norm(x, "nuc", dim, keepdim)
+
+
+@rule("pdist")
+def pdist(x: Any, p: float = 2.0) -> Any:
+    """Distances between all pairs of rows i < j."""
+    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device=x.device)
+    return vector_norm(x[i] - x[j], p, -1)
 
 
 @rule("dist")

@@ -62,7 +62,7 @@ def smallest(x: Any, dim: Any = None, keepdim: bool = False, *, other: Any = Non
 @rule("sort")
 def sort(x: Any, dim: Any = -1, descending: bool = False, *, stable: bool = False) -> Selected:
     """The entries along an axis in order of size, with their places."""
-    return _picked(x, dim, torch.sort(x.value, dim=dim, descending=descending, stable=stable).indices)
+    return picked(x, dim, torch.sort(x.value, dim=dim, descending=descending, stable=stable).indices)
 
 
 @rule("msort")
@@ -74,13 +74,13 @@ def msort(x: Any) -> Any:
 @rule("topk")
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Selected:  # noqa: A002
     """The k largest or smallest along an axis, with their places."""
-    return _picked(x, dim, torch.topk(x.value, k, dim, largest, sorted).indices)
+    return picked(x, dim, torch.topk(x.value, k, dim, largest, sorted).indices)
 
 
 @rule("kthvalue")
 def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Selected:
     """The k-th smallest along an axis, with its place."""
-    return _picked(x, dim, torch.kthvalue(x.value, k, dim, keepdim=True).indices, keepdim)
+    return picked(x, dim, torch.kthvalue(x.value, k, dim, keepdim=True).indices, keepdim)
 
 
 @rule("median")
@@ -88,22 +88,23 @@ def median(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median of all entries, or those along an axis with their places."""
     if dim is None:
         return median(x.reshape(-1), 0).values
-    return _picked(x, dim, torch.median(x.value, dim, keepdim=True).indices, keepdim)
+    return picked(x, dim, torch.median(x.value, dim, keepdim=True).indices, keepdim)
 
 
 @rule("cummax")
 def cummax(x: Any, dim: int) -> Selected:
     """Running maxima."""
-    return _picked(x, dim, torch.cummax(x.value, dim).indices)
+    return picked(x, dim, torch.cummax(x.value, dim).indices)
 
 
 @rule("cummin")
 def cummin(x: Any, dim: int) -> Selected:
     """Running minima."""
-    return _picked(x, dim, torch.cummin(x.value, dim).indices)
+    return picked(x, dim, torch.cummin(x.value, dim).indices)
 
 
-def _picked(x: Any, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
+def picked(x: Any, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
+    """The entries at some places along an axis, with these places."""
     values = torch.take_along_dim(x, indices, dim)
     return Selected(values, indices) if keepdim else Selected(values.squeeze(dim), indices.squeeze(dim))
 
@@ -113,7 +114,7 @@ def _extreme(x: Any, dim: Any, keepdim: bool, function: Callable, of_two: Callab
         return of_all(x)
     if isinstance(dim, (Jet, Tensor)) or not isinstance(x, Jet):
         return of_two(x, dim)
-    return _picked(x, dim, function(x.value, dim, keepdim=True).indices, keepdim)
+    return picked(x, dim, function(x.value, dim, keepdim=True).indices, keepdim)
 
 
 def _shared(x: Any, extreme: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:

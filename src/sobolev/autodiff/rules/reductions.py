@@ -3,6 +3,7 @@
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -114,7 +115,7 @@ def var(
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     axes, correction = axes_of(x, dim), float(unbiased) if correction is None else correction
-    squares = total((x - mean(x, axes, True)) ** 2, axes, keepdim)
+    squares = total(centred(x, axes) ** 2, axes, keepdim)
     return squares / max(0.0, length_of(x, axes) - correction)
 
 
@@ -136,6 +137,12 @@ def std_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Standard deviation and mean."""
     spread = std(x, dim, *args, **kwargs)
     return spread, _mean_like(x, spread, dim)
+
+
+def centred(x: Any, axes: Sequence[int]) -> Any:
+    """X minus its mean, which is taken off the value twice: far from 0, its own rounding error is what remains."""
+    once = x - mean(x, axes, True)
+    return Jet(x.space, once.value - once.value.mean(axes, keepdim=True), once.higher) if axes else once
 
 
 def root(squares: Any) -> Any:

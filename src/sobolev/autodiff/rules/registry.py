@@ -71,6 +71,8 @@ def find(function: Callable) -> Callable:
     try:
         return RULES[function]
     except KeyError:
+        if torch.compiler.is_compiling() and _title(function) in METHODS:  # __rdiv__, which is written in Python
+            return METHODS[_title(function)]
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
 
 
@@ -89,6 +91,8 @@ def find_method(name: str) -> Callable:
 def call(implementation: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply a rule, whichever of PyTorch's names its arguments were given by."""
     kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
+    if "out" in kwargs:
+        raise NoRuleError("Taylor mode cannot write derivatives into an ordinary tensor (out=...)")
     if "input" in kwargs:
         args = (kwargs.pop("input"), *args)
     return implementation(*args, **kwargs)

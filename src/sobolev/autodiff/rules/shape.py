@@ -123,7 +123,7 @@ def split(x: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
     return tuple(Jet(x.space, v, h) for v, h in zip(values, higher, strict=True))
 
 
-@rule("chunk")
+@rule("chunk", "unsafe_chunk")
 def chunk(x: Jet, chunks: int, dim: int = 0) -> tuple[Jet, ...]:
     """So many pieces along an axis."""
     return split(x, [piece.shape[dim] for piece in x.value.chunk(chunks, dim)], dim)

@@ -61,7 +61,10 @@ def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
 @rule("logaddexp")
 def logaddexp(a: Any, b: Any) -> Any:
     """log(exp(a) + exp(b))."""
-    return torch.maximum(a, b) + functional.softplus(-torch.abs(a - b))
+    a_larger = torch.ge(a, b)
+    result: Any = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, b - a, a - b))
+    value = torch.logaddexp(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
+    return settled(result.space, value, result.higher)
 
 
 def _prepared(x: Any, dim: int | None, dtype: torch.dtype | None, third: Any) -> Any:

@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.elementwise import integrated
 from sobolev.autodiff.rules.kinds import compose, settled
 from sobolev.autodiff.rules.registry import rule
 
 _SMALL = 4.0
 _TERMS = 20
+_FORWARD = 1.0
+"""Up to here the recurrence of erfcx runs forwards."""
+_STEPS = 150
+"""Beyond, so many steps back are enough for every digit."""
 
 
 @rule("sinc", torch.special.sinc)
@@ -65,16 +70,28 @@ def rad2deg(x: Any) -> Any:
     return x * (180 / math.pi)
 
 
-@rule("lgamma", torch.special.gammaln)
-def lgamma(x: Any) -> Any:
-    """Log Γ(x); its derivatives are polygamma functions."""
-    return compose(x, [torch.lgamma(x.value), *_polygammas(x.value, x.space.order, 0)])
+@rule(torch.special.erfcx)
+def erfcx(x: Any) -> Any:
+    """exp(x²) erfc(x)."""
+    return compose(x, _scaled_erfc(x.value, x.space.order))
 
 
-@rule("digamma", torch.special.digamma)
-def digamma(x: Any) -> Any:
-    """Γ'(x) / Γ(x)."""
-    return compose(x, [torch.digamma(x.value), *_polygammas(x.value, x.space.order, 1)])
+@rule(torch.special.log_ndtr)
+def log_ndtr(x: Any) -> Any:
+    """The logarithm of the distribution function of the normal distribution."""
+    return compose(x, [torch.special.log_ndtr(x.value), *integrated(_hazard, x.value, x.space.order)])
+
+
+@rule("logaddexp2")
+def logaddexp2(a: Any, b: Any) -> Any:
+    """log2(2^a + 2^b)."""
+    return torch.logaddexp(math.log(2) * a, math.log(2) * b) / math.log(2)
+
+
+@rule("ldexp")
+def ldexp(x: Any, exponent: Any) -> Any:
+    """X 2^exponent."""
+    return x * torch.exp2(exponent)
 
 
 @rule("erfinv", torch.special.erfinv)
@@ -112,9 +129,34 @@ def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
     return a * function(safe)
 
 
-def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
-    """The coefficients 1, ..., order of polygamma(first - 1)."""
-    return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+def _scaled_erfc(x: Tensor, order: int) -> list[Tensor]:
+    """Coefficients c of y' = 2 x y - 2/√π: (k + 1) c_(k + 1) = 2 (x c_k + c_(k - 1)).
+
+    For larger x they are the solution of the recurrence that vanishes fastest, so it runs backwards, on ratios of
+    neighbours (Gautschi 1967).
+    """
+    value = torch.special.erfcx(x)
+    forward = [value, 2 * x * value - 2 / math.sqrt(math.pi)]
+    for k in range(1, order):
+        forward.append(2 * (x * forward[k] + forward[k - 1]) / (k + 1))
+    positive = torch.where(x > _FORWARD, x, 1.0)
+    ratio, ratios = torch.full_like(x, -math.sqrt(2 / _STEPS)), []
+    for k in range(_STEPS, 0, -1):
+        ratio = -2 / (2 * positive - (k + 1) * ratio)
+        ratios.append(ratio)
+    backward = [value]
+    for k in range(1, order + 1):
+        backward.append(backward[-1] * ratios[-k])
+    return [torch.where(x > _FORWARD, b, f) for b, f in zip(backward, forward, strict=False)]
+
+
+def _hazard(x: Any) -> Any:
+    """φ(x) / Φ(x), in a form for either side of 0."""
+    left: Any = torch.lt(x, 0)
+    scaled: Any = torch.special.erfcx(torch.where(left, -math.sqrt(0.5) * x, 0.0))
+    right: Any = torch.where(left, 0.0, x)
+    density: Any = torch.exp(-right * right / 2) / (math.sqrt(2 * math.pi) * torch.special.ndtr(right))
+    return torch.where(left, math.sqrt(2 / math.pi) / scaled, density)
 
 
 def _inverse_of_erf(y: Tensor, order: int) -> list[Tensor]:

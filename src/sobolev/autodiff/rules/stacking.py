@@ -107,6 +107,26 @@ def vsplit(x: Any, places: Any) -> Any:
     return tensor_split(x, places, 0)
 
 
+@rule("dsplit")
+def dsplit(x: Any, places: Any) -> Any:
+    """Pieces along axis 2."""
+    return tensor_split(x, places, 2)
+
+
+@rule("cartesian_prod")
+def cartesian_prod(*tensors: Any) -> Any:
+    """All combinations of the entries of some vectors, as rows."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return torch.stack([x.reshape(-1) for x in meshgrid(*tensors)], 1)
+
+
+@rule("combinations")
+def combinations(x: Any, r: int = 2, with_replacement: bool = False) -> Any:
+    """All choices of r entries of a vector, as rows."""
+    return x[torch.combinations(torch.arange(x.shape[0], device=x.device), r, with_replacement)]
+
+
 @rule("split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
 def split_with_sizes(x: Any, sizes: Any, dim: int = 0) -> Any:
     """Pieces of given lengths."""
@@ -123,22 +143,6 @@ def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
 def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
     """A copy of x with a stretch of an axis replaced."""
     return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
-
-
-@rule(functional.mse_loss)
-def mse_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
-    """The mean or sum of (x - target)², or all of them."""
-    return _reduced((x - target) ** 2, reduction)
-
-
-@rule(functional.l1_loss)
-def l1_loss(x: Any, target: Any, *_: Any, reduction: str = "mean", **__: Any) -> Any:
-    """The mean or sum of |x - target|, or all of them."""
-    return _reduced(torch.abs(x - target), reduction)
-
-
-def _reduced(losses: Any, reduction: str) -> Any:
-    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
 def _places(x: Any, dim: int, start: Any, end: Any, step: int) -> Tensor:

@@ -1,0 +1,33 @@
+"""Half-precision models, computed in single precision without touching them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class SinglePrecision(TorchFunctionMode):
+    """Every torch function gets its half-precision tensors, weights say, in float32; gradients flow back to them.
+
+    What a function writes to stays what it is.
+    """
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if not _writes(name) and name not in ("__get__", "to", "float", "type"):
+            args, kwargs = tree_map_only(Tensor, _single, (args, kwargs))
+        return func(*args, **kwargs)
+
+
+def _writes(name: str) -> bool:
+    return name in ("__setitem__", "__set__") or (name.endswith("_") and not name.endswith("__")) or name[:3] == "__i"
+
+
+def _single(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in HALF else x

@@ -1,0 +1,61 @@
+"""Rules of the gamma function and its relatives."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.elementwise import integrated
+from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+
+@rule("lgamma", torch.special.gammaln)
+def lgamma(x: Any) -> Any:
+    """Log Γ(x); its derivatives are polygamma functions."""
+    return compose(x, [torch.lgamma(x.value), *_polygammas(x.value, x.space.order, 0)])
+
+
+@rule("digamma", torch.special.digamma, torch.special.psi)
+def digamma(x: Any) -> Any:
+    """Γ'(x) / Γ(x)."""
+    return compose(x, [torch.digamma(x.value), *_polygammas(x.value, x.space.order, 1)])
+
+
+@rule("polygamma", torch.special.polygamma)
+def polygamma(n: Any, x: Any) -> Any:
+    """The n-th derivative of digamma; as a method it is called on x."""
+    n, x = (x, n) if isinstance(n, Jet) else (n, x)
+    return compose(x, [torch.polygamma(n, x.value), *_polygammas(x.value, x.space.order, n + 1)])
+
+
+@rule("mvlgamma", torch.special.multigammaln)
+def mvlgamma(x: Any, p: int) -> Any:
+    """The logarithm of the gamma function of p dimensions."""
+    parts = (torch.lgamma(x - j / 2) for j in range(p))
+    return sum(parts, math.log(math.pi) * p * (p - 1) / 4)
+
+
+@rule("igamma", torch.special.gammainc)
+def igamma(a: Any, x: Any) -> Any:
+    """The regularised lower incomplete gamma function, whose derivative by x is x^(a - 1) e⁻ˣ / Γ(a)."""
+    if isinstance(a, Jet) and not len(a.higher):
+        a = a.value
+    if isinstance(a, Jet):
+        raise NoRuleError("Taylor mode has no rule for igamma with a first argument that depends on x")
+    density = integrated(lambda x: torch.exp(torch.xlogy(a - 1, x) - x - torch.lgamma(a)), x.value, x.space.order)
+    return compose(x, [torch.igamma(a, x.value), *density])
+
+
+@rule("igammac", torch.special.gammaincc)
+def igammac(a: Any, x: Any) -> Any:
+    """The regularised upper incomplete gamma function."""
+    lower = igamma(a, x)
+    return Jet(x.space, torch.igammac(a.value if isinstance(a, Jet) else a, x.value), -lower.higher)
+
+
+def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
+    """The coefficients 1, ..., order of polygamma(first - 1)."""
+    return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]

@@ -1,0 +1,69 @@
+"""Rules of absolute values, signs and remainders."""
+
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.piecewise import select, value_of
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("sgn", "sign")
+def sign(x: Any) -> Any:
+    """-1, 0 or 1, which is constant; for a complex x the unit number x / |x|."""
+    return x / torch.abs(x) if x.value.is_complex() else torch.sign(x.value)
+
+
+@rule("copysign")
+def copysign(x: Any, other: Any) -> Any:
+    """|x| with the sign of the other."""
+    value = torch.copysign(value_of(x), value_of(other))
+    return torch.abs(x) * torch.sign(value) if isinstance(x, Jet) else value
+
+
+@rule("remainder", Tensor.__mod__)
+def remainder(x: Any, divisor: Any) -> Any:
+    """X minus a locally constant multiple of the divisor."""
+    quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="floor")
+    result = x - divisor * quotient
+    return settled(result.space, torch.remainder(value_of(x), value_of(divisor)), result.higher)
+
+
+@rule(Tensor.__rmod__)
+def reflected_remainder(x: Any, dividend: Any) -> Any:
+    """Dividend % x."""
+    return remainder(dividend, x)
+
+
+@rule("fmod")
+def fmod(x: Any, divisor: Any) -> Any:
+    """X minus a locally constant multiple of the divisor, with the sign of x."""
+    quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="trunc")
+    result = x - divisor * quotient
+    return settled(result.space, torch.fmod(value_of(x), value_of(divisor)), result.higher)
+
+
+@rule("abs", "absolute", Tensor.__abs__)
+def absolute(x: Any) -> Any:
+    """|x|, with derivative 0 at 0; of a complex number the length."""
+    if x.value.is_complex():
+        return torch.linalg.vector_norm(torch.view_as_real(x), dim=-1)
+    return Jet(x.space, x.value.abs(), x.value.sign() * x.higher)
+
+
+@rule("frac")
+def frac(x: Any) -> Any:
+    """X minus its integer part."""
+    return Jet(x.space, torch.frac(x.value), x.higher)
+
+
+@rule("nan_to_num")
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Numbers in place of NaN and infinities."""
+    return select(torch.isfinite(x.value), x, torch.nan_to_num(x.value, nan, posinf, neginf))

@@ -1,0 +1,42 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import sobolev
+from sobolev.autodiff import reverse
+
+
+class Unfollowed(nn.Module):
+    """Writes into an ordinary tensor, so that it goes by reverse mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.LayerNorm(16), nn.Linear(16, 2))
+
+    def forward(self, x):
+        y = self.layers(x)
+        result = torch.zeros(y.shape, dtype=y.dtype)
+        result[:, 0] = y[:, 0]
+        result[:, 1] = y[:, 1] ** 2
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("operator", ["jacobian", "hessian", "hessian_diagonal", "laplacian"])
+def test_reverse_mode_computes_half_precision_in_single(operator, dtype):
+    torch.manual_seed(0)
+    net, x = Unfollowed().to(dtype), torch.randn(6, 3).to(dtype)
+    twin = copy.deepcopy(net).double()
+    ours, exact = getattr(sobolev, operator)(net, x), getattr(reverse, operator)(twin, x.double())
+    for a, b in zip(ours, exact, strict=True):
+        assert a.dtype == dtype
+        torch.testing.assert_close(a.double(), b, rtol=torch.finfo(dtype).eps, atol=1e-4)
+    gradients = torch.autograd.grad(ours[1].float().square().sum(), list(net.parameters()))
+    expected = torch.autograd.grad(exact[1].square().sum(), list(twin.parameters()))
+    for a, b in zip(gradients, expected, strict=True):
+        assert a.dtype == dtype
+        torch.testing.assert_close(
+            a.double(), b, rtol=0, atol=2 * torch.finfo(dtype).eps * (b.abs().max().item() + 1e-3)
+        )
