@@ -111,6 +111,8 @@ class DerivativeMonitor(Callback):
         self.weights = "as trained"
         self._watch = Watch(self)
         self._audited = False
+        self._announced: set[tuple[str, str]] = set()
+        self._wrong: list[str] = []
         self._fingerprint: list[float] = []
         self._measured_epoch = 0
         self._training_rows = 0
@@ -210,7 +212,14 @@ class DerivativeMonitor(Callback):
             self.measure(trainer, pl_module)
             self._to_loggers(trainer)
         if trainer.strategy.reduce_boolean_decision(not self._audited, all=False):
-            self.audit(pl_module)
+            self._wrong = self._announce(trainer, self.audit(pl_module))
+
+    @override
+    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        """What turned out wrong at the end is raised when the report has been written."""
+        wrong, self._wrong = self._wrong, []
+        if wrong and self.on_finding == "raise":
+            raise UntrustworthyDerivativeError("; ".join(wrong))
 
     def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
         """Measure now, with the weights as they are, at the points of the last validation.
@@ -323,16 +332,20 @@ class DerivativeMonitor(Callback):
         """Audit on all processes, at the same points."""
         if not self._watch.share(trainer, pl_module):
             return
-        findings = self.audit(pl_module)
-        wrong = trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
+        wrong = self._announce(trainer, self.audit(pl_module))
         if wrong and self.on_finding == "raise":
             raise UntrustworthyDerivativeError("; ".join(wrong))
+
+    def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
+        """Warn of what is new; returns what is wrong, the same on all processes."""
         for finding in findings:
-            if finding.severity != "note":
+            if finding.severity != "note" and (finding.kind, finding.where) not in self._announced:
+                self._announced.add((finding.kind, finding.where))
                 rank_zero_warn(f"{finding.where}: {finding.message}")
         logger = tensorboard(trainer)
         if logger is not None and self.on_finding != "ignore":
             logger.experiment.add_text(self._scalar("audit"), as_text(findings), global_step=trainer.global_step)
+        return trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
 
     def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
         """How many points to measure, over all processes; None: all."""

@@ -62,7 +62,9 @@ class Report(Callback):
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
         report = _report(trainer, monitor, seconds)
-        paths = [_write_json(report, run_directory(trainer)), _write_figure(trainer, monitor)]
+        paths = [_write_json(report, run_directory(trainer))]
+        if monitor.measurement.kept:  # by this process
+            paths.append(_write_figure(trainer, monitor))
         _write_tensorboard(trainer, pl_module, report, monitor)
         self._to_print = report, paths
 
