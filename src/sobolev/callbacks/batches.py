@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Key = str | int
@@ -68,6 +69,31 @@ def mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
         return change(value)
     inside = children(value)
     return _rebuilt(value, {name: mapped(change, part) for name, part in inside.items()}) if inside else value
+
+
+def joined_batches(batches: list[Any], counts: list[int]) -> Any:
+    """Batches of one form as one; what has no row for each sample is taken from the first.
+
+    Args:
+        batches: at least one.
+        counts: how many samples each has.
+    """
+    first, total = batches[0], batches[0]
+    if len(batches) == 1:
+        return first
+    columns = zip(*([leaf for _, leaf in leaves(batch)] for batch in batches), strict=True)
+    for (path, leaf), column in zip(leaves(first), columns, strict=True):
+        if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == counts[0]:
+            total = replaced(total, path, torch.cat(column))
+    return total
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two batches can be joined: the same entries, whose samples have the same shape."""
+    pairs = zip(leaves(one), leaves(other), strict=False)
+    return len(list(leaves(one))) == len(list(leaves(other))) and all(
+        a == b and getattr(v, "shape", ())[1:] == getattr(w, "shape", ())[1:] for (a, v), (b, w) in pairs
+    )
 
 
 def described(batch: Any) -> str:

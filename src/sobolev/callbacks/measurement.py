@@ -40,10 +40,13 @@ class Measurement:
     sizes: list[DerivativeError] = field(default_factory=list)
     rows: int = 0
     kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = field(default_factory=list)
+    _inputs: int = 0
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.metrics, self.sizes, self.kept, self.rows = [], [], [], 0
+        self.kept, self.rows = [], 0
+        for metric in (*self.metrics, *self.sizes):
+            metric.reset()
 
     def update(
         self,
@@ -79,15 +82,18 @@ class Measurement:
 
     def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
         x, *values = (_countable(tensor) for tensor in (x, *predicted))
-        if not self.metrics:
+        if len(self.metrics) != len(values) or (not self.rows and self._inputs != x.shape[1:].numel()):
+            self._inputs = x.shape[1:].numel()
             self.metrics, self.sizes = ([_metric(x) for _ in values] for _ in range(2))
         truth = (*truth, *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
+        places = x.flatten(1) if x.dim() > 1 else x[:, None]
+        places = nn.functional.pad(places, (0, self._inputs - places.shape[1]))  # sequences differ in length
         for metric, size, value, true in zip(self.metrics, self.sizes, values, exact, strict=True):
             if true is not None:
-                metric.update(value, true, x)
+                metric.update(value, true, places)
             if true is None or true.isnan().any():
-                size.update(value, torch.zeros_like(value), x)
+                size.update(value, torch.zeros_like(value), places)
         self.rows += len(x)
         self._keep(x, tuple(values), exact)
 
@@ -98,7 +104,7 @@ class Measurement:
         to be made by every process, also by one that had no batch.
         """
         states = None
-        if self.metrics:
+        if self.rows:
             states = torch.stack([_state(metric) for metric in (*self.metrics, *self.sizes)]).cpu()
         everywhere = [part for part in gathered((self.rows, states)) if part[1] is not None]
         if not everywhere:

@@ -1,6 +1,7 @@
 """The callback that watches derivatives while a network trains."""
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
@@ -10,7 +11,7 @@ from typing_extensions import override
 from sobolev.audit import Finding
 from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.batches import Key, leaves
-from sobolev.callbacks.budget import affordable, steps_between
+from sobolev.callbacks.budget import SHARE, affordable, steps_between
 from sobolev.callbacks.measurement import Measurement, Truth, coefficients
 from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.places import Places
@@ -39,7 +40,7 @@ class DerivativeMonitor(Callback):
         method: as in `sobolev.derivatives`.
         chunk_size: as in `sobolev.derivatives`.
         figure_every_n_epochs: how often the figure goes to TensorBoard, besides the one at the end that `Report`
-            writes; None for never.
+            writes; None for never; `"auto"`: every 60 epochs, where drawing takes little of the training's time.
         on_finding: what to do with the findings of the audit: warn, raise `UntrustworthyDerivativeError` where a
             derivative is wrong, or ignore them.
         name: goes into what is logged, `val/NAME/d0_rmse`; several monitors of one trainer need different names. The
@@ -71,7 +72,7 @@ class DerivativeMonitor(Callback):
         reference: str | Function | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
-        figure_every_n_epochs: int | None = 60,
+        figure_every_n_epochs: int | Literal["auto"] | None = "auto",
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
         name: str | None = None,
         inputs: Key | list[Key] | None = None,
@@ -110,7 +111,7 @@ class DerivativeMonitor(Callback):
         self.points = 0
         self.weights = "as trained"
         self._watch = Watch(self)
-        self._audited = False
+        self._audited: list[float] | None = None
         self._announced: set[tuple[str, str]] = set()
         self._wrong: list[str] = []
         self._fingerprint: list[float] = []
@@ -125,6 +126,7 @@ class DerivativeMonitor(Callback):
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "
                 "DerivativeMonitor(..., name='coarse')"
             )
+        self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
@@ -155,7 +157,7 @@ class DerivativeMonitor(Callback):
     ) -> None:
         if not self._training_rows:
             self._training_rows = _rows(batch)
-        if not (self._audited or self._off):  # no sanity check came before
+        if self._audited is None and not self._off:  # no sanity check came before
             with Stopwatch(self):
                 self._watch.see(batch, of_training=True)
                 self._audit_all(trainer, pl_module)
@@ -211,7 +213,7 @@ class DerivativeMonitor(Callback):
         if trainer.strategy.reduce_boolean_decision(changed, all=False):
             self.measure(trainer, pl_module)
             self._to_loggers(trainer)
-        if trainer.strategy.reduce_boolean_decision(not self._audited, all=False):
+        if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
             self._wrong = self._announce(trainer, self.audit(pl_module))
 
     @override
@@ -239,7 +241,6 @@ class DerivativeMonitor(Callback):
                 for sample in self._watch.samples.on(pl_module.device):
                     self._watch.measure(trainer, pl_module, sample)
             self.errors, self.points = self.measurement.errors()
-            self._audited = False  # of these weights
         return self.errors
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
@@ -247,7 +248,7 @@ class DerivativeMonitor(Callback):
         if self.on_finding != "ignore":
             with Stopwatch(self):
                 self.findings = self._watch.audit(pl_module)
-        self._audited = True
+        self._audited = fingerprint(pl_module)
         return self.findings
 
     def inputs_of(self, batch: Any) -> Tensor:
@@ -297,29 +298,30 @@ class DerivativeMonitor(Callback):
             self._watch.see(batch)
             due = self._is_due(trainer)
             if due or not self._watch.samples.complete:
-                sample = self._watch.take(trainer, pl_module, batch)
-                if due and sample is not None:
-                    self._measure(trainer, pl_module, sample)
+                samples = self._watch.take(trainer, pl_module, batch)
+                self._measure(trainer, pl_module, samples if due else [])
 
-    def _measure(self, trainer: "Trainer", pl_module: "LightningModule", sample: Sample) -> None:
+    def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
+        if not samples:
+            return
         if not self.measurement.rows:
             self.weights = which_weights(_callbacks(trainer), ended=trainer.state.fn != "fit")
             self._fingerprint = fingerprint(pl_module)
         with self._watch.opened(pl_module):
-            self._watch.measure(trainer, pl_module, sample)
+            for sample in samples:
+                self._watch.measure(trainer, pl_module, sample)
 
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         if self._off:
             return
         with Stopwatch(self):
-            if not self._audited:
+            if self._audited is None:
                 self._audit_all(trainer, pl_module)
+            rest = self._watch.rest(trainer, pl_module)
             self._watch.samples.complete = True
             if not self._is_due(trainer):
                 return
-            rest = self._watch.rest(trainer, pl_module)
-            if rest is not None:
-                self._measure(trainer, pl_module, rest)
+            self._measure(trainer, pl_module, rest)
             self.errors, self.points = self.measurement.errors()
             self._measured_epoch = trainer.current_epoch + 1
             for name, value in self._scalars(stage).items():
@@ -337,9 +339,10 @@ class DerivativeMonitor(Callback):
             raise UntrustworthyDerivativeError("; ".join(wrong))
 
     def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
-        """Warn of what is new; returns what is wrong, the same on all processes."""
+        """Warn of what is new and not raised; returns what is wrong, the same on all processes."""
+        silent = ("note", "error") if self.on_finding == "raise" else ("note",)
         for finding in findings:
-            if finding.severity != "note" and (finding.kind, finding.where) not in self._announced:
+            if finding.severity not in silent and (finding.kind, finding.where) not in self._announced:
                 self._announced.add((finding.kind, finding.where))
                 rank_zero_warn(f"{finding.where}: {finding.message}")
         logger = tensorboard(trainer)
@@ -371,6 +374,8 @@ class DerivativeMonitor(Callback):
 
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
+        if every == "auto":
+            every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
         return bool(every) and done % every == 0 and not trainer.sanity_checking
 
     def _log_figure(self, trainer: "Trainer") -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sobolev.audit import Finding, audit
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import undisturbed as plain
-from sobolev.callbacks.batches import entry, leaves, mapped, replaced
+from sobolev.callbacks.batches import alike, entry, joined_batches, leaves, mapped, replaced
 from sobolev.callbacks.evaluation import Evaluation, evaluation, evaluation_by_user
 from sobolev.callbacks.measurement import Truth, gathered, measured_order, undisturbed
 from sobolev.callbacks.places import places
@@ -27,6 +27,9 @@ AUDITED_POINTS = 64
 
 _BLOCK = 256
 """Rows evaluated at a time where rows of other entries go with them."""
+
+_MERGED = 1024
+"""So many rows of small batches are measured together."""
 
 _REMEMBERED = 1 << 24
 """So many numbers are kept for a second measurement."""
@@ -86,7 +89,8 @@ class Watch:
 
     def begin(self) -> None:
         """A new pass through the data."""
-        self._stride, self._seen, self._placed = 0, 0, False
+        self._stride, self._seen, self._placed, self._handed = 0, 0, False, False
+        self._waiting: list[tuple[Any, int]] = []
 
     def see(self, batch: Any, *, of_training: bool = False) -> None:
         """Keep the first batch, for the audit; one of the validation is better than one of the training."""
@@ -119,30 +123,51 @@ class Watch:
             stack.enter_context(torch.inference_mode(False))
             yield
 
-    def take(self, trainer: Any, model: Any, batch: Any) -> Sample | None:
-        """What to measure of a batch, if anything."""
+    def take(self, trainer: Any, model: Any, batch: Any) -> list[Sample]:
+        """What is to be measured now: small batches of one form wait for others, up to the last one."""
         if self._monitor.places is not None:
-            return None if self._placed else self._at_places(trainer, batch)
-        with self.opened(model):
-            x = self._monitor.inputs_of(self._prepared(model, batch))
-        rows, start = len(x), self._seen
+            return [] if self._placed else self._at_places(trainer, batch)
+        x = self._inputs(model, batch)
         if not self._stride:
-            self._stride, self._most = self._drawn(trainer, model, x)
+            self._stride, self._most, self._batches = self._drawn(trainer, model, x)
+        rows, start = len(x), self._seen
         self._seen += rows
-        chosen = torch.arange(-start % self._stride, rows, self._stride)[: max(0, self._most - start // self._stride)]
-        if not len(chosen):
-            return None
-        sample = (batch if len(chosen) == rows else _rows(batch, chosen.to(x.device), rows), None)
+        self._batches -= 1
+        ready = []
+        chosen = range(-start % self._stride, rows, self._stride)[: max(0, self._most - start // self._stride)]
+        if chosen:
+            if self._waiting and not alike(self._waiting[0][0], batch):
+                ready = self.waiting(trainer)
+            part = batch if len(chosen) == rows else _rows(batch, torch.tensor(chosen, device=x.device), rows)
+            self._waiting.append((part, len(chosen)))
+        enough = self._batches <= 0 or sum(count for _, count in self._waiting) >= _MERGED
+        return ready + self.waiting(trainer) if enough else ready
+
+    def waiting(self, trainer: Any) -> list[Sample]:
+        """What has waited for more."""
+        return [self._merged(trainer)] if self._waiting else []
+
+    def _merged(self, trainer: Any) -> Sample:
+        sample = (joined_batches([batch for batch, _ in self._waiting], [count for _, count in self._waiting]), None)
+        self._waiting = []
         if trainer.state.fn == "fit":
-            if not start:
+            if not self._handed:
                 self.samples.clear()
             self.samples.add(sample)
+        self._handed = True
         return sample
 
-    def rest(self, trainer: Any, model: Any) -> Sample | None:
-        """What this process, which had no batch, has to measure all the same: its share of the user's points."""
+    def _inputs(self, model: Any, batch: Any) -> Tensor:
+        if _form(batch) not in self._forms:
+            with self.opened(model):
+                self._prepared(model, batch)
+        self.evaluation = self._forms[_form(batch)]
+        return self._monitor.inputs_of(batch)
+
+    def rest(self, trainer: Any, model: Any) -> list[Sample]:
+        """What is left at the end; of the user's own points, the share of a process that had no batch."""
         if self._monitor.places is None or self._placed or self._first is None:
-            return None
+            return self.waiting(trainer)
         return self._at_places(trainer, self._first_on(model))
 
     def measure(self, trainer: Any, model: Any, sample: Sample) -> None:
@@ -156,7 +181,7 @@ class Watch:
         else:
             truth = () if reference is None else self.exact(reference, x)
         self._say_if_too_high(x)
-        alone = self.evaluation.alone and not monitor.overridden("outputs_at")
+        alone = self._alone
 
         def function(rows: slice) -> BatchedFunction:
             part = batch if alone else self._part(batch, rows, len(x), given is not None)
@@ -173,10 +198,10 @@ class Watch:
             batch = self._prepared(model, self._first_on(model))
             x = monitor_inputs(self._monitor, batch, self._all_places())
             x = x[torch.linspace(0, len(x) - 1, min(len(x), AUDITED_POINTS)).round().long().to(x.device)]
-            outputs_at, rows = self._monitor.outputs_at, _length(batch)
+            outputs_at, rows, alone = self._monitor.outputs_at, _length(batch), self._alone
 
             def outputs(model: Any, x: Tensor) -> Tensor:
-                return outputs_at(model, _repeated(batch, x.shape[0], rows), x)
+                return outputs_at(model, batch if alone else _repeated(batch, x.shape[0], rows), x)
 
             return audit(MethodType(outputs, model), x, order=max(1, min(self._monitor.order, 2))).findings
 
@@ -206,6 +231,11 @@ class Watch:
             for item, shape in zip(items, shapes, strict=True)
         )
 
+    @property
+    def _alone(self) -> bool:
+        """Whether the outputs depend on nothing but the inputs."""
+        return self.evaluation.alone and not self._monitor.overridden("outputs_at")
+
     def _label(self, batch: Any, path: str) -> Any:
         try:
             return entry(batch, path)
@@ -218,7 +248,7 @@ class Watch:
         batch = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, batch)
         precisions = {w.dtype for w in (*model.parameters(), *model.buffers()) if w.is_floating_point()}
         converted = mapped(lambda tensor: _fitted(tensor, precisions), batch)
-        form = (type(batch).__name__, *(path for path, _ in leaves(batch)))
+        form = _form(batch)
         if form not in self._forms:
             with torch.no_grad(), plain(model.device):  # pyright: ignore[reportArgumentType]
                 self._forms[form] = self._evaluation(model, converted)
@@ -235,25 +265,26 @@ class Watch:
         x = monitor.inputs_of(batch) if monitor.overridden("inputs_of") else None
         return evaluation(model, batch, monitor.inputs, monitor.output, monitor.targets, x)
 
-    def _drawn(self, trainer: Any, model: nn.Module, x: Tensor) -> tuple[int, int]:
-        """Every how-manieth row to take, and how many of this process's at most."""
+    def _drawn(self, trainer: Any, model: nn.Module, x: Tensor) -> tuple[int, int, int]:
+        """Every how-manieth row to take, how many of this process's at most, and how many batches will come."""
+        batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else _batches(trainer))
+        known = int(batches) if math.isfinite(batches) else 0
         budget = self._monitor.budget(trainer, model, x.shape[1:].numel())
         if budget is None:
-            return 1, 1 << 62
+            return 1, 1 << 62, known
         own = math.ceil(budget / trainer.world_size)
-        batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else _batches(trainer))
-        return (math.ceil(len(x) * batches / own), own) if math.isfinite(batches) else (1, own)
+        return max(1, math.ceil(len(x) * known / own)), own, known
 
-    def _at_places(self, trainer: Any, batch: Any) -> Sample | None:
+    def _at_places(self, trainer: Any, batch: Any) -> list[Sample]:
         """This process's share of the user's own points, with the first sample of a batch."""
         points = self._all_places()
         self._placed = True
         if points is None or not len(points := points[trainer.global_rank :: trainer.world_size]):
-            return None
+            return []
         sample = (_rows(batch, slice(1), _length(batch)), points)
         self.samples.clear()
         self.samples.add(sample)
-        return mapped(lambda tensor: tensor.to(trainer.strategy.root_device), sample)
+        return [mapped(lambda tensor: tensor.to(trainer.strategy.root_device), sample)]
 
     def _all_places(self) -> Tensor | None:
         monitor = self._monitor
@@ -311,6 +342,11 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self.monitor.seconds = self.before + perf_counter() - self.start
+
+
+def _form(batch: Any) -> tuple[str, ...]:
+    """Batches of one form are evaluated in one way."""
+    return (type(batch).__name__, *(path for path, _ in leaves(batch)))
 
 
 def _batches(trainer: Any) -> list[float]:
