@@ -19,7 +19,8 @@ class Frozen:
 
 
 CONTAINERS = [
-    {"a": 1, "b": 2}, OrderedDict(a=1, b=2), UserDict(a=1, b=2), MappingProxyType({"a": 1, "b": 2}), Pair(1, 2), Frozen(1, 2),
+    {"a": 1, "b": 2}, OrderedDict(a=1, b=2), UserDict(a=1, b=2), MappingProxyType({"a": 1, "b": 2}),
+    Pair(1, 2), Frozen(1, 2),
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sobolev.callbacks.batches import Key, children, described, entry, leaves, replaced
 
 Keys = Key | Sequence[Key] | None
+Targets = Key | Sequence[Key | None] | None
 
 _WHOLE = ("batch", "data", "sample")
 """A forward whose only argument is named so takes the whole batch."""
@@ -86,7 +87,7 @@ def evaluation(
     batch: Any,
     inputs: Keys = None,
     output: Keys = None,
-    targets: Keys = None,
+    targets: Targets = None,
     x: Tensor | None = None,
 ) -> Evaluation:
     """Find out how to evaluate a module on batches like this one, by trying.
@@ -121,7 +122,7 @@ def evaluation(
     raise TypeError(_question(model, batch, failure)) from failure
 
 
-def evaluation_by_user(batch: Any, inputs: Keys, targets: Keys) -> Evaluation:
+def evaluation_by_user(batch: Any, inputs: Keys, targets: Targets) -> Evaluation:
     """Where the user's own method calls forward: the inputs named, or the first entry; errors as in `evaluation`."""
     first = next((path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()), "")
     arguments = Arguments(lambda batch: ((batch,), {}))
@@ -136,7 +137,7 @@ def _tried(
     arguments: Arguments,
     inputs: tuple[str, ...] | None,
     output: Keys,
-    targets: Keys,
+    targets: Targets,
     x: Tensor | None = None,
 ) -> Evaluation:
     args, kwargs = arguments.of(batch if x is None else x)
@@ -263,7 +264,7 @@ def _output(y: Any, rows: int, output: Keys) -> tuple[str, ...]:
     )
 
 
-def _targets(batch: Any, targets: Keys, arguments: Arguments) -> tuple[str | None, ...]:
+def _targets(batch: Any, targets: Targets, arguments: Arguments) -> tuple[str | None, ...]:
     if targets is not None:
         keys = targets if isinstance(targets, Sequence) and not isinstance(targets, str) else [targets]
         return tuple(None if key is None else str(key) for key in keys)

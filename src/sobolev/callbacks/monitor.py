@@ -352,8 +352,12 @@ class DerivativeMonitor(Callback):
 
     def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
         """How many points to measure, over all processes; None: all."""
-        if self.max_points != "auto" or trainer.state.fn != "fit" or not self._training_rows:
-            return AUDITED_POINTS if trainer.sanity_checking else self.max_points if self.max_points != "auto" else None
+        if trainer.sanity_checking:
+            return AUDITED_POINTS
+        if self.max_points != "auto":
+            return self.max_points  # pyright: ignore[reportReturnType]
+        if trainer.state.fn != "fit" or not self._training_rows:
+            return None
         steps = steps_between(trainer, self.every_n_epochs)
         passes = coefficients(inputs, self.order)
         return affordable(pl_module, passes, steps, self._training_rows) * trainer.world_size
@@ -376,7 +380,7 @@ class DerivativeMonitor(Callback):
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
         if every == "auto":
             every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
-        return bool(every) and done % every == 0 and not trainer.sanity_checking
+        return isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
 
     def _log_figure(self, trainer: "Trainer") -> None:
         logger = tensorboard(trainer)

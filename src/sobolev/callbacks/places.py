@@ -22,15 +22,18 @@ def places(source: Places, names: Sequence[str] | None) -> Tensor:
     Args:
         source: the axes of a grid, `{"x": [-1, 1, 50]}`, in the order of the inputs; the path of a CSV or Parquet file
             with a column for each input; a callable or the import path of one, which returns (points, inputs).
-        names: of the inputs, where they are known; otherwise a grid's own, and every column of a file.
+        names: of the inputs; where a grid or file has others, its own axes and columns in their order are taken.
 
     Raises:
         ValueError: no such file, column or callable; no point; anything that is no finite number.
     """
     if isinstance(source, Mapping):
-        return torch.cat(list(PointsGrid(source, list(source)).batches(_BLOCK)))
+        own = list(source)
+        axes = list(names) if names and set(names) == set(own) else own
+        return torch.cat(list(PointsGrid(source, axes).batches(_BLOCK)))
     if isinstance(source, str | Path) and Path(source).suffix.lower() in _SUFFIXES:
-        columns = list(names or _columns(Path(source)))
+        own = _columns(Path(source))
+        columns = list(names) if names and set(names) <= set(own) else own
         points = list(points_source(str(source), columns).batches(_BLOCK))
         return _checked(torch.cat(points) if points else torch.empty(0, len(columns)), source)
     return _checked(torch.as_tensor(_imported(source)()), source)

@@ -85,6 +85,7 @@ class Watch:
         self._of_training = False
         self._exact: list[tuple[Tensor, Truth]] = []
         self._too_high = False
+        self._own: Tensor | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -125,9 +126,11 @@ class Watch:
 
     def take(self, trainer: Any, model: Any, batch: Any) -> list[Sample]:
         """What is to be measured now: small batches of one form wait for others, up to the last one."""
-        if self._monitor.places is not None:
-            return [] if self._placed else self._at_places(trainer, batch)
+        if self._placed:
+            return []
         x = self._inputs(model, batch)
+        if self._monitor.places is not None:
+            return self._at_places(trainer, batch)
         if not self._stride:
             self._stride, self._most, self._batches = self._drawn(trainer, model, x)
         rows, start = len(x), self._seen
@@ -168,7 +171,8 @@ class Watch:
         """What is left at the end; of the user's own points, the share of a process that had no batch."""
         if self._monitor.places is None or self._placed or self._first is None:
             return self.waiting(trainer)
-        return self._at_places(trainer, self._first_on(model))
+        self._inputs(model, first := self._first_on(model))
+        return self._at_places(trainer, first)
 
     def measure(self, trainer: Any, model: Any, sample: Sample) -> None:
         """Count the errors at a sample; inside `opened`."""
@@ -265,7 +269,7 @@ class Watch:
         x = monitor.inputs_of(batch) if monitor.overridden("inputs_of") else None
         return evaluation(model, batch, monitor.inputs, monitor.output, monitor.targets, x)
 
-    def _drawn(self, trainer: Any, model: nn.Module, x: Tensor) -> tuple[int, int, int]:
+    def _drawn(self, trainer: Any, model: Any, x: Tensor) -> tuple[int, int, int]:
         """Every how-manieth row to take, how many of this process's at most, and how many batches will come."""
         batches = sum(trainer.num_sanity_val_batches if trainer.sanity_checking else _batches(trainer))
         known = int(batches) if math.isfinite(batches) else 0
@@ -287,13 +291,11 @@ class Watch:
         return [mapped(lambda tensor: tensor.to(trainer.strategy.root_device), sample)]
 
     def _all_places(self) -> Tensor | None:
-        monitor = self._monitor
-        if isinstance(monitor.places, Tensor) or monitor.places is None:
-            return monitor.places
-        names = monitor.inputs if isinstance(monitor.inputs, list) else [monitor.inputs]
-        named = [name for name in names if isinstance(name, str)]
-        monitor.places = places(monitor.places, named if len(named) == len(names) else None)
-        return monitor.places
+        """The user's own points, in the order of the inputs."""
+        if self._own is None and self._monitor.places is not None:
+            names = [path.rpartition(".")[2] for path in self.evaluation.inputs or ()]
+            self._own = places(self._monitor.places, None if any(map(str.isdigit, names)) else names)
+        return self._own
 
     def _first_on(self, model: Any) -> Any:
         return mapped(lambda tensor: tensor.to(model.device), self._first)
