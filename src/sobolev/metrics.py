@@ -31,7 +31,7 @@ def derivative_error(
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
     """
-    return _derivative_error_compute(*_derivative_error_update(predicted, exact, points))
+    return derivative_error_of_sums(*_derivative_error_update(predicted, exact, points))
 
 
 def _derivative_error_update(
@@ -52,12 +52,13 @@ def _derivative_error_update(
     return error.square().sum(), truth.square().sum(), count, worst.reshape(1, -1)
 
 
-def _derivative_error_compute(
+def derivative_error_of_sums(
     squared_error: Float64[Tensor, ""],
     squared_truth: Float64[Tensor, ""],
     count: Int64[Tensor, ""],
-    worst: Float64[Tensor, "1 columns"],
+    worst: Float64[Tensor, "candidates columns"],
 ) -> dict[str, Float64[Tensor, "..."]]:
+    """The errors from sums over all entries, and candidates for the worst: each an error and its point."""
     nothing = torch.where(count == 0, torch.nan, 0.0)
     largest = worst[worst[:, 0].nan_to_num(torch.inf).argmax()]
     return {
@@ -123,7 +124,7 @@ class DerivativeError(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Errors over all that was counted; NaN where nothing was."""
-        return _derivative_error_compute(self.squared_error, self.squared_truth, self.count, self.worst)
+        return derivative_error_of_sums(self.squared_error, self.squared_truth, self.count, self.worst)
 
 
 def _worst_of(candidates: Float64[Tensor, "candidates 1 columns"]) -> Float64[Tensor, "1 columns"]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sobolev import Function
-from sobolev.callbacks.measurement import FIGURE_POINTS, Measurement, undisturbed
+from sobolev.callbacks.measurement import FIGURE_POINTS, Measurement, coefficients, measured_order, undisturbed
 
 QUARTIC = Function("x**4")
 
@@ -25,13 +25,13 @@ class Cube(nn.Module):
 def measured(points, truth, order=2, batch=4):
     measurement = Measurement(order)
     for x in points.split(batch):
-        measurement.update(Cube(), x, truth(x))
+        measurement.update(lambda rows: Cube(), x, truth(x))
     return measurement
 
 
 def test_errors_from_the_definitions():
     x = torch.randn(10, 1, dtype=torch.float64)
-    entries = measured(x, lambda x: QUARTIC.tensors(x, 2)).errors()
+    entries = measured(x, lambda x: QUARTIC.tensors(x, 2)).errors()[0]
     z = x.numpy()
     for k, (found, exact) in enumerate([(z**3, z**4), (3 * z**2, 4 * z**3), (6 * z, 12 * z**2)]):
         error = found - exact
@@ -49,13 +49,13 @@ def test_a_batch_without_labels_neither_counts_nor_decides(last):
     measurement = Measurement(1)
     for x in (known, unknown) if last else (unknown, known):
         slope = torch.zeros(3, 1, 1) if x is known else torch.full((3, 1, 1), torch.nan)
-        measurement.update(Cube(), x, (x, slope))
-    assert measurement.errors()[1]["rmse"] == 3 and measurement.errors()[1]["max"] == 3
-    assert measurement.points() == 6
+        measurement.update(lambda rows: Cube(), x, (x, slope))
+    assert measurement.errors()[0][1]["rmse"] == 3 and measurement.errors()[0][1]["max"] == 3
+    assert measurement.errors()[1] == 6
 
 
 def test_where_nothing_is_known_the_size_is_told():
-    entry = measured(torch.tensor([[1.0], [-2.0]]), lambda x: (None,)).errors()[1]
+    entry = measured(torch.tensor([[1.0], [-2.0]]), lambda x: (None,)).errors()[0][1]
     assert entry == {"order": 1, "rms": pytest.approx(math.sqrt((9 + 144) / 2)), "max": 12.0, "at": [-2.0]}
 
 
@@ -63,24 +63,24 @@ def test_reset_forgets():
     measurement = measured(torch.randn(8, 1), lambda x: QUARTIC.tensors(x, 2))
     measurement.reset()
     x = torch.tensor([[2.0]])
-    measurement.update(Cube(), x, QUARTIC.tensors(x, 2))
-    assert measurement.points() == 1 and measurement.errors()[0]["rmse"] == 8 and len(measurement.kept) == 1
+    measurement.update(lambda rows: Cube(), x, QUARTIC.tensors(x, 2))
+    assert measurement.errors()[1] == 1 and measurement.errors()[0][0]["rmse"] == 8 and len(measurement.kept) == 1
 
 
 def test_a_truth_of_another_shape():
     x = torch.rand(4, 1)
-    with pytest.raises(ValueError, match=r"order 0 has shape \(4, 1\), the reference's \(4, 2\)"):
-        Measurement(0).update(Cube(), x, (torch.rand(4, 2),))
+    with pytest.raises(ValueError, match=r"order 0 has shape \(4, 1\), the reference's or label's \(4, 2\)"):
+        Measurement(0).update(lambda rows: Cube(), x, (torch.rand(4, 2),))
     measurement = Measurement(0)
-    measurement.update(Cube(), x, (torch.rand(4, 2),), required=False)
-    assert "rms" in measurement.errors()[0]
+    measurement.update(lambda rows: Cube(), x, (torch.rand(4, 2),), required=False)
+    assert "rms" in measurement.errors()[0][0]
 
 
 def test_a_missing_axis_of_a_single_output_is_no_difference():
     x = torch.rand(4, 1)
     measurement = Measurement(0)
-    measurement.update(Cube(), x, ((x**3).reshape(4),))
-    assert measurement.errors()[0]["rmse"] == 0
+    measurement.update(lambda rows: Cube(), x, ((x**3).reshape(4),))
+    assert measurement.errors()[0][0]["rmse"] == 0
 
 
 def test_a_figure_gets_so_many_points_and_no_more():
@@ -92,16 +92,38 @@ def test_a_figure_gets_so_many_points_and_no_more():
     assert exact[1] is None and torch.equal(exact[0], x**3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_derivatives_are_as_exact_as_the_weights(dtype):
-    """Half precision weights are differentiated in float32, points in another precision are cast."""
-    network, x = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype), torch.rand(20, 1)
-    measurement = Measurement(2)
-    measurement.update(network, x, ())
-    z = x.double().requires_grad_()
-    (slope,) = torch.autograd.grad(network.double()(z).sum(), z, create_graph=True)
-    (bend,) = torch.autograd.grad(slope.sum(), z)
-    assert measurement.errors()[2]["rms"] == pytest.approx(bend.square().mean().sqrt().item(), rel=1e-5)
+def test_rows_of_other_entries_go_with_those_of_x():
+    """The function is asked for at most so many rows, and told which."""
+    x, factor, seen = torch.rand(10, 1), torch.arange(10.0)[:, None], []
+
+    def of(rows):
+        seen.append(rows)
+        return lambda x: factor[rows] * x
+
+    measurement = Measurement(1)
+    measurement.update(of, x, (factor * x, factor[:, None]), block=4)
+    assert [part["max"] for part in measurement.errors()[0]] == [0, 0]
+    assert [(rows.start, min(rows.stop, 10)) for rows in seen] == [(0, 4), (4, 8), (8, 10)]
+
+
+def test_sequences_of_different_lengths():
+    measurement = Measurement(1)
+    for length in (3, 5, 2):
+        measurement.update(lambda rows: lambda x: x.sum(1), torch.rand(4, length), ())
+    entries, points = measurement.errors()
+    assert points == 12 and entries[1]["rms"] == 1 and len(entries[1]["at"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("order", "inputs", "measured"), [(2, 256, 2), (2, 257, 1), (3, 40, 3), (1, 10**6, 1), (0, 5, 0)]
+)
+def test_an_order_too_large_to_compute_is_left_out(order, inputs, measured):
+    assert measured_order(order, torch.empty(1, inputs)) == measured
+
+
+@pytest.mark.parametrize(("inputs", "order", "numbers"), [(1, 2, 3), (1, 4, 5), (3, 0, 1), (3, 1, 4), (3, 2, 10)])
+def test_coefficients_of_a_pass(inputs, order, numbers):
+    assert coefficients(inputs, order) == numbers
 
 
 class Restless(nn.Module):

@@ -244,7 +244,8 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
         higher = options["order"] if options["order"] < 3 else 2 * options["order"]  # slopes are carried along, too
     else:
         higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
-    width = max(inputs, _width(f) if isinstance(f, nn.Module) else 0)
+    module = getattr(f, "__self__", f)  # of a bound method
+    width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)
     cached = _CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
     return max(cached // numbers, min(_FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)

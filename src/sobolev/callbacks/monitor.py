@@ -1,49 +1,69 @@
 """The callback that watches derivatives while a network trains."""
 
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.audit import Finding, audit
+from sobolev.audit import Finding
 from sobolev.autodiff.operators import ChunkSize, Method
-from sobolev.callbacks.measurement import Measurement, Truth, undisturbed
+from sobolev.callbacks.batches import Key, leaves
+from sobolev.callbacks.budget import SHARE, affordable, steps_between
+from sobolev.callbacks.measurement import Measurement, Truth, coefficients
+from sobolev.callbacks.packages import Callback, is_a
+from sobolev.callbacks.places import Places
+from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
+from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
 
-AUDITED_POINTS = 64
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
 
 
 class DerivativeMonitor(Callback):
     """Logs how good a model's derivatives are, at each validation epoch, in `validate` and in `test`.
 
-    Works on any LightningModule whose forward maps (batch, *in) to (batch, *out) and whose batches begin with the
-    inputs, and the targets if there are any. Logged are `val/d0_rmse`, `val/d1_relative_l2`, `val/d2_max` and so on
-    (`test/` in `test`); for several inputs over all entries of gradient and Hessian. Where nothing exact is known,
-    `val/d1_rms` and `val/d1_max` are the size of the derivative itself. The training is the same to the last bit with
-    and without the monitor.
+    Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
+    `val/d1_relative_l2`, `val/d2_max` and so on (`test/` in `test`); for several inputs over all entries of gradient
+    and Hessian. Where nothing exact is known, `val/d1_rms` and `val/d1_max` are the size of the derivative itself. The
+    training is the same to the last bit with and without the monitor. An audit says at the start of `fit` whether the
+    derivatives can be trusted. After the training everything is measured once more, should the weights have changed.
 
     Args:
         order: the highest order of derivative.
-        reference: the exact function: a formula, an import path, or a `sobolev.Function`. If left out, that of the
-            data module; else derivative labels in the batches.
+        reference: the exact function of the inputs: a formula, an import path, or a `sobolev.Function`. If left out,
+            that of the data module; else derivative labels in the batches.
         method: as in `sobolev.derivatives`.
         chunk_size: as in `sobolev.derivatives`.
         figure_every_n_epochs: how often the figure goes to TensorBoard, besides the one at the end that `Report`
-            writes; None for never.
-        on_finding: what to do with the findings of the audit that runs on the first points: warn, raise
-            `UntrustworthyDerivativeError` where a derivative is wrong, or ignore them.
+            writes; None for never; `"auto"`: every 60 epochs, where drawing takes little of the training's time.
+        on_finding: what to do with the findings of the audit: warn, raise `UntrustworthyDerivativeError` where a
+            derivative is wrong, or ignore them.
         name: goes into what is logged, `val/NAME/d0_rmse`; several monitors of one trainer need different names. The
             `Report` is about the first of them.
+        inputs: by which entries of a batch to differentiate, as keys, positions or paths (`x`, `0`, `inputs.x`), one
+            or several; all else that forward takes is held fixed. If left out, all that forward takes and that is of
+            floating point. Several are one vector, in this order.
+        output: which entry of what forward returns is looked at, or several; can be left out where it returns one
+            tensor, or one with a row for each sample.
+        targets: the entries of a batch with the targets and, behind them, labels of the derivatives, None where there
+            is none. If left out, what stands behind the inputs, or `y`, `target(s)`, `label(s)`.
+        points: where to measure in place of the validation batches: the axes of a grid, `{"x": [-1, 1, 50]}`, a
+            CSV or Parquet file with a column for each input, or a function without arguments that returns (points,
+            inputs), or its import path. All else that forward takes is then that of the first sample.
+        max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
+            `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
+        every_n_epochs: in `fit`, measure at a validation only when so many epochs have passed.
 
     Attributes:
         errors: of the last validation or test: one dictionary an order. The sanity check does not count.
         findings: of the last audit.
         seconds: spent in the monitor so far.
+        weights: which were measured last: `as trained`, or an average's.
     """
 
     def __init__(
@@ -52,19 +72,35 @@ class DerivativeMonitor(Callback):
         reference: str | Function | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
-        figure_every_n_epochs: int | None = 60,
+        figure_every_n_epochs: int | Literal["auto"] | None = "auto",
         on_finding: Literal["warn", "raise", "ignore"] = "warn",
         name: str | None = None,
+        inputs: Key | list[Key] | None = None,
+        output: Key | list[Key] | None = None,
+        targets: Key | list[Key | None] | None = None,
+        points: Places | None = None,
+        max_points: int | Literal["auto"] | None = "auto",
+        every_n_epochs: int = 1,
     ) -> None:
         if order < 0:
             raise ValueError(f"DerivativeMonitor: order is {order}; it is 0 or more")
+        if every_n_epochs < 1 or not (max_points in ("auto", None) or max_points >= 1):
+            raise ValueError(
+                f"DerivativeMonitor: every_n_epochs is {every_n_epochs}, max_points {max_points}; they are 1 or more"
+            )
+        if on_finding not in ("warn", "raise", "ignore"):
+            raise ValueError(f"DerivativeMonitor: on_finding is {on_finding!r}; choose 'warn', 'raise' or 'ignore'")
         self.order = order
         self.reference = reference if isinstance(reference, Function | None) else Function(reference)
+        self.method: Method = method
+        self.chunk_size: ChunkSize = chunk_size
         self.figure_every_n_epochs = figure_every_n_epochs
         self.on_finding = on_finding
         self.name = name
-        self.method: Method = method
-        self.chunk_size: ChunkSize = chunk_size
+        self.inputs, self.output, self.targets = inputs, output, targets
+        self.places = points
+        self.max_points = max_points
+        self.every_n_epochs = every_n_epochs
         self.seconds = 0.0
         self._forget()
 
@@ -73,25 +109,40 @@ class DerivativeMonitor(Callback):
         self.errors: list[dict[str, Any]] = []
         self.findings: tuple[Finding, ...] = ()
         self.points = 0
-        self._audited: Tensor | None = None
+        self.weights = "as trained"
+        self._watch = Watch(self)
+        self._audited: list[float] | None = None
+        self._announced: set[tuple[str, str]] = set()
+        self._wrong: list[str] = []
+        self._fingerprint: list[float] = []
+        self._measured_epoch = 0
+        self._training_rows = 0
 
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        names = [c.name for c in callbacks if isinstance(c, DerivativeMonitor)]
+    def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        names = [c.name for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)]
         if len(set(names)) < len(names):
             raise ValueError(
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "
                 "DerivativeMonitor(..., name='coarse')"
             )
+        self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
+        self._off = is_sharded_otherwise(trainer.strategy)
+        if self._off:
+            rank_zero_warn(
+                f"DerivativeMonitor measures nothing under {type(trainer.strategy).__name__}, which keeps the weights "
+                "in pieces; use ddp, or ModelParallelStrategy (FSDP2), whose pieces can be put together"
+            )
 
     @override
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.errors, self.points = [], 0
+        self._watch.samples.clear()
+        self._fingerprint = []
 
     @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         logger = tensorboard(trainer)
         if logger is not None:
             names = ("rmse", "relative_l2", "max")
@@ -101,114 +152,245 @@ class DerivativeMonitor(Callback):
             logger.experiment.add_custom_scalars({"derivatives": charts})
 
     @override
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.measurement.reset()
+    def on_train_batch_start(
+        self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
+    ) -> None:
+        if not self._training_rows:
+            self._training_rows = _rows(batch)
+        if self._audited is None and not self._off:  # no sanity check came before
+            with Stopwatch(self):
+                self._watch.see(batch, of_training=True)
+                self._audit_all(trainer, pl_module)
 
     @override
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.measurement.reset()
+    def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        if self.places is not None and not sum(trainer.num_val_batches) and self._is_due(trainer):
+            self._begin()
+            self._end(trainer, pl_module, "val")
+
+    @override
+    def on_validation_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self._begin()
+
+    @override
+    def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self._begin()
 
     @override
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._measure(trainer, pl_module, batch)
+        self._take(trainer, pl_module, batch)
 
     @override
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._measure(trainer, pl_module, batch)
+        self._take(trainer, pl_module, batch)
 
     @override
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "val")
+    def on_validation_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self._end(trainer, pl_module, "val")
 
     @override
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log(trainer, pl_module, "test")
+    def on_test_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self._end(trainer, pl_module, "test")
 
-    def inputs(self, batch: Any) -> Tensor:
-        """The points in a batch, (batch, *in): the batch itself or its first item. Override it for other batches.
+    @override
+    def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self.finish(trainer, pl_module)
 
-        Raises:
-            TypeError: the batch is neither a tensor nor a tuple or list that begins with one.
-        """
-        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
-        if not isinstance(first, Tensor):
-            raise TypeError(
-                f"{type(self).__name__} finds no inputs in a batch of type {type(batch).__name__}; it takes a tensor, "
-                "or a tuple or list that begins with one. For other batches override its method `inputs`"
-            )
-        return first
+    def finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
+        if self._off:
+            return
+        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.samples), all=False)
+        if not samples:
+            if not self.errors:
+                rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
+            return
+        changed = fingerprint(pl_module) != self._fingerprint
+        if trainer.strategy.reduce_boolean_decision(changed, all=False):
+            self.measure(trainer, pl_module)
+            self._to_loggers(trainer)
+        if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
+            self._wrong = self._announce(trainer, self.audit(pl_module))
 
-    def truth(self, trainer: Trainer, batch: Any) -> Truth:
-        """The exact derivative tensors at the points of a batch, as far as anything is known.
-
-        Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
-        labels behind them, (batch, *out, *in), (batch, *out, *in, *in).
-        """
-        x, reference = self.inputs(batch), self._reference(trainer)
-        if reference is not None:
-            return reference.tensors((x.cpu() if x.device.type == "mps" else x).double(), self.order)
-        return _labels(batch, x) if isinstance(batch, list | tuple) else ()
-
-    def _reference(self, trainer: Trainer) -> Function | None:
-        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
-
-    def audit(self, pl_module: LightningModule) -> tuple[Finding, ...]:
-        """Look once more whether the derivatives can be trusted, at the points of the first audit."""
-        if self._audited is not None and self.on_finding != "ignore":
-            with undisturbed(pl_module, self._audited.device):
-                self.findings = audit(pl_module, self._audited, order=min(self.order, 2)).findings
-        return self.findings
-
-    def _measure(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
-        with _Stopwatch(self):
-            x = self.inputs(batch)
-            if self._audited is None:
-                self._audited = x[:AUDITED_POINTS].detach().clone()
-                self._report_findings(trainer, self.audit(pl_module) if trainer.is_global_zero else ())
-            required = self._reference(trainer) is not None
-            self.measurement.update(pl_module, x, self.truth(trainer, batch), required=required)
-
-    def _report_findings(self, trainer: Trainer, findings: tuple[Finding, ...]) -> None:
-        wrong = trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
+    @override
+    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        """What turned out wrong at the end is raised when the report has been written."""
+        wrong, self._wrong = self._wrong, []
         if wrong and self.on_finding == "raise":
             raise UntrustworthyDerivativeError("; ".join(wrong))
-        for finding in findings:
-            if finding.severity != "note":
-                rank_zero_warn(f"{finding.where}: {finding.message}")
 
-    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if not self.measurement.metrics:
+    def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
+        """Measure now, with the weights as they are, at the points of the last validation.
+
+        For whoever has changed the weights. All processes call it; nothing is logged.
+
+        Returns:
+            `errors`: a dictionary an order; empty where there was no validation yet.
+        """
+        if self._off:
+            return []
+        with Stopwatch(self):
+            self.measurement.reset()
+            self.weights = which_weights(_callbacks(trainer), ended=True)
+            self._fingerprint = fingerprint(pl_module)
+            with self._watch.opened(pl_module):
+                for sample in self._watch.samples.on(pl_module.device):
+                    self._watch.measure(trainer, pl_module, sample)
+            self.errors, self.points = self.measurement.errors()
+        return self.errors
+
+    def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
+        """Look once more whether the derivatives can be trusted, at the points of the first audit."""
+        if self.on_finding != "ignore":
+            with Stopwatch(self):
+                self.findings = self._watch.audit(pl_module)
+        self._audited = fingerprint(pl_module)
+        return self.findings
+
+    def inputs_of(self, batch: Any) -> Tensor:
+        """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
+        return self._watch.evaluation.x(batch)
+
+    def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
+        """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
+
+        Args:
+            model: the module; its forward is to be called.
+            batch: with a row for each row of x.
+            x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
+        """
+        return self._watch.evaluation.y(model, batch, x)
+
+    def truth(self, trainer: "Trainer", batch: Any) -> Truth:
+        """The exact derivative tensors at the inputs of a batch, as far as anything is known.
+
+        Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
+        labels, (batch, *out, *in), (batch, *out, *in, *in).
+        """
+        reference = self.exact_function(trainer)
+        return self._watch.labels(batch) if reference is None else self._watch.exact(reference, self.inputs_of(batch))
+
+    def exact_function(self, trainer: "Trainer") -> Function | None:
+        """The reference, or that of the data module."""
+        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+
+    def overridden(self, name: str) -> bool:
+        """Whether a subclass has its own method of that name."""
+        return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
+
+    def _is_due(self, trainer: "Trainer") -> bool:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
+            return True
+        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
+
+    def _begin(self) -> None:
+        self.measurement.reset()
+        self._watch.begin()
+
+    def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        if self._off:
             return
-        with _Stopwatch(self):
-            self.errors, self.points = self.measurement.errors(), self.measurement.points()
-            for entry in self.errors:
-                for name in entry.keys() - {"order", "at"}:
-                    bar = name in ("rmse", "rms") and entry["order"] > 0
-                    scalar = self._scalar(stage, entry["order"], name)
-                    pl_module.log(scalar, entry[name], prog_bar=bar, sync_dist=True)
-            if self._figure_is_due(trainer):
+        with Stopwatch(self):
+            self._watch.see(batch)
+            due = self._is_due(trainer)
+            if due or not self._watch.samples.complete:
+                samples = self._watch.take(trainer, pl_module, batch)
+                self._measure(trainer, pl_module, samples if due else [])
+
+    def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
+        if not samples:
+            return
+        if not self.measurement.rows:
+            self.weights = which_weights(_callbacks(trainer), ended=trainer.state.fn != "fit")
+            self._fingerprint = fingerprint(pl_module)
+        with self._watch.opened(pl_module):
+            for sample in samples:
+                self._watch.measure(trainer, pl_module, sample)
+
+    def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        if self._off:
+            return
+        with Stopwatch(self):
+            if self._audited is None:
+                self._audit_all(trainer, pl_module)
+            rest = self._watch.rest(trainer, pl_module)
+            self._watch.samples.complete = True
+            if not self._is_due(trainer):
+                return
+            self._measure(trainer, pl_module, rest)
+            self.errors, self.points = self.measurement.errors()
+            self._measured_epoch = trainer.current_epoch + 1
+            for name, value in self._scalars(stage).items():
+                in_bar = name.endswith(("_rmse", "_rms")) and not name.endswith(("d0_rmse", "d0_rms"))
+                pl_module.log(name, value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
+            if self.errors and self._figure_is_due(trainer):
                 self._log_figure(trainer)
 
-    def _scalar(self, stage: str, order: int, quantity: str) -> str:
-        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}") if part)
+    def _audit_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Audit on all processes, at the same points."""
+        if not self._watch.share(trainer, pl_module):
+            return
+        wrong = self._announce(trainer, self.audit(pl_module))
+        if wrong and self.on_finding == "raise":
+            raise UntrustworthyDerivativeError("; ".join(wrong))
 
-    def _figure_is_due(self, trainer: Trainer) -> bool:
-        done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
-        return bool(every) and done % every == 0 and not trainer.sanity_checking
-
-    def _log_figure(self, trainer: Trainer) -> None:
+    def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
+        """Warn of what is new and not raised; returns what is wrong, the same on all processes."""
+        silent = ("note", "error") if self.on_finding == "raise" else ("note",)
+        for finding in findings:
+            if finding.severity not in silent and (finding.kind, finding.where) not in self._announced:
+                self._announced.add((finding.kind, finding.where))
+                rank_zero_warn(f"{finding.where}: {finding.message}")
         logger = tensorboard(trainer)
-        if logger is not None:
+        if logger is not None and self.on_finding != "ignore":
+            logger.experiment.add_text(self._scalar("audit"), as_text(findings), global_step=trainer.global_step)
+        return trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
+
+    def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
+        """How many points to measure, over all processes; None: all."""
+        if trainer.sanity_checking:
+            return AUDITED_POINTS
+        if self.max_points != "auto":
+            return self.max_points  # pyright: ignore[reportReturnType]
+        if trainer.state.fn != "fit" or not self._training_rows:
+            return None
+        steps = steps_between(trainer, self.every_n_epochs)
+        passes = coefficients(inputs, self.order)
+        return affordable(pl_module, passes, steps, self._training_rows) * trainer.world_size
+
+    def _scalars(self, stage: str) -> dict[str, float]:
+        return {
+            self._scalar(stage, entry["order"], name): entry[name]
+            for entry in self.errors
+            for name in entry.keys() - {"order", "at"}
+        }
+
+    def _scalar(self, stage: str, order: int | None = None, quantity: str = "") -> str:
+        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}" if quantity else "") if part)
+
+    def _to_loggers(self, trainer: "Trainer") -> None:
+        for logger in trainer.loggers:
+            logger.log_metrics(self._scalars("val"), step=trainer.global_step)
+
+    def _figure_is_due(self, trainer: "Trainer") -> bool:
+        done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
+        if every == "auto":
+            every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
+        return isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
+
+    def _log_figure(self, trainer: "Trainer") -> None:
+        logger = tensorboard(trainer)
+        if logger is not None and self.measurement.kept:
             from sobolev.plots import image
 
-            pixels = image(self.figure(trainer))
-            logger.experiment.add_image("derivatives", pixels, global_step=trainer.global_step, dataformats="HWC")
+            pixels, tag = image(self.figure(trainer)), self._scalar("derivatives")
+            logger.experiment.add_image(tag, pixels, global_step=trainer.global_step, dataformats="HWC")
 
-    def figure(self, trainer: Trainer) -> Any:
+    def figure(self, trainer: "Trainer") -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
         from sobolev.plots import derivatives_figure
 
@@ -218,32 +400,21 @@ class DerivativeMonitor(Callback):
         return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
 
 
-def _labels(batch: Any, x: Tensor) -> Truth:
-    """Targets and derivative labels behind the inputs; what else a batch holds, classes or weights, is no truth."""
-    target = batch[1] if len(batch) > 1 else None
-    if not isinstance(target, Tensor) or not target.is_floating_point():
-        return ()
-    shapes = (target.shape + x.shape[1:] * k for k in range(len(batch) - 1))
-    return tuple(
-        item if isinstance(item, Tensor) and item.shape == shape else None
-        for item, shape in zip(batch[1:], shapes, strict=True)
-    )
+def as_text(findings: Sequence[Finding]) -> str:
+    """Findings as a table in Markdown."""
+    rows = "\n".join(f"| {f.severity} | {f.kind} | {f.where} | {f.message} |" for f in findings)
+    return "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
 
 
-class _Stopwatch:
-    """Adds the time inside it to `monitor.seconds`."""
-
-    def __init__(self, monitor: DerivativeMonitor) -> None:
-        self.monitor = monitor
-
-    def __enter__(self) -> None:
-        self.start = perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.monitor.seconds += perf_counter() - self.start
+def _rows(batch: Any) -> int:
+    return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
 
 
-def tensorboard(trainer: Trainer) -> TensorBoardLogger | None:
-    """The TensorBoard logger of a trainer, on the process that writes."""
-    found = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+def _callbacks(trainer: "Trainer") -> list[Any]:
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def tensorboard(trainer: "Trainer") -> Any:
+    """The TensorBoard logger of a trainer, on the process that writes, or None."""
+    found = [logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")]
     return found[0] if found and trainer.is_global_zero else None

@@ -4,12 +4,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -17,7 +16,11 @@ from sobolev.autodiff import hessian
 from sobolev.autodiff.guard import evaluating
 from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.joining import PartWriter, join
+from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.run_directory import free_path, run_directory
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
 
 
 class PredictionWriter(Callback):
@@ -61,7 +64,7 @@ class PredictionWriter(Callback):
         self.written: Path | None = None
         self._scratch: Path | None = None
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Open this process's part of the table."""
         del pl_module
         self._rows = row_numbers(_only(trainer.predict_dataloaders))
@@ -78,8 +81,8 @@ class PredictionWriter(Callback):
 
     def on_predict_batch_end(
         self,
-        trainer: Trainer,
-        pl_module: LightningModule,
+        trainer: "Trainer",
+        pl_module: "LightningModule",
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -98,7 +101,7 @@ class PredictionWriter(Callback):
         self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
         self._counted += n
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Join the parts of all processes in the order of the data."""
         del pl_module
         self._part.finish()
@@ -112,7 +115,7 @@ class PredictionWriter(Callback):
         self.written = trainer.strategy.broadcast(self.written)
         rank_zero_info(f"Predictions: {self.written}")
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
         """Leave no unfinished part behind."""
         del trainer, pl_module, exception
         self._discard()
@@ -132,7 +135,7 @@ class PredictionWriter(Callback):
             raise ValueError(f"batch {batch} has {count} rows, but its sampler names {len(rows)}; they must agree")
         return rows
 
-    def _names(self, trainer: Trainer, inputs: int, outputs: int) -> list[str]:
+    def _names(self, trainer: "Trainer", inputs: int, outputs: int) -> list[str]:
         data = getattr(trainer, "datamodule", None)
         given = self.input_names or getattr(data, "input_names", None)
         given_outputs = self.output_names or getattr(data, "output_names", None)

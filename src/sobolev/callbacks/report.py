@@ -4,16 +4,19 @@ import json
 import math
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
 from typing_extensions import override
 
-from sobolev.callbacks.monitor import DerivativeMonitor, tensorboard
+from sobolev.callbacks.budget import advice
+from sobolev.callbacks.monitor import DerivativeMonitor, as_text, tensorboard
+from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.run_directory import free_path, run_directory
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
 
 
 class Report(Callback):
@@ -24,49 +27,54 @@ class Report(Callback):
     """
 
     @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         self._start = perf_counter()
         self._to_print: tuple[dict[str, Any], list[Path]] | None = None
         run_directory(trainer)
 
     @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        monitor = _monitor(trainer)
+        if monitor is not None:
+            monitor.finish(trainer, pl_module)
         self._write(trainer, pl_module)
 
     @override
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if trainer.state.fn == "validate":
             self._write(trainer, pl_module)
 
     @override
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._write(trainer, pl_module)
 
     @override
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """Print when the progress bar is gone and the last checkpoint written."""
         if self._to_print is not None:
             report, paths = self._to_print
             _print(report, paths + _checkpoints(trainer))
             self._to_print = None
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        monitor = next((c for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)), None)
+    def _write(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        monitor = _monitor(trainer)
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
-        monitor.audit(pl_module)
         report = _report(trainer, monitor, seconds)
-        paths = [_write_json(report, run_directory(trainer)), _write_figure(trainer, monitor)]
-        _write_tensorboard(trainer, pl_module, report)
+        paths = [_write_json(report, run_directory(trainer))]
+        if monitor.measurement.kept:  # by this process
+            paths.append(_write_figure(trainer, monitor))
+        _write_tensorboard(trainer, pl_module, report, monitor)
         self._to_print = report, paths
 
 
-def _report(trainer: Trainer, monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
+def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
     reference = monitor.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
     return {
         "function": getattr(reference, "name", None),
         "points": monitor.points,
+        "weights": monitor.weights,
         "derivatives": monitor.errors,
         "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -89,7 +97,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_figure(trainer: Trainer, monitor: DerivativeMonitor) -> Path:
+def _write_figure(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
     from matplotlib.image import imread
 
     from sobolev.plots import save
@@ -101,7 +109,9 @@ def _write_figure(trainer: Trainer, monitor: DerivativeMonitor) -> Path:
     return path
 
 
-def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dict[str, Any]) -> None:
+def _write_tensorboard(
+    trainer: "Trainer", pl_module: "LightningModule", report: dict[str, Any], monitor: DerivativeMonitor
+) -> None:
     logger = tensorboard(trainer)
     if logger is None:
         return
@@ -113,19 +123,21 @@ def _write_tensorboard(trainer: Trainer, pl_module: LightningModule, report: dic
     }
     settings = {name: value for name, value in pl_module.hparams.items() if not name.startswith("_")}
     logger.log_hyperparams(settings, {f"final/{name}": value for name, value in errors.items()})
-    rows = "\n".join(f"| {f['severity']} | {f['kind']} | {f['where']} | {f['message']} |" for f in report["audit"])
-    text = "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
-    logger.experiment.add_text("audit", text, global_step=trainer.global_step)
+    logger.experiment.add_text("audit", as_text(monitor.findings), global_step=trainer.global_step)
 
 
-def _callbacks(trainer: Trainer) -> list[Callback]:
+def _monitor(trainer: "Trainer") -> DerivativeMonitor | None:
+    return next((c for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)), None)
+
+
+def _callbacks(trainer: "Trainer") -> list[Any]:
     return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _checkpoints(trainer: Trainer) -> list[Path]:
+def _checkpoints(trainer: "Trainer") -> list[Path]:
     if trainer.state.fn != "fit":
         return []
-    saved = [c.last_model_path or c.best_model_path for c in _callbacks(trainer) if isinstance(c, ModelCheckpoint)]
+    saved = [c.last_model_path or c.best_model_path for c in _callbacks(trainer) if is_a(c, "ModelCheckpoint")]
     return [Path(path) for path in saved if path]
 
 
@@ -141,6 +153,12 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
     for finding in report["audit"]:
         if finding["severity"] != "note":
             console.print(f"{finding['severity']}: {finding['where']}: {finding['message']}", markup=False)
+    if report["weights"] != "as trained":
+        console.print(f"measured: the {report['weights']}", markup=False)
+    seconds = dict(report["seconds"])
+    slow = advice(seconds.pop("monitor"), seconds.get("fit", 0.0), report["points"])
+    if slow and "fit" in seconds:
+        console.print(slow, markup=False)
     for path in paths:
         console.print(str(path), markup=False, highlight=False)
 

@@ -1,0 +1,130 @@
+"""Batches of any form: tensors, and tuples, lists, dicts, dataclasses of them, nested as one likes.
+
+An entry has a path: `x`, `0`, `inputs.x`, `1.mask`; the path of a batch that is a tensor is empty.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Key = str | int
+"""A path; a single position may be a number."""
+
+
+def children(value: Any) -> dict[str, Any]:
+    """The entries directly inside a container; of a namedtuple by name. Nothing else has any."""
+    if isinstance(value, Mapping):
+        return {str(key): part for key, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(value, list | tuple):
+        return {str(position): part for position, part in enumerate(value)}
+    return {}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of everything that is not itself a container."""
+    inside = children(value)
+    if not inside:
+        yield path, value
+    for name, part in inside.items():
+        yield from leaves(part, f"{path}.{name}" if path else name)
+
+
+def entry(value: Any, path: Key) -> Any:
+    """What lies at a path.
+
+    Raises:
+        LookupError: nothing does.
+    """
+    for name in _steps(path):
+        inside = children(value)
+        if name not in inside and name.lstrip("-").isdigit() and isinstance(value, Sequence):
+            value = value[int(name)]
+        else:
+            value = inside[name]
+    return value
+
+
+def replaced(value: Any, path: Key, new: Any) -> Any:
+    """A copy, of the same type, with something else at a path; what is not on the path is shared."""
+    steps = _steps(path)
+    if not steps:
+        return new
+    name, rest = steps[0], ".".join(steps[1:])
+    if name not in children(value):  # a position
+        name = list(children(value))[int(name)]
+    return _rebuilt(value, {name: replaced(children(value)[name], rest, new)})
+
+
+def mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """A copy, of the same type, with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    inside = children(value)
+    return _rebuilt(value, {name: mapped(change, part) for name, part in inside.items()}) if inside else value
+
+
+def joined_batches(batches: list[Any], counts: list[int]) -> Any:
+    """Batches of one form as one; what has no row for each sample is taken from the first.
+
+    Args:
+        batches: at least one.
+        counts: how many samples each has.
+    """
+    first, total = batches[0], batches[0]
+    if len(batches) == 1:
+        return first
+    columns = zip(*([leaf for _, leaf in leaves(batch)] for batch in batches), strict=True)
+    for (path, leaf), column in zip(leaves(first), columns, strict=True):
+        if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == counts[0]:
+            total = replaced(total, path, torch.cat(column))
+    return total
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two batches can be joined: the same entries, whose samples have the same shape."""
+    pairs = zip(leaves(one), leaves(other), strict=False)
+    return len(list(leaves(one))) == len(list(leaves(other))) and all(
+        a == b and getattr(v, "shape", ())[1:] == getattr(w, "shape", ())[1:] for (a, v), (b, w) in pairs
+    )
+
+
+def described(batch: Any) -> str:
+    """`a dict with x: float32 (16, 1), y: float32 (16, 1)`."""
+    if isinstance(batch, Tensor):
+        return f"a tensor, {_tensor(batch)}"
+    parts = [
+        f"{path}: {_tensor(leaf) if isinstance(leaf, Tensor) else type(leaf).__name__}" for path, leaf in leaves(batch)
+    ]
+    inside = f" with {', '.join(parts[:8])}{', ...' if len(parts) > 8 else ''}" if children(batch) else ""
+    return f"a {type(batch).__name__}{inside}"
+
+
+def _tensor(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _steps(path: Key) -> list[str]:
+    return [step for step in str(path).split(".") if step]
+
+
+def _rebuilt(value: Any, changes: dict[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        new = copy.copy(value) if isinstance(value, MutableMapping) else dict(value)
+        new.update({key: changes[str(key)] for key in value if str(key) in changes})
+        return new
+    if is_dataclass(value):
+        new = copy.copy(value)
+        for name, part in changes.items():
+            object.__setattr__(new, name, part)  # of frozen ones as well
+        return new
+    if hasattr(value, "_fields"):
+        return value._replace(**changes)
+    return type(value)(changes.get(str(position), part) for position, part in enumerate(value))

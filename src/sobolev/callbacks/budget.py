@@ -1,0 +1,52 @@
+"""How many points can be measured for a small share of the time that the training takes."""
+
+from typing import Any
+
+from torch import nn
+
+SHARE = 0.05
+"""Of the training's time: what is reported as too much."""
+
+_AIM = 0.02
+"""Of the training's time: what the points are chosen for; the audit, the log and the figure take theirs."""
+
+_FEWEST = 64
+
+_STEP = 15e6
+"""Weights times rows: a forward pass that takes as long as what a training step costs whatever the size of the batch,
+about half a millisecond."""
+
+
+def affordable(model: nn.Module, passes: int, steps: int, rows: int) -> int:
+    """A number of points, the same on every machine.
+
+    A training step costs three forward passes of its rows and a fixed overhead.
+
+    Args:
+        model: that is trained.
+        passes: what the derivatives at a point cost, in forward passes.
+        steps: of the training between two measurements.
+        rows: of the training in each of these steps.
+    """
+    weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
+    return max(_FEWEST, round(_AIM * steps * (3 * rows + _STEP / weights) / passes))
+
+
+def steps_between(trainer: Any, epochs: int) -> int:
+    """Training steps between two validations, or in so many epochs where that is more."""
+    epochs = max(epochs, trainer.check_val_every_n_epoch or 1)
+    batches = trainer.num_training_batches
+    between = min(trainer.val_check_batch, batches)
+    finite = between if epochs == 1 else batches * epochs
+    return int(finite) if finite != float("inf") else 1000
+
+
+def advice(seconds: float, total: float, points: int) -> str | None:
+    """One line where the monitor took more than its share of a run, else None; nobody minds less than a second."""
+    rest = total - seconds
+    if seconds < 1 or seconds <= SHARE * rest:
+        return None
+    return (
+        f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. Fewer points "
+        f"(max_points, now {points}) or epochs (every_n_epochs) take less"
+    )

@@ -1,0 +1,99 @@
+"""The weights of a module: whole and in single precision for a while, and whether they have changed since."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.callbacks.packages import is_a
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+@contextmanager
+def lent_weights(model: nn.Module) -> Iterator[None]:
+    """Weights as derivatives need them: at least in single precision, and not distributed over processes.
+
+    FSDP2's and tensor parallelism's pieces are gathered, on every process, and their hooks put aside. All processes
+    must enter together; inside, forward communicates no more. The module's own tensors are never written to.
+    """
+    known: dict[int, Tensor] = {}
+    exchanged: list[tuple[nn.Module, str, Tensor]] = []
+    hooks: list[tuple[dict, dict]] = []
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            for module in model.modules():
+                for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+                    if tensor is not None and (lent := _lent(tensor, known)) is not tensor:
+                        exchanged.append((module, name, tensor))
+                        setattr(module, name, lent)
+                hooks += _without_distributed(module)
+        yield
+    finally:
+        for module, name, tensor in exchanged:
+            setattr(module, name, tensor)
+        for dictionary, saved in hooks:
+            dictionary.clear()
+            dictionary.update(saved)
+
+
+def _lent(tensor: Tensor, known: dict[int, Tensor]) -> Tensor:
+    """The same for a tensor that is shared."""
+    distributed = hasattr(tensor, "full_tensor")
+    if not distributed and tensor.dtype not in _HALF:
+        return tensor
+    if id(tensor) not in known:
+        whole = tensor.full_tensor() if distributed else tensor.detach()  # pyright: ignore[reportAttributeAccessIssue]
+        whole = whole.float() if whole.dtype in _HALF else whole.clone()
+        known[id(tensor)] = nn.Parameter(whole, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else whole
+    return known[id(tensor)]
+
+
+def _without_distributed(module: nn.Module) -> list[tuple[dict, dict]]:
+    """Take out the hooks of torch.distributed; returns what to put back."""
+    taken = []
+    for dictionary in (module._forward_pre_hooks, module._forward_hooks):
+        if any(map(_is_distributed, dictionary.values())):
+            saved = dict(dictionary)
+            dictionary.clear()
+            dictionary.update({key: hook for key, hook in saved.items() if not _is_distributed(hook)})
+            taken.append((dictionary, saved))
+    return taken
+
+
+def _is_distributed(hook: Any) -> bool:
+    owner = getattr(hook, "__self__", None)
+    return (getattr(hook, "__module__", None) or type(owner).__module__).startswith("torch.distributed")
+
+
+def fingerprint(model: nn.Module) -> list[float]:
+    """Sum and size of every weight on this process: numbers that change when the weights do."""
+    weights = [getattr(p, "_local_tensor", p).detach() for p in model.parameters()]
+    if not weights:
+        return []
+    numbers = [w.sum(dtype=torch.float32 if w.dtype in _HALF else None) for w in weights]
+    numbers += [w.float().norm() if w.dtype in _HALF else torch.linalg.vector_norm(w) for w in weights]
+    return torch.stack([n.double().cpu() if n.device.type == "mps" else n.double() for n in numbers]).tolist()
+
+
+def which_weights(callbacks: list[Any], ended: bool) -> str:
+    """What the module holds: `as trained`, or the average of a callback of Lightning's.
+
+    Args:
+        callbacks: the trainer's.
+        ended: after the training; before that, while it is validated.
+    """
+    for callback in callbacks:
+        moving = is_a(callback, "WeightAveraging") and callback._average_model is not None
+        stochastic = is_a(callback, "StochasticWeightAveraging") and callback._initialized and ended
+        if moving or stochastic:
+            return f"average of {type(callback).__name__}"
+    return "as trained"
+
+
+def is_sharded_otherwise(strategy: Any) -> bool:
+    """FSDP's first version, or DeepSpeed's third stage: the weights are in pieces we cannot put together."""
+    stage_3 = is_a(strategy, "DeepSpeedStrategy") and getattr(strategy, "zero_stage_3", False)
+    return is_a(strategy, "FSDPStrategy") or stage_3
