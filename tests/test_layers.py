@@ -9,13 +9,13 @@ SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
     {"errors"},
     {"autodiff"},
-    {"audit", "functions", "losses", "metrics", "networks"},
-    {"data", "plots", "regressor"},
+    {"audit", "functions", "least_squares", "losses", "metrics", "networks"},
+    {"data", "plots", "readout", "regressor"},
     {"callbacks"},
     {"cli"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "losses", "networks"}
+WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "least_squares", "losses", "networks", "readout"}
 
 
 def rooms():

@@ -106,6 +106,12 @@ class Regressor(LightningModule):
             module.fit(inputs, targets)
 
     @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Weights that were saved in float64 are loaded in float64."""
+        if any(value.dtype == torch.float64 for value in checkpoint["state_dict"].values()):
+            self.double()
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self._loss(batch)
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]

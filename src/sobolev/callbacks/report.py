@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ from rich.table import Table
 from typing_extensions import override
 
 from sobolev.callbacks.monitor import DerivativeMonitor, tensorboard
+from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
 
 
@@ -56,7 +58,10 @@ class Report(Callback):
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
         monitor.audit(pl_module)
-        report = _report(trainer, monitor, seconds)
+        readout = next((c for c in _callbacks(trainer) if isinstance(c, LeastSquaresReadout)), None)
+        report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
+        if readout is not None and readout.result is not None:
+            report["readout"] = asdict(readout.result)
         paths = [_write_json(report, run_directory(trainer)), _write_figure(trainer, monitor)]
         _write_tensorboard(trainer, pl_module, report)
         self._to_print = report, paths
@@ -84,7 +89,7 @@ def _finite(value: Any) -> Any:
     """JSON has no infinity and no NaN: they become null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

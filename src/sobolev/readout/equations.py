@@ -168,5 +168,3 @@ class Factors:
             raise ValueError(f"output {output} has no label in the training data")
         factors = [self.factors[pattern] for pattern in patterns]
         return patterns, factors[0] if len(factors) == 1 else merged(factors), sum(self.rows[p] for p in patterns)
-
-

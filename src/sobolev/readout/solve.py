@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
 from sobolev.autodiff.guard import evaluating, undisturbed
@@ -23,8 +23,6 @@ Batches = Callable[[], Iterable[Samples]]
 Gather = Callable[[Any], list[Any]]
 """Brings an object of every process to every process, in the order of their ranks."""
 
-Precision = Literal["network", "float64"]
-
 _NUMBERS = 1 << 22
 """About so many are in memory at a time."""
 _KEPT = len(STRENGTHS)
@@ -36,7 +34,6 @@ def solve_readout(
     training: Batches,
     held_out: Batches,
     *,
-    precision: Precision = "network",
     method: Method = "auto",
     gather: Gather | None = None,
 ) -> Readout:
@@ -47,11 +44,11 @@ def solve_readout(
     error is smaller than that of the model as it came in, beyond chance and for every order of derivative.
 
     Args:
-        model: maps (batch, *in) to (batch, *out). Its weights are changed in place.
+        model: maps (batch, *in) to (batch, *out). The layer's weights are changed in place; for full accuracy the
+            model is of float64, `model.double()`.
         training: called to pass over the training samples: batches (x, y[, d1[, d2]]), NaN where there is no label.
             Twice, with the same samples.
         held_out: the same for samples that were not trained on; three times.
-        precision: of the network afterwards: its own, or float64, for which all its weights are converted.
         method: as in `sobolev.derivatives`.
         gather: for several processes: brings an object of each to all. All processes must call this function.
 
@@ -65,16 +62,18 @@ def solve_readout(
     solver = _Solver(model, method, gather or (lambda value: [value]))
     solver.start(training)
     paths = solver.paths(training)
-    if precision == "float64":
-        model.double()
     before = solver.errors(held_out)
     strengths = solver.choose(paths, held_out)
-    after = solver.errors(held_out) if any(s is not None for s in strengths) else before
-    worse = ((after > before).any(0)).tolist()
-    if any(worse):  # what rounding has done to the weights
+    try:
+        after = solver.errors(held_out) if any(s is not None for s in strengths) else before
+    except Exception:
+        solver.restore(torch.ones(len(strengths), dtype=torch.bool))
+        raise
+    worse = ~(after <= before).where(~before.isnan(), True).all(0)
+    if worse.any():  # what rounding makes of the weights
         solver.restore(worse)
-        strengths = [None if bad else s for s, bad in zip(strengths, worse, strict=True)]
-        after = after.where(~(after > before).any(0), before)
+        strengths = [None if bad else s for s, bad in zip(strengths, worse.tolist(), strict=True)]
+        after = after.where(~worse, before)
     return solver.result(paths, strengths, before, after)
 
 
@@ -90,7 +89,7 @@ class _Solver:
         self.held_out = 0
         half = [name for name, p in model.named_parameters() if p.dtype in (torch.float16, torch.bfloat16)]
         if half:
-            raise ValueError(f"{half[0]} is in half precision, too coarse for a readout; train in 32-true or bf16-mixed")
+            raise ValueError(f"{half[0]} is in half precision, too coarse for a readout; train in bf16-mixed")
 
     def start(self, training: Batches) -> None:
         """Find the layer, and the sizes of the labels."""
@@ -175,13 +174,11 @@ class _Solver:
         self._set(weights)
         return [None if number == _KEPT else float(STRENGTHS[number]) for number in numbers]
 
-    def restore(self, outputs: list[bool]) -> None:
+    def restore(self, outputs: Bool[Tensor, " outputs"]) -> None:
         """Give these outputs the weights that came in."""
-        self._set(torch.where(torch.tensor(outputs), self.incoming, self._weights()))
+        self._set(torch.where(outputs, self.incoming, self._weights()))
 
-    def result(
-        self, paths: list[RidgePath], strengths: list[float | None], before: Tensor, after: Tensor
-    ) -> Readout:
+    def result(self, paths: list[RidgePath], strengths: list[float | None], before: Tensor, after: Tensor) -> Readout:
         """In plain numbers."""
         degrees = [
             None if s is None else float(path.degrees_of_freedom(torch.tensor([s], dtype=torch.float64)))
@@ -222,7 +219,9 @@ class _Solver:
         errors = (apart / self.sizes[:, None, None] / self.scales.outputs()).square()
         known = errors.isfinite()
         orders = torch.tensor(orders_of(labels[0].shape[1:].numel(), order))
-        groups = [(errors.nan_to_num(0.0)[orders == k].sum((0, 1)), known[orders == k].sum((0, 1))) for k in range(order + 1)]
+        groups = [
+            (errors.nan_to_num(0.0)[orders == k].sum((0, 1)), known[orders == k].sum((0, 1))) for k in range(order + 1)
+        ]
         squares, counts = (torch.stack(column) for column in zip(*groups, strict=True))
         return squares, counts
 
