@@ -12,7 +12,7 @@ FLOORS = (
     {"audit", "functions", "least_squares", "losses", "metrics", "networks"},
     {"data", "plots", "readout", "regressor"},
     {"callbacks"},
-    {"cli"},
+    {"cli", "readout_command"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = {"errors", "autodiff", "audit", "functions", "least_squares", "losses", "networks", "readout"}

@@ -34,7 +34,8 @@ MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
-    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml."
+    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
+    "One more subcommand, with help of its own: readout."
 )
 
 
@@ -149,12 +150,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _hush()
     sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
     try:
-        SobolevCLI()
+        _run(given)
     except Exception as error:
         sentence = _explained(error)
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
             raise
         sys.exit(f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)")
+
+
+def _run(given: list[str]) -> None:
+    if given[0] == "readout":
+        from sobolev.readout_command import run
+
+        run(given[1:])
+    else:
+        SobolevCLI()
 
 
 def _hush() -> None:

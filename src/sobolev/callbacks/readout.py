@@ -138,29 +138,52 @@ class LeastSquaresReadout(Callback):
         return found
 
     def solve(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
-        """Solve now, with the data of the trainer; `last` says that no training step follows."""
-        start = perf_counter()
-        self._solved_at = trainer.global_step
-        before = pl_module.dtype
+        """Solve now, with the data of the trainer; where that cannot be, warn and leave the network as it is.
+
+        Args:
+            trainer: whose data and strategy are used.
+            pl_module: the module; its weights are changed in place.
+            last: no training step follows, so that it may become float64.
+        """
         try:
-            _check(trainer)
-            if last and self.precision == "float64":
-                _make_double(trainer, pl_module, self._found(trainer, "training"))
-            with undisturbed(pl_module, pl_module.device):
-                self.result = solve_readout(
-                    pl_module,
-                    lambda: self._training(trainer),
-                    lambda: self._held_out(trainer),
-                    method=self.method,
-                    gather=lambda value: _gather(trainer, value),
-                )
-            self._said = False
-            _follow(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
+            self.solve_or_raise(trainer, pl_module, last=last)
         except Exception as error:  # a training is worth more than its readout
-            pl_module.to(before)
             kind = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
             rank_zero_warn(f"LeastSquaresReadout leaves the network as it is: {kind}{error}")
-        self.seconds += perf_counter() - start
+
+    def solve_or_raise(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
+        """As `solve`, but the reason why it cannot be is raised; the network is then as it was.
+
+        Raises:
+            ValueError: the output is not linear in any layer; samples, labels or a strategy that make no sense.
+            TypeError: batches in which nothing is found.
+        """
+        start, before = perf_counter(), pl_module.dtype
+        self._solved_at = trainer.global_step
+        try:
+            with torch.inference_mode(False):
+                self._solve(trainer, pl_module, last)
+        except Exception:
+            if pl_module.dtype != before:
+                pl_module.to(before)
+            raise
+        finally:
+            self.seconds += perf_counter() - start
+
+    def _solve(self, trainer: Trainer, pl_module: LightningModule, last: bool) -> None:
+        _check(trainer)
+        if last and self.precision == "float64":
+            _make_double(trainer, pl_module, self._found(trainer, "training"))
+        with undisturbed(pl_module, pl_module.device):
+            self.result = solve_readout(
+                pl_module,
+                lambda: self._training(trainer),
+                lambda: self._held_out(trainer),
+                method=self.method,
+                gather=lambda value: _gather(trainer, value),
+            )
+        self._said = False
+        _follow(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
 
     def _is_due(self, trainer: Trainer) -> bool:
         due = self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0
