@@ -1,7 +1,7 @@
 """Which ridge strength, if any: proposed by the training rows, accepted only by rows that were held out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float64
@@ -15,85 +15,84 @@ STRENGTHS = torch.cat([torch.logspace(1, -16, 69, dtype=torch.float64), torch.ze
 
 _SIGNIFICANT = 1.645
 """A difference of so many standard errors happens by chance once in twenty times."""
+_CANCELLED = 1e-13
+"""A variance below this part of what it is the difference of is rounding."""
 
 
 @dataclass
 class HeldOut:
-    """Squared errors of all candidates on held-out rows, summed, and of differences that decide between two.
+    """Squared errors of all candidates on held-out samples, and how they vary together.
 
     Args:
         weights: the candidates, (candidates, unknowns, outputs); the last is the network as it came in.
-        proposed: the index of the one the training data propose, for each output.
-        units: what an error in units of the layer is in standard deviations of the labels, (outputs,).
+        proposed: for each output the candidate that the training data propose.
+        units: what an error in units of the layer is in sizes of the labels, (outputs,).
+        rounding: what the network's precision loses, relative to the labels: errors below it count as none.
     """
 
     weights: Float64[Tensor, "candidates unknowns outputs"]
-    proposed: Tensor
+    proposed: list[int]
     units: Float64[Tensor, " outputs"]
-    sums: Tensor | float = 0.0
-    differences: Tensor | float = 0.0
-    squares: Tensor | float = 0.0
-    samples: Tensor | float = 0.0
+    rounding: float
+
+    def __post_init__(self) -> None:
+        candidates, _, outputs = self.weights.shape
+        self.sums = torch.zeros(3, outputs, candidates, dtype=torch.float64)
+        self.products = torch.zeros(outputs, candidates, candidates, dtype=torch.float64)
+        self.labels = torch.zeros(outputs)
+        self.samples = torch.zeros(outputs)
 
     def add(self, new: Equations) -> None:
-        """Count the rows of a batch."""
-        predicted = torch.einsum("ru,cuo->cro", new.features, self.weights)
-        errors = ((predicted - new.targets) * self.units).square()
-        known = new.targets.isfinite()
-        errors = errors.where(known, torch.zeros_like(errors))
-        count = len(new.orders)
-        samples = errors.unflatten(1, (count, new.samples)).sum(1)
-        references = torch.stack([samples[self.proposed, :, torch.arange(len(self.units))].T, samples[-1]])
-        apart = samples[None] - references[:, None]
-        by_order = torch.stack(
-            [
-                errors.unflatten(1, (count, new.samples))[:, [o == k for o in new.orders]].sum((1, 2))
-                for k in range(max(new.orders) + 1)
-            ]
-        )
-        self._add(by_order, apart.sum(2), apart.square().sum(2), known.unflatten(0, (count, new.samples)).any(0).sum(0))
+        """Count a batch of equations."""
+        predicted = torch.einsum("ru,cuo->ocr", new.features, self.weights)
+        known = new.targets.isfinite().T
+        errors = (predicted - new.targets.nan_to_num(0.0).T[:, None]).square() * self.units.square()[:, None, None]
+        errors = (errors * known[:, None]).unflatten(2, (len(new.orders), new.samples))
+        for entry, order in enumerate(new.orders):
+            self.sums[order] += errors[:, :, entry].sum(2)
+        samples = errors.sum(2)
+        self.products += samples @ samples.mT
+        self.labels += known.sum(1)
+        self.samples += known.unflatten(1, (len(new.orders), new.samples)).any(1).sum(1)
 
-    def _add(self, sums: Tensor, differences: Tensor, squares: Tensor, samples: Tensor) -> None:
-        self.sums = self.sums + sums
-        self.differences = self.differences + differences
-        self.squares = self.squares + squares
-        self.samples = self.samples + samples
-
-    def join(self, others: Sequence["HeldOut"]) -> "HeldOut":
+    def join(self, others: Iterable["HeldOut"]) -> "HeldOut":
         """Those of all processes."""
-        joined = HeldOut(self.weights, self.proposed, self.units)
+        joined = replace(self)
         for other in others:
-            if isinstance(other.sums, Tensor):
-                joined.sums = joined.sums + other.sums
-                joined.differences = joined.differences + other.differences
-                joined.squares = joined.squares + other.squares
-                joined.samples = joined.samples + other.samples
+            joined.sums += other.sums
+            joined.products += other.products
+            joined.labels += other.labels
+            joined.samples += other.samples
         return joined
 
     def choose(self) -> list[int]:
         """For each output the candidate to take; the last, which came in, unless another is better beyond chance."""
-        if not isinstance(self.sums, Tensor):
-            raise ValueError("there is no held-out row with a label to compare on")
         return [self._choose(output) for output in range(len(self.units))]
 
     def _choose(self, output: int) -> int:
-        """The proposed one, or where that is worse beyond chance than another, the best; if it beats what came in."""
-        sums = self.sums[:, :, output]  # pyright: ignore[reportIndexIssue]
-        proposed, last = int(self.proposed[output]), len(self.weights) - 1
-        best = int(sums.sum(0)[:-1].argmin())
-        chosen = best if self._significance(0, best, output) < -_SIGNIFICANT else proposed
-        better_everywhere = bool((sums[:, chosen] <= sums[:, last]).all())
-        return chosen if better_everywhere and self._significance(1, chosen, output) < -_SIGNIFICANT else last
+        """The candidate nearest to the proposed one that is as good as the best, if it beats what came in."""
+        sums = self.sums[:, output]
+        last = len(self.weights) - 1
+        best = int(sums.sum(0)[:last].argmin())
+        good = [i for i in range(last) if self._is_as_good(output, i, best)]
+        if not good:  # NaN
+            return last
+        chosen = min(good, key=lambda i: abs(i - self.proposed[output]))
+        never_worse = bool((sums[:, chosen] <= sums[:, last]).all())
+        return chosen if never_worse and self._excess(output, last, chosen) > _SIGNIFICANT else last
 
-    def _significance(self, reference: int, candidate: int, output: int) -> float:
-        """The difference of two candidates' errors on the same samples, in its standard errors."""
-        n = float(self.samples[output])  # pyright: ignore[reportIndexIssue]
-        total = float(self.differences[reference, candidate, output])  # pyright: ignore[reportIndexIssue]
-        square = float(self.squares[reference, candidate, output])  # pyright: ignore[reportIndexIssue]
-        variance = max(square - total**2 / n, 0.0) * n / max(n - 1.0, 1.0) if n else 0.0
-        if variance == 0.0:
-            return 0.0 if total == 0.0 else float("inf") if total > 0 else float("-inf")
-        return total / variance**0.5
+    def _is_as_good(self, output: int, candidate: int, best: int) -> bool:
+        error = self.sums[:, output, candidate].sum() / self.labels[output].clamp_min(1)
+        return bool(error <= self.rounding**2) or self._excess(output, candidate, best) <= _SIGNIFICANT
+
+    def _excess(self, output: int, one: int, other: int) -> float:
+        """By how much one candidate's errors are larger than another's on the same samples, in standard errors."""
+        n, products = self.samples[output].clamp_min(2), self.products[output]
+        total = self.sums[:, output, one].sum() - self.sums[:, output, other].sum()
+        both = products[one, one] + products[other, other]
+        square = (both - 2 * products[one, other]).clamp_min(_CANCELLED * both)
+        variance = (square - total**2 / n).clamp_min(_CANCELLED * both) * n / (n - 1)
+        return float(total / variance.sqrt()) if both > 0 else 0.0
 
 
 def propose(path: RidgePath, output: int) -> int:

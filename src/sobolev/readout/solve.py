@@ -25,6 +25,8 @@ Gather = Callable[[Any], list[Any]]
 
 _NUMBERS = 1 << 22
 """About so many are in memory at a time."""
+_ROUNDINGS = 8
+"""So many roundings of the network's precision are no error of its weights."""
 _KEPT = len(STRENGTHS)
 """The number of the candidate that came in."""
 
@@ -157,18 +159,19 @@ class _Solver:
     def choose(self, paths: list[RidgePath], held_out: Batches) -> list[float | None]:
         """Set the weights of each output that get better; the strength of each, None for what is kept."""
         candidates = self._candidates(paths)
-        proposed = torch.tensor([propose(path, output) for output, path in enumerate(paths)])
+        proposed = [propose(path, output) for output, path in enumerate(paths)]
         units = self.found.scale / self.scales.outputs()
+        rounding = _ROUNDINGS * torch.finfo(self._dtype()).eps
 
         def local() -> HeldOut:
-            errors = HeldOut(candidates, proposed, units)
+            errors = HeldOut(candidates, proposed, units, rounding)
             with self._evaluating():
                 for labels in self._pieces(held_out(), self._dtype()):
                     errors.add(self._equations(labels))
             return errors
 
-        joined = HeldOut(candidates, proposed, units).join(self._together(local))
-        self.held_out = int(joined.samples.max()) if isinstance(joined.samples, Tensor) else 0
+        joined = HeldOut(candidates, proposed, units, rounding).join(self._together(local))
+        self.held_out = int(joined.samples.max())
         numbers = self.gather(joined.choose())[0]
         weights = torch.stack([candidates[number, :, output] for output, number in enumerate(numbers)], dim=1)
         self._set(weights)
