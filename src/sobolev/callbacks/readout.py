@@ -217,7 +217,12 @@ def _split(trainer: Trainer, name: str) -> Split | None:
         for owner, parent in ((trainer.lightning_module, LightningModule), (data, TensorDataModule))
         if isinstance(owner, parent)
     )
-    if not isinstance(data, TensorDataModule) or hooked or trainer.overfit_batches or limits != (1.0, 1.0):
+    if (
+        not isinstance(data, TensorDataModule)
+        or hooked
+        or getattr(trainer, "overfit_batches", 0)
+        or limits != (1.0, 1.0)
+    ):
         return None
     return getattr(data, name)
 

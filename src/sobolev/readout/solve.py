@@ -82,6 +82,7 @@ def solve_readout(
 class _Solver:
     """The steps of `solve_readout`. Each ends with one exchange between all processes."""
 
+    method: Method
     found: LinearLayer
     scales: Scales
     sizes: Float64[Tensor, " entries"]
