@@ -106,3 +106,17 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path, capsys):
         with pytest.raises(ValueError, match=f"{name} is refused"):
             Regressor.load_from_checkpoint(tmp_path / name)
     assert "must not" not in capsys.readouterr().out
+
+
+def test_weights_saved_in_float64_are_loaded_so_and_a_buffer_of_float64_makes_no_network_so(tmp_path):
+    for double in (True, False):
+        module = Regressor(MLP(hidden=(4,)))
+        module.network.register_buffer("constant", torch.ones(1, dtype=torch.float64))
+        module = module.double() if double else module
+        trainer = quiet_trainer(tmp_path)
+        trainer.strategy.connect(module)
+        trainer.save_checkpoint(tmp_path / "saved.ckpt")
+        fresh = Regressor(MLP(hidden=(4,)))
+        fresh.network.register_buffer("constant", torch.ones(1, dtype=torch.float64))
+        fresh.on_load_checkpoint(torch.load(tmp_path / "saved.ckpt", weights_only=True))
+        assert {p.dtype for p in fresh.parameters()} == {torch.float64 if double else torch.float32}

@@ -108,7 +108,8 @@ class Regressor(LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Weights that were saved in float64 are loaded in float64."""
-        if any(value.dtype == torch.float64 for value in checkpoint["state_dict"].values()):
+        saved = checkpoint["state_dict"]
+        if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
             self.double()
 
     @override

@@ -151,6 +151,17 @@ BAD = {
 }
 
 
+def test_an_output_that_is_no_tensor_is_named():
+    class Pair(nn.Module):
+        """Two outputs in a tuple."""
+
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(ValueError, match="returns a tuple"):
+        find_layer(Pair(), torch.randn(3, 1))
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_refused_with_the_reason(name):
     make, reason = BAD[name]

@@ -134,6 +134,11 @@ def test_each_output_is_judged_for_itself():
     torch.testing.assert_close(model(x)[:, :1], clean, rtol=1e-9, atol=1e-9)
 
 
+def test_three_held_out_samples_are_enough_where_the_labels_are_exact():
+    model = network()
+    assert solve(model, labelled("sin(x)", points(300)), labelled("sin(x)", points(3, seed=2))).changed
+
+
 def test_noise_is_smoothed():
     """Plain least squares on 64 features would make f'' useless."""
     torch.manual_seed(0)

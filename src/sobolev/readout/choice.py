@@ -15,6 +15,8 @@ STRENGTHS = torch.cat([torch.logspace(1, -16, 69, dtype=torch.float64), torch.ze
 
 _SIGNIFICANT = 1.645
 """A difference of so many standard errors happens by chance once in twenty times."""
+_PLAIN = 16
+"""So many times smaller squared errors are smaller beyond chance, however few the samples."""
 _CANCELLED = 1e-13
 """A variance below this part of what it is the difference of is rounding."""
 
@@ -79,7 +81,9 @@ class HeldOut:
             return last
         chosen = min(good, key=lambda i: abs(i - self.proposed[output]))
         never_worse = bool((sums[:, chosen] <= sums[:, last]).all())
-        return chosen if never_worse and self._excess(output, last, chosen) > _SIGNIFICANT else last
+        plain = bool(_PLAIN * sums[:, chosen].sum() <= sums[:, last].sum())
+        better = plain or self._excess(output, last, chosen) > _SIGNIFICANT
+        return chosen if never_worse and better else last
 
     def _is_as_good(self, output: int, candidate: int, best: int) -> bool:
         error = self.sums[:, output, candidate].sum() / self.labels[output].clamp_min(1)

@@ -87,7 +87,8 @@ def find_layer(model: nn.Module, x: Tensor) -> LinearLayer:
     Raises:
         ValueError: there is none; the reason of each layer is told.
     """
-    x = x[:_POINTS].detach().double()
+    device = next((p.device for p in model.parameters()), x.device)
+    x = x[:_POINTS].detach().to(device, torch.float64)
     with double(model):
         calls = _calls(model, x)
         reasons = []
@@ -109,7 +110,9 @@ def _calls(model: nn.Module, x: Tensor) -> list[nn.Linear]:
             if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
                 handle = module.register_forward_hook(lambda layer, *_: calls.append(layer))
                 stack.callback(handle.remove)
-        model(x)
+        y = model(x)
+    if not isinstance(y, Tensor):
+        raise ValueError(f"the network returns a {type(y).__name__}; a readout needs one tensor (batch, outputs)")
     return calls
 
 

@@ -260,7 +260,7 @@ class _Solver:
         device = self.found.layer.weight.device
         for labels in batches:
             count = len(orders_of(labels[0].shape[1:].numel(), len(labels) - 2))
-            width = max(self.found.layer.in_features, len(STRENGTHS)) + len(self.found.scale)
+            width = self.found.layer.in_features + len(STRENGTHS) * len(self.found.scale)
             for piece in zip(*(t.split(max(1, min(8192, _NUMBERS // (count * width)))) for t in labels), strict=True):
                 if len(piece[0]):
                     yield (piece[0].to(device, dtype), *piece[1:])
