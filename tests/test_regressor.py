@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from cases import quiet_trainer
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

@@ -151,16 +151,19 @@ def test_noise_is_smoothed():
     assert float((second - 2).square().mean().sqrt()) / 2 < 0.15
 
 
-def test_labels_without_any_signal_leave_the_network_alone():
-    """What simulated payoffs are to a network that has learnt their mean."""
-    kept = 0
+def test_labels_without_any_signal_leave_the_network_alone_or_nearly_so():
+    """What simulated payoffs are to a network that has learnt their mean, here 0: one standard error is passed by
+    chance once in six times, and then what comes is the little that the evidence lets through."""
+    kept, dense = 0, torch.linspace(-2, 2, 101, dtype=torch.float64)[:, None]
     for seed in range(20):
         torch.manual_seed(seed)
         model, x, noise = network(seed), points(1000, seed=seed), torch.randn(1000, 1, dtype=torch.float64)
         nn.init.zeros_(model[-1].weight)
         nn.init.zeros_(model[-1].bias)
         kept += not solve(model, (x[:500], noise[:500]), (x[500:], noise[500:])).changed
-    assert kept >= 18
+        y, first, _ = (t.detach().square().mean().sqrt() for t in sobolev.derivatives(model, dense))
+        assert y < 0.15 and first < 0.2
+    assert kept >= 13
 
 
 @given(

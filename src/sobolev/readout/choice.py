@@ -13,8 +13,10 @@ from sobolev.readout.equations import Equations
 STRENGTHS = torch.cat([torch.logspace(1, -16, 69, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
 """From nothing but the bias to plain least squares, four to a factor of ten."""
 
-_SIGNIFICANT = 1.645
-"""A difference of so many standard errors happens by chance once in twenty times."""
+_AS_GOOD = 1.645
+"""Standard errors that a candidate may lie behind the best of all, which by chance looks better than it is."""
+_BETTER = 1.0
+"""Standard errors by which the one candidate that is left must beat the network that came in."""
 _PLAIN = 16
 """So many times smaller squared errors are smaller beyond chance, however few the samples."""
 _CANCELLED = 1e-13
@@ -82,12 +84,12 @@ class HeldOut:
         chosen = min(good, key=lambda i: abs(i - self.proposed[output]))
         never_worse = bool((sums[:, chosen] <= sums[:, last]).all())
         plain = bool(_PLAIN * sums[:, chosen].sum() <= sums[:, last].sum())
-        better = plain or self._excess(output, last, chosen) > _SIGNIFICANT
+        better = plain or self._excess(output, last, chosen) > _BETTER
         return chosen if never_worse and better else last
 
     def _is_as_good(self, output: int, candidate: int, best: int) -> bool:
         error = self.sums[:, output, candidate].sum() / self.labels[output].clamp_min(1)
-        return bool(error <= self.rounding**2) or self._excess(output, candidate, best) <= _SIGNIFICANT
+        return bool(error <= self.rounding**2) or self._excess(output, candidate, best) <= _AS_GOOD
 
     def _excess(self, output: int, one: int, other: int) -> float:
         """By how much one candidate's errors are larger than another's on the same samples, in standard errors."""

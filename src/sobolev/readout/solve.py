@@ -43,7 +43,7 @@ def solve_readout(
 
     Labels of the value, the gradient and the Hessian are all linear in these weights. The strength of a ridge is the
     one of largest evidence on the training data, unless the held-out data contradict; it is used where the held-out
-    error is smaller than that of the model as it came in, beyond chance and for every order of derivative.
+    error is smaller than that of the model as it came in, by more than a standard error, for every order of labels.
 
     Args:
         model: maps (batch, *in) to (batch, *out). The layer's weights are changed in place; for full accuracy the
