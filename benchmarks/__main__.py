@@ -1,24 +1,24 @@
-"""`python -m benchmarks [engine] [whole] [--quick]`: time the engines and the whole job, write the tables."""
+"""`python -m benchmarks [engine] [readout] [whole] [--quick]`: time the engines and the whole job, write the tables."""
 
 import argparse
 import json
 
-from benchmarks import engine, table, whole_job
+from benchmarks import engine, readout, table, whole_job
 from benchmarks.machine import describe, sentence
 
-PARTS = ("engine", "whole")
+PARTS = ("engine", "readout", "whole")
 
 
 def main() -> None:
     """Run the chosen parts; a quick run prints and writes nothing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time sobolev against its peers.")
-    parser.add_argument("parts", nargs="*", metavar="part", help="engine, whole; left out: both")
+    parser.add_argument("parts", nargs="*", metavar="part", help="engine, readout, whole; left out: all")
     parser.add_argument("--quick", action="store_true", help="under two minutes: few rounds, only the quick cases")
     options = parser.parse_args()
     if unknown := set(options.parts) - {*PARTS}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     for part in options.parts or PARTS:
-        _engine(options.quick) if part == "engine" else _whole(options.quick)
+        {"engine": _engine, "readout": _readout, "whole": _whole}[part](options.quick)
 
 
 def _engine(quick: bool) -> None:
@@ -30,6 +30,16 @@ def _engine(quick: bool) -> None:
     if not quick:
         _write("engine", data, text)
         print("README's table: python -m benchmarks.table")
+
+
+def _readout(quick: bool) -> None:
+    data = {"machine": describe(), **readout.run(quick)}
+    text = f"{readout.document(data)}\nMachine: {sentence(data['machine'])}.\n"
+    print(f"\n{text}")
+    for line in readout.shortfalls(data):
+        print(f"promise not kept: {line}")
+    if not quick:
+        _write("readout", data, text)
 
 
 def _whole(quick: bool) -> None:

@@ -211,10 +211,10 @@ def test_a_table_from_the_command_line_trained_and_predicted(run):
     (written,) = Path("logs").rglob("predictions.csv")
     table, module = pl.read_csv(written), sobolev.Regressor.load_from_checkpoint(last)
     assert table.columns == ["p", "t", "rho", "drho/dp", "drho/dt", "d2rho/dp2", "d2rho/dpdt", "d2rho/dt2"]
-    x = table.select("p", "t").to_torch().float()
+    x = table.select("p", "t").to_torch().double()
     y, J, H = sobolev.hessian(module, x)
     wanted = torch.cat([y, J[:, 0], H[:, 0, [0, 0, 1], [0, 1, 1]]], dim=1).detach()
-    found = table.select(pl.exclude("p", "t")).to_torch().float()
+    found = table.select(pl.exclude("p", "t")).to_torch().double()
     assert len(table) == 30
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-10)
 

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from cases import environment
+from cases import environment, quiet_trainer
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
@@ -354,3 +354,17 @@ def test_a_table_with_few_values_and_some_derivatives(tmp_path):
         wrong = [y[:, 0] - a**2 * b, d1[:, 0, 0] - 2 * a * b, d1[:, 0, 1] - a**2]
         errors.append(torch.stack(wrong, 1).square().mean(0).sqrt())
     assert (errors[0] < errors[1] / 10).all(), errors
+
+
+def test_weights_saved_in_float64_are_loaded_so_and_a_buffer_of_float64_makes_no_network_so(tmp_path):
+    for double in (True, False):
+        module = Regressor(MLP(hidden=(4,)))
+        module.network.register_buffer("constant", torch.ones(1, dtype=torch.float64))
+        module = module.double() if double else module
+        trainer = quiet_trainer(tmp_path)
+        trainer.strategy.connect(module)
+        trainer.save_checkpoint(tmp_path / "saved.ckpt")
+        fresh = Regressor(MLP(hidden=(4,)))
+        fresh.network.register_buffer("constant", torch.ones(1, dtype=torch.float64))
+        fresh.on_load_checkpoint(torch.load(tmp_path / "saved.ckpt", weights_only=True))
+        assert {p.dtype for p in fresh.parameters()} == {torch.float64 if double else torch.float32}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sobolev import autodiff, losses, metrics, optimizers, plots
     from sobolev.callbacks.monitor import DerivativeMonitor
     from sobolev.callbacks.predictions import PredictionWriter
+    from sobolev.callbacks.readout import LeastSquaresReadout
     from sobolev.callbacks.report import Report
     from sobolev.data import FunctionData, ResidualData, TableData
     from sobolev.functions import Function
@@ -24,6 +25,7 @@ _LATE = {
     "DerivativeMonitor": "sobolev.callbacks.monitor",
     "Function": "sobolev.functions",
     "FunctionData": "sobolev.data",
+    "LeastSquaresReadout": "sobolev.callbacks.readout",
     "MLP": "sobolev.networks",
     "PredictionWriter": "sobolev.callbacks.predictions",
     "Regressor": "sobolev.regressor",
@@ -42,6 +44,7 @@ __all__ = [
     "Finding",
     "Function",
     "FunctionData",
+    "LeastSquaresReadout",
     "PredictionWriter",
     "Regressor",
     "Report",

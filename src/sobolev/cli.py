@@ -35,8 +35,8 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
     "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
-    "One more subcommand, `sobolev audit`, says whether the derivatives of a model, a checkpoint's or somebody "
-    "else's, can be trusted: see `sobolev audit --help`."
+    "Two more subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
+    "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew."
 )
 
 
@@ -151,12 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
     _hush()
     try:
-        if given[0] == "audit":
-            from sobolev.audit_command import run
-
-            sys.exit(run(given[1:]))
-        sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
-        SobolevCLI()
+        _run(given)
     except Exception as error:
         sentence = _explained(error)
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
@@ -166,6 +161,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stderr.write(f"{message}\n")
             sys.exit(2)
         sys.exit(message)
+
+
+def _run(given: list[str]) -> None:
+    if given[0] == "audit":
+        from sobolev.audit_command import run as audit
+
+        sys.exit(audit(given[1:]))
+    elif given[0] == "readout":
+        from sobolev.readout_command import run as readout
+
+        readout(given[1:])
+    else:
+        sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
+        SobolevCLI()
 
 
 def _hush() -> None:

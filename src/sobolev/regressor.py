@@ -155,6 +155,13 @@ class Regressor(LightningModule):
                 rank_zero_warn(said)
 
     @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Weights that were saved in float64 are loaded in float64."""
+        saved = checkpoint["state_dict"]
+        if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
+            self.double()
+
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         due = every and (self.trainer.global_step + 1) % every == 0  # a log call costs as much as a layer
@@ -204,12 +211,6 @@ class Regressor(LightningModule):
             orders = {} if parts is None else {f"{log_to}/d{k}_loss": value for k, value in parts.orders().items()}
             self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), sync_dist=sync_dist)
         return loss
-
-    @override
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take float64 weights as they are: Lightning converts the module only after it has loaded them."""
-        if self._trainer is not None and self.trainer.precision == "64-true":
-            self.double()
 
     @classmethod
     @override

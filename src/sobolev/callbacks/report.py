@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing_extensions import override
 from sobolev.callbacks.budget import advice
 from sobolev.callbacks.monitor import DerivativeMonitor, as_text, tensorboard
 from sobolev.callbacks.packages import Callback, is_a
+from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
 
 if TYPE_CHECKING:
@@ -61,7 +63,10 @@ class Report(Callback):
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
-        report = _report(trainer, monitor, seconds)
+        readout = next((c for c in _callbacks(trainer) if isinstance(c, LeastSquaresReadout)), None)
+        report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
+        if readout is not None and readout.result is not None:
+            report["readout"] = asdict(readout.result)
         paths = [_write_json(report, run_directory(trainer))]
         if monitor.measurement.kept:  # by this process
             paths.append(_write_figure(trainer, monitor))
@@ -92,7 +97,7 @@ def _finite(value: Any) -> Any:
     """JSON has no infinity and no NaN: they become null."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -89,6 +89,10 @@ class BatchLoader:
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
+    def replace(self, tensors: Sequence[Tensor]) -> None:
+        """Go on with other tensors of the same rows, in another precision say."""
+        self.tensors, self._workers = tuple(tensors), None
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         if self.num_workers:
             yield from self._fetched()

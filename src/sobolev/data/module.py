@@ -142,8 +142,10 @@ class TensorDataModule(LightningDataModule):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the batches: what the trainer's precision asks for, else torch's default."""
+        """Of the batches: float64 for a network of float64, else what the trainer's precision asks for."""
         precision = None if self.trainer is None else self.trainer.precision
+        if self.trainer is not None and getattr(self.trainer.lightning_module, "dtype", None) == torch.float64:
+            return torch.float64
         return _DTYPES.get(str(precision), torch.get_default_dtype())
 
     def _placed(self, tensors: list[Tensor]) -> list[Tensor]:
