@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
-    {"errors"},
+    {"errors", "notation"},
     {"autodiff"},
     {
         "audit",
@@ -22,6 +22,7 @@ FLOORS = (
         "networks",
         "optimizers",
         "scales",
+        "whitening",
     },
     {"data", "plots", "readout", "regressor", "residual_regressor"},
     {"callbacks"},

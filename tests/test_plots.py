@@ -304,3 +304,32 @@ assert {key: matplotlib.rcParams[key] for key in before} == before
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_named_derivatives_bear_their_names(parabola):
+    figure = plots.derivatives_figure(*parabola, output_names=["price"], derivative_names={"dprice/dx": "delta"})
+    titles = [axes.get_title(loc="left").splitlines()[0] for axes in figure.axes[::2]]
+    assert titles[:2] == ["price", "delta"] and "price" in titles[2]
+
+
+def test_with_many_inputs_each_named_derivative_has_its_panel():
+    """Beside the value; an order without a name has none."""
+    x = torch.rand(50, 3, dtype=torch.float64)
+    exact = [x.prod(1)[:, None], x.roll(1, 1)[:, None] * x.roll(2, 1)[:, None], torch.rand(50, 1, 3, 3).double()]
+    predicted = [value + 0.1 for value in exact]
+    names = {"dy/dx2": "vega", "d2y/dx1dx3": "vanna"}
+    figure = plots.derivatives_figure(x, predicted, exact, input_names=["x1", "x2", "x3"], derivative_names=names)
+    assert [axes.get_title(loc="left").splitlines()[0] for axes in figure.axes] == ["$y$", "vega", "vanna"]
+    drawn = lines(figure.axes[1])["network"].get_xydata()
+    np.testing.assert_array_equal(np.sort(drawn[:, 0]), np.sort(exact[1][:, 0, 1].numpy()))
+    np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], 0.1)
+    assert "RMSE 0.1" in figure.axes[2].get_title(loc="left")
+
+
+def test_many_panels_go_on_in_the_next_row():
+    x = torch.rand(20, 3, dtype=torch.float64)
+    tensors = [torch.rand(20, 1, *[3] * order, dtype=torch.float64) for order in range(3)]
+    names = {f"dy/dx{i}": f"g{i}" for i in (1, 2, 3)} | {"d2y/dx12": "g11"}
+    figure = plots.derivatives_figure(x, tensors, input_names=["x1", "x2", "x3"], derivative_names=names)
+    assert len(figure.axes) == 5
+    assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2

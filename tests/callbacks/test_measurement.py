@@ -158,3 +158,34 @@ def test_the_model_is_left_as_it_was_after_an_error():
         model(torch.rand(3, 1))
         raise RuntimeError
     assert (model.count == 0).all() and model.training
+
+
+def test_named_entries_are_measured_by_themselves():
+    """Of two inputs, in two batches: the errors of single columns, by numpy."""
+
+    class Product(nn.Module):
+        def forward(self, x):
+            return (x[:, :1] ** 2) * x[:, 1:]
+
+    exact = Function("a**2*b + b**3/10", ["a", "b"])
+    measurement = Measurement(2, named={"slope": (0, 1), "cross": (0, 0, 1), "third": (0, 0, 0, 0)})
+    x = torch.randn(12, 2, dtype=torch.float64)
+    for batch in x.split(7):
+        measurement.update(lambda rows: Product(), batch, exact.tensors(batch, 2))
+    measurement.errors()
+    slope, cross = measurement.named_errors
+    error = 0.3 * x[:, 1].numpy() ** 2
+    truth = x[:, 0].numpy() ** 2 + error
+    assert (slope["name"], slope["order"], cross["name"], cross["order"]) == ("slope", 1, "cross", 2)
+    assert slope["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    assert slope["relative_l2"] == pytest.approx(np.sqrt(np.sum(error**2) / np.sum(truth**2)))
+    assert slope["max"] == pytest.approx(error.max()) and slope["at"] == pytest.approx(x[error.argmax()].tolist())
+    assert cross["rmse"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_named_entry_without_truth_is_left_out():
+    measurement = Measurement(2, named={"slope": (0, 0)})
+    x = torch.randn(4, 1, dtype=torch.float64)
+    measurement.update(lambda rows: Cube(), x, (x**3,))
+    measurement.errors()
+    assert measurement.named_errors == []

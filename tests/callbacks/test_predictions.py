@@ -227,3 +227,10 @@ def test_two_processes_write_every_row_once_in_order(tmp_path, kind):
     assert table["dy/dx"].to_list() == [2 * x for x in range(101)]
     assert table["d2y/dx2"].to_list() == [2] * 101
     assert not [path for path in Path(tmp_path).iterdir() if path.name.startswith(".")]
+
+
+def test_named_derivatives_name_their_columns():
+    names = column_names(["s", "v"], ["price"], {"dprice/ds": "delta", "d2price/dsdv": "vanna"})
+    assert names == ["s", "v", "price", "delta", "dprice/dv", "d2price/ds2", "vanna", "d2price/dv2"]
+    with pytest.raises(ValueError, match="two columns 'price'"):
+        column_names(["s"], ["price"], {"dprice/ds": "price"})

@@ -83,3 +83,43 @@ def test_tensorboard_has_the_settings_with_the_final_errors_and_the_findings(tmp
     assert len(events.Images("derivatives")) == 1
     finding = next(f for f in written(tmp_path)["audit"] if f["kind"] == "piecewise-linear")
     assert finding["severity"] == "error" and "ReLU" in finding["where"]
+
+
+NAMES = {"output_names": ["price"], "derivative_names": {"dprice/dx": "delta", "d2price/dx2": "gamma"}}
+
+
+def test_named_derivatives_name_the_lines_of_the_table(tmp_path, capsys):
+    """One input: an order is its one derivative. What is logged keeps its names."""
+    data = FunctionData("x**3", samples=64, validation_samples=20, test_samples=30, **NAMES)
+    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), Report())
+    trainer.fit(Regressor(MLP(hidden=(4,))), datamodule=data)
+    report, printed = written(tmp_path), capsys.readouterr().out
+    assert [entry["name"] for entry in report["named"]] == ["delta", "gamma"]
+    for entry, order in zip(report["named"], report["derivatives"][1:], strict=True):
+        assert {**order, "name": entry["name"]} == entry
+    rows = [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert rows == ["0", "1 delta", "2 gamma"]
+    assert {"val/d1_rmse", "val/d2_max"} <= trainer.logged_metrics.keys()
+    assert not any("delta" in name for name in trainer.logged_metrics)
+
+
+def test_with_several_inputs_named_derivatives_have_lines_of_their_own(tmp_path, capsys):
+    data = FunctionData(
+        "s*v", domain={"s": (0, 1), "v": (1, 2)}, samples=64, validation_samples=20, test_samples=30,
+        derivative_names={"d2y/dvds": "vanna"},
+    )  # fmt: skip
+    quiet_trainer(tmp_path, DerivativeMonitor(), Report()).fit(Regressor(MLP(2, hidden=(4,))), datamodule=data)
+    report, printed = written(tmp_path), capsys.readouterr().out
+    (vanna,) = report["named"]
+    rows = [line.split("│") for line in printed.splitlines() if line.startswith("│")]
+    assert [row[1].strip() for row in rows] == ["0", "1", "2", "2 vanna"]
+    assert rows[-1][2].strip() == f"{vanna['rmse']:.3g}"
+
+
+def test_a_long_point_is_cut_in_the_table_alone(tmp_path, capsys):
+    names = "abcdgh"
+    data = FunctionData("+".join(names), domain=(1.0, 2.0), samples=64, validation_samples=20, test_samples=30)
+    quiet_trainer(tmp_path, DerivativeMonitor(1), Report()).fit(Regressor(MLP(6, hidden=(4,))), datamodule=data)
+    assert all(len(entry["at"]) == 6 for entry in written(tmp_path)["derivatives"])
+    rows = [line.split("│")[5] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert rows and all(row.count(",") == 4 and "…" in row for row in rows)

@@ -70,3 +70,25 @@ def test_the_seed_fixes_everything():
 def test_refusals(options, message):
     with pytest.raises(ValueError, match=message):
         FunctionData(**options).setup()
+
+
+def test_names_of_outputs_and_derivatives():
+    data = FunctionData(
+        "s*v", domain=(0, 1), output_names=["price"], derivative_names={"dprice/ds": "delta", "d2price/dvds": "vanna"}
+    )
+    assert data.output_names == ("price",)
+    assert data.derivative_names == {"dprice/ds": "delta", "d2price/dsdv": "vanna"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"output_names": ["a", "b"]}, "needs a list of 1 name"),
+        ({"output_names": "price"}, "needs a list of 1 name"),
+        ({"output_names": ["x"]}, "none of them an input"),
+        ({"derivative_names": {"dprice/dx": "delta"}}, "'dprice/dx' names no derivative.*dy/dx"),
+    ],
+)
+def test_names_that_fit_nothing_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        FunctionData("x**2", **options)

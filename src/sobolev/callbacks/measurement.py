@@ -16,6 +16,7 @@ from sobolev.autodiff.guard import evaluating
 from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.metrics import DerivativeError, derivative_error_of_sums
+from sobolev.notation import Place
 
 Truth = tuple[Tensor | None, ...]
 """The exact derivative tensors of orders 0, 1, ...; None where an order has no truth."""
@@ -31,11 +32,19 @@ _LARGEST = 1 << 16
 
 @dataclass
 class Measurement:
-    """Errors of orders 0 to `order`, summed over batches and processes; a few points are kept for a figure."""
+    """Errors of orders 0 to `order`, summed over batches and processes; a few points are kept for a figure.
+
+    Attributes:
+        named: single entries of the derivatives that are measured by themselves, for modules of (batch, inputs).
+        named_errors: of these, by the last call of `errors`: as there, with the `name`, where a truth is known.
+    """
 
     order: int
     method: Method = "auto"
     chunk_size: ChunkSize = "auto"
+    named: dict[str, Place] = field(default_factory=dict)
+    named_errors: list[dict[str, Any]] = field(default_factory=list)
+    named_metrics: dict[str, DerivativeError] = field(default_factory=dict)
     metrics: list[DerivativeError] = field(default_factory=list)
     sizes: list[DerivativeError] = field(default_factory=list)
     rows: int = 0
@@ -45,7 +54,7 @@ class Measurement:
     def reset(self) -> None:
         """Forget all batches."""
         self.kept, self.rows = [], 0
-        for metric in (*self.metrics, *self.sizes):
+        for metric in self._all():
             metric.reset()
 
     def update(
@@ -85,6 +94,7 @@ class Measurement:
         if len(self.metrics) != len(values) or (not self.rows and self._inputs != x.shape[1:].numel()):
             self._inputs = x.shape[1:].numel()
             self.metrics, self.sizes = ([_metric(x) for _ in values] for _ in range(2))
+            self.named_metrics = {name: _metric(x) for name, place in self.named.items() if len(place) <= len(values)}
         truth = (*truth, *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
         places = x.flatten(1) if x.dim() > 1 else x[:, None]
@@ -94,6 +104,12 @@ class Measurement:
                 metric.update(value, true, places)
             if true is None or true.isnan().any():
                 size.update(value, torch.zeros_like(value), places)
+        for name, metric in self.named_metrics.items():
+            output, *by = self.named[name]
+            value, true = values[len(by)], exact[len(by)]
+            if true is not None:
+                at, shape = (slice(None), output, *by), (len(x), -1, *x.shape[1:] * len(by))
+                metric.update(value.reshape(shape)[at], true.reshape(shape)[at], places)
         self.rows += len(x)
         self._keep(x, tuple(values), exact)
 
@@ -105,13 +121,25 @@ class Measurement:
         """
         states = None
         if self.rows:
-            states = torch.stack([_state(metric) for metric in (*self.metrics, *self.sizes)]).cpu()
+            states = torch.stack([_state(metric) for metric in self._all()]).cpu()
         everywhere = [part for part in gathered((self.rows, states)) if part[1] is not None]
+        self.named_errors = []
         if not everywhere:
             return [], 0
-        merged = torch.stack([states for _, states in everywhere], dim=1).unflatten(0, (2, -1))
-        entries = [{"order": k, **_entry(*pair)} for k, pair in enumerate(zip(*merged, strict=True))]
+        merged = torch.stack([states for _, states in everywhere], dim=1)
+        counts = {n: 2 * n + sum(len(place) <= n for place in self.named.values()) for n in range(1, self.order + 2)}
+        measured = next(n for n, count in counts.items() if count == len(merged))
+        orders, named = merged[: 2 * measured].unflatten(0, (2, -1)), merged[2 * measured :]
+        names = [name for name, place in self.named.items() if len(place) <= measured]
+        entries = [{"order": k, **_entry(*pair)} for k, pair in enumerate(zip(*orders, strict=True))]
+        for name, states in zip(names, named, strict=True):
+            values = _computed(states)
+            if values.pop("count"):
+                self.named_errors.append({"name": name, "order": len(self.named[name]) - 1, **values})
         return entries, sum(rows for rows, _ in everywhere)
+
+    def _all(self) -> list[DerivativeError]:
+        return [*self.metrics, *self.sizes, *self.named_metrics.values()]
 
     def figure_data(self) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """Points kept for a figure, and predicted and exact tensors by order."""

@@ -19,9 +19,13 @@ from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
 from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
+from sobolev.notation import Place, derivative_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+_NAMES = ("input_names", "output_names", "derivative_names")
+"""What a data module may know names for."""
 
 
 class DerivativeMonitor(Callback):
@@ -61,6 +65,7 @@ class DerivativeMonitor(Callback):
 
     Attributes:
         errors: of the last validation or test: one dictionary an order. The sanity check does not count.
+        named_errors: the same for each derivative that the data module has a name for, such as delta.
         findings: of the last audit.
         seconds: spent in the monitor so far.
         weights: which were measured last: `as trained`, or an average's.
@@ -107,6 +112,7 @@ class DerivativeMonitor(Callback):
     def _forget(self) -> None:
         self.measurement = Measurement(self.order, self.method, self.chunk_size)
         self.errors: list[dict[str, Any]] = []
+        self.named_errors: list[dict[str, Any]] = []
         self.findings: tuple[Finding, ...] = ()
         self.points = 0
         self.weights = "as trained"
@@ -128,6 +134,7 @@ class DerivativeMonitor(Callback):
             )
         self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
+        self.measurement.named = _named_places(getattr(trainer, "datamodule", None))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -137,7 +144,7 @@ class DerivativeMonitor(Callback):
 
     @override
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self.errors, self.points = [], 0
+        self.errors, self.named_errors, self.points = [], [], 0
         self._watch.samples.clear()
         self._fingerprint = []
 
@@ -241,6 +248,7 @@ class DerivativeMonitor(Callback):
                 for sample in self._watch.samples.on(pl_module.device):
                     self._watch.measure(trainer, pl_module, sample)
             self.errors, self.points = self.measurement.errors()
+            self.named_errors = self.measurement.named_errors
         return self.errors
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
@@ -323,6 +331,7 @@ class DerivativeMonitor(Callback):
                 return
             self._measure(trainer, pl_module, rest)
             self.errors, self.points = self.measurement.errors()
+            self.named_errors = self.measurement.named_errors
             self._measured_epoch = trainer.current_epoch + 1
             for name, value in self._scalars(stage).items():
                 in_bar = name.endswith(("_rmse", "_rms")) and not name.endswith(("d0_rmse", "d0_rms"))
@@ -396,8 +405,17 @@ class DerivativeMonitor(Callback):
 
         data = getattr(trainer, "datamodule", None)
         x, predicted, exact = self.measurement.figure_data()
-        names = {name: getattr(data, name) for name in ("input_names", "output_names") if hasattr(data, name)}
+        names = {name: getattr(data, name) for name in _NAMES if hasattr(data, name)}
         return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
+
+
+def _named_places(data: Any) -> dict[str, Place]:
+    """Where the derivatives stand that a data module has names for."""
+    names = getattr(data, "derivative_names", {})
+    return {
+        name: derivative_place(derivative, data.input_names, data.output_names, "derivative_names")
+        for derivative, name in names.items()
+    }
 
 
 def as_text(findings: Sequence[Finding]) -> str:

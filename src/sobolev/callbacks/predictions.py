@@ -1,7 +1,7 @@
 """`PredictionWriter`: a table of predictions with first and second derivatives."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.joining import PartWriter, join
 from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.run_directory import free_path, run_directory
+from sobolev.notation import derivative_notation
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 class PredictionWriter(Callback):
     """In `predict`, write inputs, predictions and all first and second derivatives to a table.
 
-    The columns are named `x`, `y`, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, mixed pairs once. Rows come in the order of
-    the data whatever the number of processes, all of which must see the table's folder. One batch is in memory
-    at a time. The module's forward maps (batch, inputs) to (batch, outputs); a batch is x or begins with x.
+    The columns are named `x`, `y`, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, mixed pairs once, or as the data module's
+    `derivative_names` say. Rows come in the order of the data whatever the number of processes, all of which must
+    see the table's folder. One batch is in memory at a time. The module's forward maps (batch, inputs) to
+    (batch, outputs); a batch is x or begins with x.
 
     Args:
         path: ends in `.csv` or `.parquet`; None: `predictions.csv` in the run's log directory.
@@ -139,19 +141,28 @@ class PredictionWriter(Callback):
         data = getattr(trainer, "datamodule", None)
         given = self.input_names or getattr(data, "input_names", None)
         given_outputs = self.output_names or getattr(data, "output_names", None)
-        return column_names(_named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output"))
+        ins, outs = _named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output")
+        return column_names(ins, outs, getattr(data, "derivative_names", {}))
 
 
-def column_names(inputs: Sequence[str], outputs: Sequence[str]) -> list[str]:
+def column_names(
+    inputs: Sequence[str], outputs: Sequence[str], derivative_names: Mapping[str, str] | None = None
+) -> list[str]:
     """Inputs, outputs, then per output the first, then the second derivatives: `dy/dx`, `d2y/dx2`, `d2y/dxdz`.
+
+    `derivative_names`, `{"dy/dx": "slope"}`, name some of them otherwise.
 
     Raises:
         ValueError: two columns would have the same name.
     """
-    first = [f"d{y}/d{x}" for y in outputs for x in inputs]
-    pairs = list(combinations_with_replacement(inputs, 2))
-    second = [f"d2{y}/d{a}2" if a == b else f"d2{y}/d{a}d{b}" for y in outputs for a, b in pairs]
-    names = [*inputs, *outputs, *first, *second]
+    derivatives = [
+        derivative_notation(y, by)
+        for order in (1, 2)
+        for y in outputs
+        for by in combinations_with_replacement(inputs, order)
+    ]
+    called = derivative_names or {}
+    names = [*inputs, *outputs, *(called.get(derivative, derivative) for derivative in derivatives)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"the table would have two columns {twice[0]!r}; give PredictionWriter other names")

@@ -17,6 +17,9 @@ from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
 
+_COORDINATES = 4
+"""Of the worst point, in the terminal; report.json has them all."""
+
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
@@ -81,6 +84,7 @@ def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, f
         "points": monitor.points,
         "weights": monitor.weights,
         "derivatives": monitor.errors,
+        **({"named": monitor.named_errors} if monitor.named_errors else {}),
         "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
@@ -152,8 +156,8 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
     table = Table(title=f"{title}derivatives at {report['points']} points", title_justify="left")
     for name in ("order", "RMSE", "relative L2", "max", "where"):
         table.add_column(name, justify="right")
-    for entry in report["derivatives"]:
-        table.add_row(*_cells(entry))
+    for label, entry in _rows(report):
+        table.add_row(label, *_cells(entry))
     console.print(table)
     for finding in report["audit"]:
         if finding["severity"] != "note":
@@ -168,8 +172,19 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
         console.print(str(path), markup=False, highlight=False)
 
 
+def _rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A line for every order, then for every named derivative; one that is all of its order names that line."""
+    named = {f"{entry['order']} {entry['name']}": entry for entry in report.get("named", [])}
+    rows = []
+    for entry in report["derivatives"]:
+        same = [label for label, other in named.items() if {**entry, "name": other["name"]} == other]
+        rows.append((same[0] if same else str(entry["order"]), entry))
+    return rows + [row for row in named.items() if row[0] not in dict(rows)]
+
+
 def _cells(entry: dict[str, Any]) -> list[str]:
-    where = ", ".join(f"{value:.4g}" for value in entry["at"])
+    where = ", ".join(f"{value:.4g}" for value in entry["at"][:_COORDINATES])
+    where += ", …" * (len(entry["at"]) > _COORDINATES)
     if "rmse" not in entry:
-        return [str(entry["order"]), "no truth", f"RMS {entry['rms']:.3g}", f"{entry['max']:.3g}", where]
-    return [str(entry["order"]), *(f"{entry[name]:.3g}" for name in ("rmse", "relative_l2", "max")), where]
+        return ["no truth", f"RMS {entry['rms']:.3g}", f"{entry['max']:.3g}", where]
+    return [*(f"{entry[name]:.3g}" for name in ("rmse", "relative_l2", "max")), where]

@@ -10,6 +10,7 @@ from sobolev.data.module import Split, TensorDataModule, check_count
 from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, further, sample
 from sobolev.functions import Function
+from sobolev.notation import checked_names
 
 
 class FunctionData(TensorDataModule):
@@ -36,6 +37,9 @@ class FunctionData(TensorDataModule):
         num_workers: processes that fetch batches; points in memory need none.
         predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
         derivative_order: exact derivative labels of the orders up to this one: 0, 1 or 2.
+        output_names: what the outputs are called; None takes the function's, `y` or `y1`, `y2`, ....
+        derivative_names: what first and second derivatives are called in tables and figures, as
+            `{dprice/dspot: delta, d2price/dspot2: gamma}`.
 
     Raises:
         ValueError: a formula, domain or number that makes no sense; a function that is not finite on its domain.
@@ -59,6 +63,8 @@ class FunctionData(TensorDataModule):
         num_workers: int = 0,
         predict_points: PredictPoints | None = None,
         derivative_order: int = 0,
+        output_names: list[str] | None = None,
+        derivative_names: dict[str, str] | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         check_count("samples", samples, 1)
@@ -70,7 +76,9 @@ class FunctionData(TensorDataModule):
             raise ValueError(f"noise is {noise!r}; it is a fraction of the range of the values, 0 or more")
         names = list(domain) if isinstance(domain, dict) else None
         self.reference = function if isinstance(function, Function) else Function(function, names)
-        self.input_names, self.output_names = self.reference.inputs, self.reference.outputs
+        self.input_names = self.reference.inputs
+        self.output_names = _named(output_names, self.reference)
+        self.derivative_names = checked_names(derivative_names or {}, self.input_names, self.output_names)
         self.domain = _intervals(domain, self.reference)
         self.samples, self.noise = samples, noise
         self.sampling: Sampling = sampling
@@ -103,6 +111,18 @@ class FunctionData(TensorDataModule):
                 f"{len(points)} points of its domain; change the domain"
             )
         return Split(points, values, tuple(label.where(label.isfinite(), torch.nan) for label in labels))
+
+
+def _named(names: list[str] | None, function: Function) -> tuple[str, ...]:
+    """The names of the outputs."""
+    if names is None:
+        return function.outputs
+    if isinstance(names, str) or len(names) != len(function.outputs) or {*names} & {*function.inputs}:
+        raise ValueError(
+            f"output_names is {names!r}; {function.name!r} needs a list of {len(function.outputs)} name(s), none of "
+            f"them an input ({', '.join(function.inputs)})"
+        )
+    return tuple(names)
 
 
 def _intervals(domain: object, function: Function) -> dict[str, tuple[float, float]]:

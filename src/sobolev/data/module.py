@@ -1,6 +1,8 @@
 """What all data modules of tensors share: precision, device, shards."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -42,12 +44,14 @@ class TensorDataModule(LightningDataModule):
         reference: the function with its exact derivatives, where it is known.
         input_names: the names of the columns of x.
         output_names: the names of the columns of y.
+        derivative_names: names for derivatives, as `{"dprice/dspot": "delta"}`.
         training: all tensors of the training split, float64; likewise `validation` and `test`.
     """
 
     reference: Function | None
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    derivative_names: Mapping[str, str] = MappingProxyType({})
     training: Split
     validation: Split
     test: Split

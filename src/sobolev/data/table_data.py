@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.table import read_columns
+from sobolev.notation import derivative_place
 
 
 class TableData(TensorDataModule):
@@ -69,7 +69,10 @@ class TableData(TensorDataModule):
         self.input_names, self.output_names = tuple(inputs), tuple(outputs)
         self.fractions = _fractions(validation_fraction, test_fraction)
         self.derivatives = dict(derivatives or {})
-        self._places = {name: _place(name, self.input_names, self.output_names) for name in self.derivatives}
+        self._places = {
+            name: derivative_place(name, self.input_names, self.output_names, "derivatives")
+            for name in self.derivatives
+        }
 
     def make_splits(self) -> tuple[Split, Split, Split]:
         """Read the table and deal out its rows."""
@@ -133,22 +136,6 @@ def _fractions(validation: float, test: float) -> tuple[float, float]:
     if validation + test >= 1:
         raise ValueError(f"validation_fraction {validation} and test_fraction {test} leave no rows for training")
     return validation, test
-
-
-def _place(name: str, inputs: Sequence[str], outputs: Sequence[str]) -> tuple[int, ...]:
-    """Output and inputs of a derivative from its name."""
-    places: dict[str, tuple[int, ...]] = {}
-    for o, y in enumerate(outputs):
-        for i, x in enumerate(inputs):
-            places[f"d{y}/d{x}"] = (o, i)
-            for j, z in enumerate(inputs):
-                places[f"d2{y}/d{x}2" if i == j else f"d2{y}/d{x}d{z}"] = (o, i, j)
-    if name not in places:
-        near = get_close_matches(name, places, n=3, cutoff=0.5) or list(places)[:6]
-        raise ValueError(
-            f"derivatives: {name!r} names no derivative of these outputs by these inputs; write {', '.join(near)}"
-        )
-    return places[name]
 
 
 def _stack(columns: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:

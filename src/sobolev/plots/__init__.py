@@ -1,6 +1,6 @@
 """Figures of derivatives. The only place that draws; matplotlib is imported on the first call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ def derivatives_figure(
     *,
     input_names: Sequence[str] = ("x",),
     output_names: Sequence[str] = ("y",),
+    derivative_names: Mapping[str, str] | None = None,
     title: str = "",
     findings: "Sequence[Finding]" = (),
 ) -> "Figure":
@@ -40,6 +41,8 @@ def derivatives_figure(
         exact: the truth in the same shapes; None, as a whole or for single orders, where it is not known.
         input_names: a name per input, shown as it is.
         output_names: a name per output, shown as it is.
+        derivative_names: names for derivatives, `{"dprice/dspot": "delta"}`; with more than two inputs each has a
+            panel of its own, in place of those of the orders.
         title: the first line.
         findings: of an audit; the worst is shown in one line.
 
@@ -54,7 +57,7 @@ def derivatives_figure(
     from sobolev.plots.style import Names
 
     data = samples(points, predicted, exact)
-    names = Names.of(input_names, output_names, (data.inputs, data.outputs))
+    names = Names.of(input_names, output_names, (data.inputs, data.outputs), derivative_names or {})
     with _DRAWING:
         return build(data, names, title, findings)
 

@@ -1,6 +1,6 @@
 """Many inputs: the network against the truth, a panel per order, the worst entry in a colour of its own."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,36 +14,63 @@ OUTPUTS, COLUMNS = 3, 4
 MOST_DOTS = 4000
 
 
+@dataclass(frozen=True)
+class Panel:
+    """Entries of one order of derivatives that share axes, and all the numbers that its score is about."""
+
+    title: str
+    entries: list[Curve]
+    predicted: Array
+    exact: Array | None
+
+
 def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
     """Draw into an empty figure, set its size, and say what was left out."""
     outputs = range(min(samples.outputs, OUTPUTS))
-    orders = samples.orders[:COLUMNS]
+    panels = [_panels(samples, output, names) for output in outputs]
+    columns = min(COLUMNS, max(map(len, panels)))
+    rows = [row[start : start + columns] for row in panels for start in range(0, len(row), columns)]
     figure.set_layout_engine("constrained")
-    figure.set_size_inches(max(3.2 * len(orders), 5.0), 3.5 * len(outputs))
-    grid = figure.subplots(len(outputs), len(orders), squeeze=False)
-    for output in outputs:
-        for order in orders:
-            _panel(grid[output, order], samples, output, order, names)
-    return labels.left_out([*names.outputs[len(outputs) :], *[f"order {k}" for k in samples.orders[COLUMNS:]]])
+    figure.set_size_inches(max(3.2 * columns, 5.0), 3.5 * len(rows))
+    for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+        for cell, panel in zip(axes, row, strict=False):
+            _draw(cell, panel, names)
+        for cell in axes[len(row) :]:
+            cell.remove()
+    orders = [] if names.derivatives else [f"order {k}" for k in samples.orders[COLUMNS:]]
+    return labels.left_out([*names.outputs[len(outputs) :], *orders])
 
 
-def _panel(axes: Axes, samples: Samples, output: int, order: int, names: style.Names) -> None:
+def _panels(samples: Samples, output: int, names: style.Names) -> list[Panel]:
+    """One per order; where the user has names for derivatives, one for the value and one for each of those."""
+    if not names.derivatives:
+        return [_order(samples, output, order, names) for order in samples.orders[:COLUMNS]]
+    curves = [curve for order in samples.orders for curve in samples.curves(output, order)]
+    chosen = [curve for curve in curves if not curve.inputs or names.given(curve)]
+    return [Panel(names.label(curve), [curve], curve.predicted, curve.exact) for curve in chosen]
+
+
+def _order(samples: Samples, output: int, order: int, names: style.Names) -> Panel:
     entries = sorted(samples.curves(output, order), key=badness, reverse=True)
-    predicted = samples.predicted[order][:, output]
     exact = samples.exact[order]
-    exact = None if exact is None else exact[:, output]
     what = {0: names.label(entries[0]), 1: "gradient", 2: "Hessian"}.get(order, f"derivatives of order {order}")
     of = f" of {names.label(replace(entries[0], inputs=()))}, {len(entries)} entries" if order else ""
+    predicted = samples.predicted[order][:, output]
+    return Panel(f"{what}{of}", entries, predicted, None if exact is None else exact[:, output])
+
+
+def _draw(axes: Axes, panel: Panel, names: style.Names) -> None:
     axes.set_title(
-        f"{what}{of}\n{style.score(predicted, exact)}",
+        f"{panel.title}\n{style.score(panel.predicted, panel.exact)}",
         fontsize=style.LABEL, loc="left", color=style.INK, linespacing=1.35,
     )  # fmt: skip
-    if exact is None:
-        _distribution(axes, predicted)
+    if panel.exact is None:
+        _distribution(axes, panel.predicted)
     else:
-        _against(axes, entries, names)
+        _against(axes, panel.entries, names)
     style.dress(axes)
-    style.remark_not_finite(axes, np.asarray(~np.isfinite(predicted.reshape(len(predicted), -1)).all(axis=1)))
+    rows = panel.predicted.reshape(len(panel.predicted), -1)
+    style.remark_not_finite(axes, np.asarray(~np.isfinite(rows).all(axis=1)))
 
 
 def _against(axes: Axes, entries: list[Curve], names: style.Names) -> None:

@@ -1,7 +1,7 @@
 """Colours, sizes and axes shared by all figures. Nothing here touches matplotlib's global settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from sobolev.notation import derivative_notation
 from sobolev.plots import labels
 from sobolev.plots.samples import Array, Curve, relative_l2, root_mean_square
 
@@ -27,16 +28,28 @@ class Names:
 
     inputs: Sequence[str]
     outputs: Sequence[str]
+    derivatives: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inputs: Sequence[str], outputs: Sequence[str], counts: tuple[int, int]) -> "Names":
+    def of(
+        cls, inputs: Sequence[str], outputs: Sequence[str], counts: tuple[int, int], derivatives: Mapping[str, str]
+    ) -> "Names":
         """One name per column: x1, x2, ... and y1, y2, ... where the given ones do not fit."""
-        return cls(_named(inputs, counts[0], "x"), _named(outputs, counts[1], "y"))
+        return cls(_named(inputs, counts[0], "x"), _named(outputs, counts[1], "y"), derivatives)
+
+    def given(self, curve: Curve) -> str | None:
+        """What the user calls this derivative."""
+        return self.derivatives.get(derivative_notation(*self._of(curve)))
 
     def label(self, curve: Curve, room: int = labels.ROOM) -> str:
-        """The derivative in mathematical notation."""
-        by = [self.inputs[i] for i in curve.inputs]
-        return labels.derivative(self.outputs[curve.output], by, partial=len(self.inputs) > 1, room=room)
+        """What the user calls the derivative, or mathematical notation."""
+        if given := self.given(curve):
+            return labels.name(given, room)
+        output, by = self._of(curve)
+        return labels.derivative(output, by, partial=len(self.inputs) > 1, room=room)
+
+    def _of(self, curve: Curve) -> tuple[str, list[str]]:
+        return self.outputs[curve.output], [self.inputs[i] for i in curve.inputs]
 
 
 def _named(names: Sequence[str], count: int, letter: str) -> list[str]:

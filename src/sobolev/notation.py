@@ -1,0 +1,60 @@
+"""How derivatives are written in text, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, and names for them, such as delta."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from itertools import groupby
+
+Place = tuple[int, ...]
+"""The number of an output, then those of the inputs it is differentiated by, in ascending order."""
+
+
+def derivative_notation(output: str, inputs: Sequence[str]) -> str:
+    """The derivative of `output` by `inputs`, equal ones side by side: `d2y/dx2`; the value is just `y`."""
+    if not inputs:
+        return output
+    groups = [(name, len(list(group))) for name, group in groupby(inputs)]
+    below = "".join(f"d{name}{times if times > 1 else ''}" for name, times in groups)
+    return f"d{len(inputs) if len(inputs) > 1 else ''}{output}/{below}"
+
+
+def derivative_place(derivative: str, inputs: Sequence[str], outputs: Sequence[str], option: str) -> Place:
+    """Which first or second derivative is meant, whatever the sequence of its inputs.
+
+    Args:
+        derivative: in the notation of this module.
+        inputs: the names of the inputs.
+        outputs: the names of the outputs.
+        option: where the user wrote it, for the message.
+
+    Raises:
+        ValueError: no derivative of these outputs by these inputs.
+    """
+    places: dict[str, Place] = {}
+    for o, y in enumerate(outputs):
+        for i, x in enumerate(inputs):
+            places[derivative_notation(y, [x])] = (o, i)
+            for j, z in enumerate(inputs):
+                places[derivative_notation(y, [x, z])] = (o, *sorted((i, j)))
+    if derivative not in places:
+        near = get_close_matches(derivative, places, n=3, cutoff=0.5) or list(places)[:6]
+        raise ValueError(
+            f"{option}: {derivative!r} names no derivative of these outputs by these inputs; write {', '.join(near)}"
+        )
+    return places[derivative]
+
+
+def checked_names(names: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
+    """Names for derivatives, `{"dprice/dspot": "delta"}`, with the inputs of each in ascending order.
+
+    Raises:
+        ValueError: no such derivative; a name that something else has.
+    """
+    taken = [*names.values(), *inputs, *outputs]
+    for name in names.values():
+        if taken.count(name) > 1:
+            raise ValueError(f"derivative_names: {name!r} stands for two things; give each a name of its own")
+    found = {}
+    for derivative, name in names.items():
+        output, *by = derivative_place(derivative, inputs, outputs, "derivative_names")
+        found[derivative_notation(outputs[output], [inputs[i] for i in by])] = name
+    return found
