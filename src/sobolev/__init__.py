@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from sobolev.callbacks.predictions import PredictionWriter
     from sobolev.callbacks.readout import LeastSquaresReadout
     from sobolev.callbacks.report import Report
-    from sobolev.data import FunctionData, ResidualData, TableData
+    from sobolev.data import FunctionData, PathsData, ResidualData, TableData
+    from sobolev.differential_pca import DifferentialPCA
     from sobolev.functions import Function
     from sobolev.networks import MLP, Standardized
     from sobolev.regressor import Regressor
@@ -23,10 +24,12 @@ __version__ = "0.1.0"
 
 _LATE = {
     "DerivativeMonitor": "sobolev.callbacks.monitor",
+    "DifferentialPCA": "sobolev.differential_pca",
     "Function": "sobolev.functions",
     "FunctionData": "sobolev.data",
     "LeastSquaresReadout": "sobolev.callbacks.readout",
     "MLP": "sobolev.networks",
+    "PathsData": "sobolev.data",
     "PredictionWriter": "sobolev.callbacks.predictions",
     "Regressor": "sobolev.regressor",
     "Report": "sobolev.callbacks.report",
@@ -41,10 +44,12 @@ __all__ = [
     "MLP",
     "Audit",
     "DerivativeMonitor",
+    "DifferentialPCA",
     "Finding",
     "Function",
     "FunctionData",
     "LeastSquaresReadout",
+    "PathsData",
     "PredictionWriter",
     "Regressor",
     "Report",
