@@ -12,8 +12,10 @@ from torch.nn.functional import mse_loss
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.comparison import Comparison, FirstOrder, SecondOrder, flat
 from sobolev.scales import component_scales
+from sobolev.whitening import GradientWeights, gradient_whitening
 
 _SCALES = ("value_scale", "gradient_scale", "hessian_scale")
+_BUFFERS = (*_SCALES, "gradient_whitening")
 
 
 def scaled_squared_error(
@@ -79,11 +81,14 @@ class SobolevLoss(nn.Module):
         second_order: how labels of order 2 are used: the `"full"` Hessian, its `"diagonal"`, or one `"random"` column
             of each sample and step, at the cost of a Hessian-vector product; `"auto"` is random beyond 10 inputs,
             else the diagonal where nothing else has a label, else full.
+        gradient_weights: `"separate"` for each entry of the gradient; or `"joint"`, which takes noise out of the fit
+            to simulated gradients, see `sobolev.whitening`, needs all entries of each and compares them all.
     """
 
     value_scale: Tensor
     gradient_scale: Tensor
     hessian_scale: Tensor
+    gradient_whitening: Tensor
     fitted: Tensor
 
     def __init__(
@@ -91,6 +96,7 @@ class SobolevLoss(nn.Module):
         derivative_order: int | None = None,
         first_order: FirstOrder = "auto",
         second_order: SecondOrder = "auto",
+        gradient_weights: GradientWeights = "separate",
     ) -> None:
         super().__init__()
         if derivative_order not in (None, 0, 1, 2):
@@ -98,13 +104,15 @@ class SobolevLoss(nn.Module):
         for name, choice, kind in (
             ("first_order", first_order, FirstOrder),
             ("second_order", second_order, SecondOrder),
+            ("gradient_weights", gradient_weights, GradientWeights),
         ):
             if choice not in get_args(kind):
                 raise ValueError(f"{name} is {choice!r}; choose {', '.join(map(repr, get_args(kind)))}")
         self.derivative_order = derivative_order
-        self.first_order: FirstOrder = first_order
+        self.gradient_weights: GradientWeights = gradient_weights
+        self.first_order: FirstOrder = "full" if gradient_weights == "joint" else first_order
         self.second_order: SecondOrder = second_order
-        for name in _SCALES:
+        for name in _BUFFERS:
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("fitted", torch.tensor(False))
         self.register_load_state_dict_pre_hook(_take_shapes)
@@ -144,6 +152,8 @@ class SobolevLoss(nn.Module):
             scales = component_scales(inputs, targets, labels)
             for name, scale in zip(_SCALES, scales, strict=False):
                 setattr(self, name, scale.to(self.value_scale))
+        if self.gradient_weights == "joint":
+            self.gradient_whitening = gradient_whitening(labels, self.gradient_scale).to(self.value_scale)
         self.fitted = torch.ones_like(self.fitted)
         self._comparison = None
 
@@ -177,7 +187,11 @@ class SobolevLoss(nn.Module):
         scale, weight = (t[..., : target.shape[1]] for t in (comparison.scales_of(draw, len(x)), comparison.weight))
         labelled = ~target.isnan()
         count = labelled.sum(0)
-        squares = torch.where(labelled, (predicted - target) / scale, 0.0).square().sum(0)
+        errors = torch.where(labelled, (predicted - target) / scale, 0.0)
+        if self.gradient_weights == "joint" and len(labels) > 1:
+            value, gradient, rest = errors.tensor_split(torch.tensor(comparison.sizes[:2]).cumsum(0), 1)
+            errors = torch.cat([value, gradient @ self.gradient_whitening, rest], 1)
+        squares = errors.square().sum(0)
         return LossParts(squares * weight / count.clamp(min=1), weight * (count > 0), comparison.sizes[: len(labels)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -209,7 +223,7 @@ def _take_shapes(module: SobolevLoss, state: dict[str, Tensor], prefix: str, *_:
     """Let a fresh module load the scales of any labels, and a checkpoint that has none."""
     module._comparison = None
     state.setdefault(prefix + "fitted", module.fitted)
-    for name in _SCALES:
+    for name in _BUFFERS:
         current = getattr(module, name)
         saved = state.setdefault(prefix + name, current)
         if saved.shape != current.shape:

@@ -94,6 +94,8 @@ class Standardized(nn.Module):
         network: maps (batch, inputs) to (batch, outputs), both about of order one.
     """
 
+    from_data: tuple[str, ...] = ("input_mean", "input_scale", "output_mean", "output_scale")
+    """The buffers whose shapes the data give."""
     input_mean: Tensor
     input_scale: Tensor
     output_mean: Tensor
@@ -136,9 +138,9 @@ class Standardized(nn.Module):
         return self
 
 
-def _take_shapes(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+def _take_shapes(module: Standardized, state: dict[str, Tensor], prefix: str, *_: object) -> None:
     """Let a fresh module load the means and scales of any number of inputs and outputs."""
-    for name in ("input_mean", "input_scale", "output_mean", "output_scale"):
+    for name in module.from_data:
         saved = state.get(prefix + name)
         current = getattr(module, name)
         if saved is not None and saved.shape != current.shape:

@@ -20,6 +20,7 @@ from sobolev.collapse import collapse
 from sobolev.comparison import FirstOrder, SecondOrder
 from sobolev.losses import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
+from sobolev.whitening import GradientWeights
 
 Batch = tuple[Tensor, ...] | list[Tensor]
 """Inputs (batch, inputs), targets (batch, outputs), then derivative labels where the data have them."""
@@ -48,7 +49,8 @@ class Regressor(LightningModule):
     Args:
         network: maps (batch, inputs) to (batch, outputs).
         standardize: wrap the network in `Standardized`, with means and scales taken from the training data before
-            the first step, so that values and derivatives are in the user's units.
+            the first step, so that values and derivatives are in the user's units. A network that is `Standardized`
+            already, such as `DifferentialPCA`, stays as it is.
         optimizer: makes the optimiser from the parameters; Adam with a learning rate of 0.01 if left out.
         scheduler: makes the learning rate scheduler from the optimiser; a cosine to 0 if left out.
         scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` always follows `val/loss` by epochs.
@@ -57,6 +59,8 @@ class Regressor(LightningModule):
             or `"auto"`: full, up to 10 inputs or 10 outputs.
         second_order: how labels of order 2 are used: the `"full"` Hessian, its `"diagonal"`, one `"random"` column of
             each sample and step, or `"auto"`: random beyond 10 inputs, else as much as has labels.
+        gradient_weights: how the errors of a gradient's entries are weighed: `"separate"`, or `"joint"` for simulated,
+            noisy gradients, see `sobolev.whitening`.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Regressor(LightningModule):
         derivative_order: int | None = None,
         first_order: FirstOrder = "auto",
         second_order: SecondOrder = "auto",
+        gradient_weights: GradientWeights = "separate",
     ) -> None:
         super().__init__()
         if _given_hyperparameters.get() is None:
@@ -77,12 +82,13 @@ class Regressor(LightningModule):
                 "derivative_order": derivative_order,
                 "first_order": first_order,
                 "second_order": second_order,
+                "gradient_weights": gradient_weights,
             }
             self.save_hyperparameters(_plain(network, options), logger=False)
         else:  # made by the command line, which stores its own configuration
             self.save_hyperparameters(logger=False)
-        self.network = Standardized(network) if standardize else network
-        self.sobolev_loss = SobolevLoss(derivative_order, first_order, second_order)
+        self.network = Standardized(network) if standardize and not isinstance(network, Standardized) else network
+        self.sobolev_loss = SobolevLoss(derivative_order, first_order, second_order, gradient_weights)
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
