@@ -1,24 +1,25 @@
-"""`python -m benchmarks [engine] [readout] [whole] [--quick]`: time the engines and the whole job, write the tables."""
+"""`python -m benchmarks [engine] [readout] [whole] [differential] [--quick]`: run the comparisons, write the tables."""
 
 import argparse
 import json
 
-from benchmarks import engine, readout, table, whole_job
+from benchmarks import differential, engine, readout, table, whole_job
 from benchmarks.machine import describe, sentence
 
-PARTS = ("engine", "readout", "whole")
+PARTS = ("engine", "readout", "whole", "differential")
 
 
 def main() -> None:
     """Run the chosen parts; a quick run prints and writes nothing."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time sobolev against its peers.")
-    parser.add_argument("parts", nargs="*", metavar="part", help="engine, readout, whole; left out: all")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare sobolev with its peers.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; left out: all")
     parser.add_argument("--quick", action="store_true", help="under two minutes: few rounds, only the quick cases")
     options = parser.parse_args()
     if unknown := set(options.parts) - {*PARTS}:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     for part in options.parts or PARTS:
-        {"engine": _engine, "readout": _readout, "whole": _whole}[part](options.quick)
+        run = {"engine": _engine, "readout": _readout, "whole": _whole, "differential": _differential}[part]
+        run(options.quick)
 
 
 def _engine(quick: bool) -> None:
@@ -48,6 +49,16 @@ def _whole(quick: bool) -> None:
     print(f"\n{text}")
     if not quick:
         _write("whole", data, text)
+
+
+def _differential(quick: bool) -> None:
+    data = {"machine": describe(), **differential.run(quick)}
+    text = f"{differential.document(data)}\nMachine: {sentence(data['machine'])}.\n"
+    print(f"\n{text}")
+    for line in differential.shortfalls(data):
+        print(f"not reached: {line}")
+    if not quick:
+        _write("differential", data, text)
 
 
 def _write(name: str, data: dict, text: str) -> None:

@@ -430,3 +430,34 @@ def test_a_bad_table_is_said_in_a_sentence(run, table):
     words = ["--data", "TableData", "--data.path", "bad.csv", "--data.inputs", "[x]", "--data.outputs", "[y]"]
     status, _, err = run("fit", *words, "--trainer.accelerator", "cpu", small=False)
     assert status == 1 and "bad.csv" in err and TABLES[table] in err and "Traceback" not in err
+
+
+# Greeks
+
+
+def test_predict_writes_delta_and_gamma(run):
+    status, _, err = run("fit", "--config", CONFIGS / "black_scholes.yaml")
+    assert status == 0, err
+    folder = Path("logs/black_scholes/version_0")
+    assert [entry["name"] for entry in report(folder)["named"]] == ["delta", "gamma"]
+    last = folder / "checkpoints" / "last.ckpt"
+    status, _, err = run("predict", "--config", CONFIGS / "black_scholes.yaml", "--ckpt_path", last)
+    assert status == 0, err
+    table = pl.read_csv(next(Path("logs/black_scholes").rglob("predictions.csv")))
+    assert table.columns == ["spot", "price", "delta", "gamma"] and len(table) == 40
+
+
+@pytest.mark.parametrize(
+    ("configs", "folder", "inputs"),
+    [
+        (["black_scholes_surface.yaml"], "black_scholes_surface", 3),
+        (["basket.yaml"], "basket", 20),
+        (["basket.yaml", "basket_pca.yaml"], "basket_pca", 20),
+    ],
+)
+def test_configurations_of_greeks_run(run, configs, folder, inputs):
+    words = [word for name in configs for word in ("--config", CONFIGS / name)]
+    status, out, err = run("fit", *words, "--trainer.check_val_every_n_epoch", "1")
+    assert status == 0, err + out
+    entries = report(f"logs/{folder}/version_0")["derivatives"]
+    assert [len(entry["at"]) for entry in entries] == [inputs] * 3
