@@ -93,3 +93,21 @@ def test_relative_change():
     assert relative_change(a, torch.tensor([1.0, 5.0, torch.nan])) == 0.25
     assert relative_change(a, a[:2]) == float("inf")
     assert relative_change(a, torch.tensor([1.0, 4.0, 0.0])) > 1e30
+
+
+def test_rounding_that_large_weights_magnify_is_no_dependence_on_other_samples():
+    """Weights that cancel, as of a readout by least squares, in a sum whose order is the matrix product's choice."""
+    weights = 1e8 * torch.tensor([1.0, 0.3, -0.7, 0.1, -1.0, -0.3, 0.7, -0.1], dtype=torch.float64)
+
+    def f(x, coupling=0.0):
+        parts = weights * torch.sin(x)
+        parts = parts if len(x) > 6 else parts.flip(1)
+        total = torch.sin(x[:, 0]) + coupling * x.mean()
+        for part in parts.unbind(1):
+            total = total + part
+        return total
+
+    change = relative_change(f(X)[:6], f(X[:6]))
+    assert change > 1e-9
+    assert not list(cross_sample(probe(f)))
+    assert [finding.kind for finding in cross_sample(probe(lambda x: f(x, 1e-2)))] == ["cross-sample"]

@@ -13,6 +13,10 @@ from sobolev.audit.probe import Probe
 
 _ALONE = 6
 """So many samples are evaluated alone."""
+_MAGNIFIED = 30
+"""Rounding inside f may be so many times what the last digit of x makes of it."""
+_LARGEST_ROUNDING = 1e-6
+"""More than this, relative, is not called rounding."""
 
 
 def stochastic(probe: Probe) -> Iterator[Finding]:
@@ -75,6 +79,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
     """A sample must not depend on the others in its batch, nor on its place there."""
     if len(probe.x) < 2:
         return
+    allowed = max(tolerance(probe.y), _shaken(probe))
     for how, batch, rows in _regroupings(probe.x):
         try:
             y = probe(batch).detach()
@@ -85,10 +90,16 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
             yield _other_shape(probe, batch, y)
             return
         change = relative_change(probe.y[rows], y)
-        if change > tolerance(probe.y):
+        if change > allowed:
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
             return
+
+
+def _shaken(probe: Probe) -> float:
+    """What rounding inside f may change: large weights that cancel (a least-squares readout has such) magnify it."""
+    nearby = torch.nextafter(probe.x, torch.full_like(probe.x, torch.inf))
+    return min(_MAGNIFIED * relative_change(probe.y, probe(nearby).detach()), _LARGEST_ROUNDING)
 
 
 def relative_change(a: Tensor, b: Tensor) -> float:
