@@ -128,12 +128,13 @@ def test_float32_products_are_float32(restored, how, device):
 
 def test_precisions_by_their_newer_names_are_no_error(restored):
     """`torch.backends.cudnn.flags` raises here."""
+    before = torch.backends.cudnn.conv.fp32_precision
     torch.backends.cudnn.conv.fp32_precision = "ieee"
     try:
         with guarded(CUDA):
             assert not torch.backends.cudnn.enabled
     finally:
-        torch.backends.cudnn.conv.fp32_precision = "none"
+        torch.backends.cudnn.conv.fp32_precision = before
 
 
 def test_attention_has_second_derivatives():

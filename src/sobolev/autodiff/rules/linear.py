@@ -29,6 +29,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 @rule("matmul", "mm", "bmm", "mv", "dot", torch.linalg.matmul)
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product with the broadcasting of `torch.matmul`; vectors become matrices for the time being."""
+    if isinstance(a, Jet) and isinstance(b, Tensor) and b.dim() == 2 and dims(a) > 1:
+        return linear(a, b.mT)
     row, column = dims(a) == 1, dims(b) == 1
     a = a.unsqueeze(0) if row else a
     b = b.unsqueeze(1) if column else b
