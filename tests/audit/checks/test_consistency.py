@@ -111,3 +111,13 @@ def test_rounding_that_large_weights_magnify_is_no_dependence_on_other_samples()
     assert change > 1e-9
     assert not list(cross_sample(probe(f)))
     assert [finding.kind for finding in cross_sample(probe(lambda x: f(x, 1e-2)))] == ["cross-sample"]
+
+
+def test_a_sample_with_a_small_output_may_be_rounded_like_the_others():
+    """Rounding of a sum of large terms, seen at a sample whose terms cancel."""
+
+    def f(x):
+        return torch.where(x == X[0], 1e-9, x) + (1e-13 if len(x) == 1 else 0.0)
+
+    assert relative_change(f(X)[:1], f(X[:1])) > 1e-5
+    assert not list(cross_sample(probe(f)))

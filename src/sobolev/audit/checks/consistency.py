@@ -89,7 +89,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
         if y.shape != (len(batch), *probe.y.shape[1:]):
             yield _other_shape(probe, batch, y)
             return
-        change = relative_change(probe.y[rows], y)
+        change = relative_change(probe.y[rows], y, probe.y)
         if change > allowed:
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
@@ -102,12 +102,19 @@ def _shaken(probe: Probe) -> float:
     return min(_MAGNIFIED * relative_change(probe.y, probe(nearby).detach()), _LARGEST_ROUNDING)
 
 
-def relative_change(a: Tensor, b: Tensor) -> float:
-    """Largest difference, relative to the largest entry; infinite for other shapes, 0 where both are not finite."""
+def relative_change(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
+    """Largest difference, relative to the largest entry; infinite for other shapes, 0 where both are not finite.
+
+    Args:
+        a: a tensor.
+        b: the same, it should be.
+        whole: what a is a part of; its largest entry counts.
+    """
     if a.shape != b.shape:
         return float("inf")
     gap = torch.where(a.isfinite() | b.isfinite(), (a - b).abs().nan_to_num(torch.inf, torch.inf), 0)
-    finite = a[a.isfinite()].abs()
+    scale = a if whole is None else whole
+    finite = scale[scale.isfinite()].abs()
     size = finite.amax().item() if finite.numel() else 1.0
     return gap.amax().item() / max(size, 1e-300) if gap.numel() else 0.0
 
