@@ -98,8 +98,11 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
 
 def _shaken(probe: Probe) -> float:
     """What rounding inside f may change: large weights that cancel (a least-squares readout has such) magnify it."""
-    nearby = torch.nextafter(probe.x, torch.full_like(probe.x, torch.inf))
-    return min(_MAGNIFIED * relative_change(probe.y, probe(nearby).detach()), _LARGEST_ROUNDING)
+    try:
+        y = probe(torch.nextafter(probe.x, torch.full_like(probe.x, torch.inf))).detach()
+    except Exception:  # f knows these points alone
+        return 0.0
+    return min(_MAGNIFIED * relative_change(probe.y, y), _LARGEST_ROUNDING)
 
 
 def relative_change(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
