@@ -20,8 +20,7 @@ class ResidualRegressor(Regressor):
     and the outputs' scale from the conditions and the equation.
 
     Args:
-        network: maps (batch, inputs) to (batch, unknowns), smooth.
-        *args: those of `Regressor`.
+        *args: those of `Regressor`; the network maps (batch, inputs) to (batch, unknowns) and is smooth.
         **kwargs: those of `Regressor`.
     """
 
