@@ -3,6 +3,8 @@ import torch
 from rule_check import assert_rule
 from torch.nn import functional
 
+import sobolev
+
 X = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 T = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 SHARES = torch.softmax(T, 1)
@@ -12,7 +14,8 @@ WEIGHTS = torch.tensor([0.5, 1, 2], dtype=torch.float64)
 
 ELEMENTS = {
     "mse": lambda x, **o: functional.mse_loss(x, T, **o),
-    "l1": lambda x, **o: functional.l1_loss(x, T, **o),
+    "weighted mse": lambda x, **o: functional.mse_loss(x, T, weight=T.exp(), **o),
+    "weighted huber": lambda x, **o: functional.huber_loss(x, T, weight=T.exp(), **o),
     "smooth l1": lambda x, **o: functional.smooth_l1_loss(x, T, beta=0.7, **o),
     "huber": lambda x, **o: functional.huber_loss(x, T, delta=0.6, **o),
     "bce": lambda x, **o: functional.binary_cross_entropy(x.sigmoid(), SHARES, WEIGHTS, **o),
@@ -53,3 +56,11 @@ def test_reductions(name, reduction):
 @pytest.mark.filterwarnings("ignore:size_average and reduce args")
 def test_legacy_arguments():
     assert_rule(lambda x: torch.stack([functional.mse_loss(r, r.sin(), size_average=False) for r in x]), X, orders=(2,))
+
+
+def test_a_weight_that_torch_does_not_hand_on_is_not_lost():
+    """`l1_loss` forgets it on the way to a rule, so there is none, and reverse mode is right."""
+    x, weight = torch.randn(5, 3, dtype=torch.float64), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64).expand(5, 3)
+    y, J = sobolev.jacobian(lambda x: functional.l1_loss(x, 0 * x, reduction="none", weight=weight), x)
+    torch.testing.assert_close(y, x.abs() * weight)
+    torch.testing.assert_close(J, torch.diag_embed(x.sign() * weight))

@@ -11,8 +11,13 @@ from sobolev.autodiff.rules.kinds import dims
 from sobolev.autodiff.rules.registry import rule
 
 
-def _loss(function: Callable) -> Callable[[Callable], Callable]:
-    """Register a loss by the term of each element; how the terms are reduced is the same for all."""
+def _loss(function: Callable, mean_by_weight: bool = False) -> Callable[[Callable], Callable]:
+    """Register a loss by the term of each element; how the terms are weighted and reduced is the same for all.
+
+    Args:
+        function: the loss.
+        mean_by_weight: the mean is divided by the sum of the weights, not by the number of terms.
+    """
     signature = inspect.signature(function)
 
     def register(terms: Callable) -> Callable:
@@ -21,10 +26,13 @@ def _loss(function: Callable) -> Callable[[Callable], Callable]:
             bound.apply_defaults()
             given = bound.arguments
             size_average, reduce = given.pop("size_average", None), given.pop("reduce", None)
-            reduction = given.pop("reduction")
+            reduction, weight = given.pop("reduction"), given.pop("weight", None)
             if size_average is not None or reduce is not None:
                 reduction = _reduction.legacy_get_string(size_average, reduce)
-            return _reduced(terms(**given), reduction)
+            losses = terms(**given) if weight is None else terms(**given) * weight
+            if mean_by_weight and weight is not None and reduction == "mean":
+                return losses.sum() / weight.sum()
+            return _reduced(losses, reduction)
 
         rule(function)(apply)
         return terms
@@ -38,45 +46,36 @@ def _reduced(losses: Any, reduction: str) -> Any:
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 
-@_loss(functional.mse_loss)
-def _mse(input: Any, target: Any, weight: Any = None) -> Any:  # noqa: A002
-    losses = (input - target) ** 2
-    return losses if weight is None else losses * weight
+# There is no rule for l1_loss: it does not tell its weight to those who override it.
 
 
-@_loss(functional.l1_loss)
-def _l1(input: Any, target: Any, weight: Any = None) -> Any:  # noqa: A002
-    losses = torch.abs(input - target)
-    return losses if weight is None else losses * weight
+@_loss(functional.mse_loss, mean_by_weight=True)
+def _mse(input: Any, target: Any) -> Any:  # noqa: A002
+    return (input - target) ** 2
 
 
 @_loss(functional.smooth_l1_loss)
 def _smooth_l1(input: Any, target: Any, beta: float) -> Any:  # noqa: A002
-    if beta == 0:
-        return _l1(input, target)
     distance = torch.abs(input - target)
-    return torch.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2)
+    return distance if beta == 0 else torch.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2)
 
 
 @_loss(functional.huber_loss)
-def _huber(input: Any, target: Any, delta: float, weight: Any = None) -> Any:  # noqa: A002
+def _huber(input: Any, target: Any, delta: float) -> Any:  # noqa: A002
     distance = torch.abs(input - target)
-    losses = torch.where(distance <= delta, distance**2 / 2, delta * (distance - delta / 2))
-    return losses if weight is None else losses * weight
+    return torch.where(distance <= delta, distance**2 / 2, delta * (distance - delta / 2))
 
 
 @_loss(functional.binary_cross_entropy)
-def _binary_cross_entropy(input: Any, target: Any, weight: Any) -> Any:  # noqa: A002
+def _binary_cross_entropy(input: Any, target: Any) -> Any:  # noqa: A002
     yes, no = (torch.clamp_min(torch.log(p), -100) for p in (input, 1 - input))
-    losses = (target - 1) * no - target * yes
-    return losses if weight is None else losses * weight
+    return (target - 1) * no - target * yes
 
 
 @_loss(functional.binary_cross_entropy_with_logits)
-def _binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any, pos_weight: Any) -> Any:  # noqa: A002
+def _binary_cross_entropy_with_logits(input: Any, target: Any, pos_weight: Any) -> Any:  # noqa: A002
     positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
-    losses = (1 - target) * input - positive * functional.logsigmoid(input)
-    return losses if weight is None else losses * weight
+    return (1 - target) * input - positive * functional.logsigmoid(input)
 
 
 @_loss(functional.soft_margin_loss)
