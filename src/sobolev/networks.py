@@ -57,9 +57,7 @@ class MLP(nn.Sequential):
             "output_activation": output_activation,
         }
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs) to (batch, outputs)."""
-        return sequential(self, x)
+    forward = sequential  # pyright: ignore[reportAssignmentType]
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         """A layer, or for a slice a plain `Sequential` of the same layers."""

@@ -96,9 +96,8 @@ class Regressor(LightningModule):
 
     @override
     def __setattr__(self, name: str, value: Any) -> None:
-        if (
-            name == "_current_fx_name"
-        ):  # Lightning sets it fifty times a step; torch would look whether it is a parameter
+        # Lightning sets this one fifty times a step, and torch would look each time whether it is a parameter
+        if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)

@@ -106,3 +106,39 @@ def test_hessian_of_a_linear_chain_is_zero() -> None:
     assert not trace.any()
     torch.testing.assert_close(y, network(x).detach())
     torch.testing.assert_close(J, (network[1].weight @ network[0].weight).detach().expand(6, 2, 5))
+
+
+def test_an_instance_with_a_forward_of_its_own_is_called() -> None:
+    network, x = _chain(nn.Tanh(), 4), torch.randn(7, 4)
+    plain = network[0].forward
+    network[0].forward = lambda x: 2 * plain(x)
+    with torch.no_grad():
+        found = sobolev.hessian(network, x)
+    expected = sobolev.hessian(lambda x: network(x), x, method="reverse")
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=1e-4, atol=1e-5)
+    network.forward = lambda x: 3 * nn.Sequential.forward(network, x)
+    assert not is_plain(network)
+
+
+def test_a_chain_that_ends_in_a_constant_leaves_no_mark_on_it() -> None:
+    class Constant(nn.Module):
+        weight = torch.ones(7, 1)
+
+        def forward(self, x):
+            return self.weight
+
+    last = Constant()
+    with torch.no_grad():
+        y, slope = sobolev.derivatives(nn.Sequential(nn.Linear(1, 1), last), torch.randn(7, 1), 1, method="taylor")
+    assert (y == 1).all() and not slope.any()
+    assert not hasattr(last.weight, "writable")
+
+
+def test_our_own_perceptron_takes_the_short_way() -> None:
+    network, x = sobolev.MLP(6, 1, (9, 8)).double(), torch.randn(5, 6, dtype=torch.float64)
+    assert is_plain(network)
+    with torch.no_grad():
+        found = sobolev.hessian(network, x)
+    for a, b in zip(found, sobolev.hessian(network, x, method="reverse"), strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=1e-11, atol=1e-12)

@@ -34,7 +34,8 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
         return nn.Sequential.forward(module, x)
     for layer in module:
         x = _applied(layer, x)
-    x.writable = False
+    if isinstance(x, Jet):
+        x.writable = False
     return x
 
 
@@ -135,7 +136,8 @@ def _two_coefficients(function: Elementwise, z: Tensor) -> tuple[Tensor, Tensor,
 
 def is_plain(module: Any) -> bool:
     """Whether a call of the module does nothing but call one layer after the other."""
-    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and _unhooked(module)
+    own = nn.Sequential.forward, sequential
+    return isinstance(module, nn.Sequential) and type(module).forward in own and _unhooked(module)
 
 
 def _applied(layer: nn.Module, x: Any) -> Any:
@@ -161,10 +163,11 @@ def _activation(layer: nn.Module) -> Elementwise | None:
 
 
 def _unhooked(module: nn.Module) -> bool:
-    """Neither hooks nor a compiled call, which the short way round would miss."""
+    """Neither hooks, nor a compiled call, nor a forward of the instance's own, which the short way would miss."""
     everywhere = nn.modules.module
     return not (
-        module._forward_pre_hooks
+        "forward" in vars(module)
+        or module._forward_pre_hooks
         or module._forward_hooks
         or module._compiled_call_impl is not None
         or everywhere._global_forward_pre_hooks
