@@ -11,6 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
@@ -175,6 +176,8 @@ def _run(given: list[str]) -> None:
     else:
         sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
         SobolevCLI()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 
 
 def _hush() -> None:

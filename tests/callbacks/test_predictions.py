@@ -205,6 +205,7 @@ else:
     source = PointsFile(f"{folder}/points.csv", ["x"])
     loader = PointsLoader(source, 8, torch.float32, trainer.global_rank, 2)
 trainer.predict(Square(), loader, return_predictions=False)
+torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 

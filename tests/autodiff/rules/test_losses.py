@@ -36,6 +36,12 @@ ELEMENTS = {
 }
 
 
+@pytest.mark.parametrize("loss", [functional.mse_loss, functional.huber_loss, functional.smooth_l1_loss])
+def test_curvature_where_input_and_target_are_equal(loss):
+    _, _, H = sobolev.hessian(lambda x: loss(x, T, reduction="none"), T.clone(), method="taylor")
+    torch.testing.assert_close(H.sum((2, 3)), torch.full_like(T, 2 if loss is functional.mse_loss else 1))
+
+
 @pytest.mark.parametrize("name", ELEMENTS)
 def test_each_element(name):
     assert_rule(lambda x: ELEMENTS[name](x, reduction="none"), X, orders=(1, 3))

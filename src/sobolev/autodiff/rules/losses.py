@@ -56,14 +56,16 @@ def _mse(input: Any, target: Any) -> Any:  # noqa: A002
 
 @_loss(functional.smooth_l1_loss)
 def _smooth_l1(input: Any, target: Any, beta: float) -> Any:  # noqa: A002
-    distance = torch.abs(input - target)
-    return distance if beta == 0 else torch.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2)
+    error = input - target
+    distance = torch.abs(error)  # its square has no curvature where they are equal
+    return distance if beta == 0 else torch.where(distance < beta, error**2 / (2 * beta), distance - beta / 2)
 
 
 @_loss(functional.huber_loss)
 def _huber(input: Any, target: Any, delta: float) -> Any:  # noqa: A002
-    distance = torch.abs(input - target)
-    return torch.where(distance <= delta, distance**2 / 2, delta * (distance - delta / 2))
+    error = input - target
+    distance = torch.abs(error)
+    return torch.where(distance <= delta, error**2 / 2, delta * (distance - delta / 2))
 
 
 @_loss(functional.binary_cross_entropy)
