@@ -1,6 +1,7 @@
 """Shapes are checked while the tests run; warnings of other people's packages that no test is about are silenced."""
 
-import lightning.pytorch  # noqa: F401: before our callbacks, whichever test file comes first: they then belong to both
+# Before our callbacks, whichever test file comes first: they then belong to both packages.
+import lightning.pytorch  # noqa: F401
 import pytest
 import pytorch_lightning  # noqa: F401
 import torch

@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff import (
-    rules,  # noqa: F401  registers the rules; before jet, which they import
-    sequential,
-)
+from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
 from sobolev.autodiff.rules.kinds import padded
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
@@ -43,7 +41,7 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
-    if (found := _of_a_chain(f, x, sequential.HESSIAN)) is not None:
+    if (found := _of_a_chain(f, x, HESSIAN)) is not None:
         return found
     if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0] and not torch.compiler.is_compiling():
         try:
@@ -53,12 +51,12 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _full_hessian(f, x)
 
 
-def _of_a_chain(f: BatchedFunction, x: Tensor, second: sequential.Second) -> tuple[Tensor, Tensor, Tensor] | None:
+def _of_a_chain(f: BatchedFunction, x: Tensor, second: SecondDerivatives) -> tuple[Tensor, Tensor, Tensor] | None:
     """The short way of a perceptron, where no graph is wanted."""
     chain = getattr(f, "chain", None)
     if chain is None or not x.shape[0] or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
-    return sequential.second_order(chain, x, second)
+    return second_order(chain, x, second)
 
 
 def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,7 +89,7 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
 
 def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.laplacian`."""
-    if (found := _of_a_chain(f, x, sequential.LAPLACIAN)) is not None:
+    if (found := _of_a_chain(f, x, LAPLACIAN)) is not None:
         return found
     d = x.shape[1:].numel()
     y, higher = _push(f, _identity(x, 2, "sum"))
