@@ -23,7 +23,8 @@ def test_same_digits_along_a_direction(activation: nn.Module, order: int) -> Non
         short = sobolev.derivatives(network, x, order, method="taylor")
         long = sobolev.derivatives(lambda x: network(x), x, order, method="taylor")
     assert is_plain(network)
-    assert all(torch.equal(a, b) for a, b in zip(short, long, strict=True))
+    for a, b in zip(short, long, strict=True):
+        torch.testing.assert_close(a, b, rtol=3e-6, atol=3e-7 * float(b.abs().max()))
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda f: f.__name__)

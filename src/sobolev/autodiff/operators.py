@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
+from weakref import finalize
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from sobolev.autodiff import reverse, taylor
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import guarded, undisturbed
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.layers import perceptron
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.sequential import is_plain, sequential
 
@@ -38,7 +39,8 @@ torch.empty(3 * _CACHED_NUMBERS // 2)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
 is computed in it. Once a piece as large as this was freed, it keeps such pieces (mallopt(3), M_MMAP_THRESHOLD)."""
 
-_WIDTHS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+_WIDTHS: dict[int, int] = {}
+"""Of modules that are alive, by `id`: a `WeakKeyDictionary` takes longer to ask."""
 
 
 def derivatives(
@@ -72,7 +74,7 @@ def derivatives(
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
         raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
     _check_points(x)
-    v = _usable(_direction(x, direction))
+    v = _direction(x, direction)
     return _by_chunks("derivatives", f, x, method, chunk_size, v, order=order)
 
 
@@ -80,6 +82,7 @@ def jacobian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor]:
     """Value (batch, *out) and Jacobian (batch, *out, *in); arguments and errors as in `derivatives`."""
+    _check_points(x)
     return _by_chunks("jacobian", f, x, method, chunk_size)
 
 
@@ -87,6 +90,7 @@ def hessian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and Hessian (batch, *out, *in, *in); arguments and errors as in `derivatives`."""
+    _check_points(x)
     return _by_chunks("hessian", f, x, method, chunk_size)
 
 
@@ -94,6 +98,7 @@ def hessian_diagonal(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and d²f/dx_i² (batch, *out, *in); arguments and errors as in `derivatives`."""
+    _check_points(x)
     return _by_chunks("hessian_diagonal", f, x, method, chunk_size)
 
 
@@ -101,6 +106,7 @@ def laplacian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and Laplacian (batch, *out); arguments and errors as in `derivatives`."""
+    _check_points(x)
     return _by_chunks("laplacian", f, x, method, chunk_size)
 
 
@@ -114,21 +120,21 @@ def _by_chunks(
     **options: Any,
 ) -> Any:
     """Run one operator over blocks of rows, and join the blocks."""
-    _check_points(x)
     if method not in _METHODS:
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
-    rows, size = len(x), _block_rows(f, x, chunk_size, operator, options)
+    rows, checked = x.shape[0], _checked(f, x)
+    own_blocks = chunk_size == "auto" and method != "reverse" and taylor.layers_along(checked, options.get("order", 0))
+    size = rows if own_blocks else _block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
         options["direction"] = direction
-    f = _checked(f)
     with undisturbed(x.device):
         if rows <= size:
-            return _one_block(operator, f, _usable(x), method, options)
+            return _one_block(operator, checked, _usable(x), method, options)
         blocks = []
         for start in range(0, rows, size):
             if direction is not None and len(direction) > 1:
                 options["direction"] = _usable(direction[start : start + size])
-            blocks.append(_one_block(operator, f, _usable(x[start : start + size]), method, options))
+            blocks.append(_one_block(operator, checked, _usable(x[start : start + size]), method, options))
     return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
@@ -188,8 +194,10 @@ def _check_points(x: Tensor) -> None:
         raise ValueError("x is a single number; give it a batch axis: x.reshape(1)")
 
 
-def _checked(f: BatchedFunction) -> BatchedFunction:
-    run: Any = partial(sequential, f) if isinstance(f, nn.Sequential) and is_plain(f) else f
+def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
+    """F, whose results are looked at; where it is a chain of layers, it says so to Taylor mode."""
+    chain = f if isinstance(f, nn.Sequential) and is_plain(f) else None
+    run: Any = f if chain is None else partial(sequential, chain)
 
     def evaluate(x: Tensor) -> Any:
         y = run(x)
@@ -202,21 +210,21 @@ def _checked(f: BatchedFunction) -> BatchedFunction:
             raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
         return y
 
-    if run is not f:
-        evaluate.chain = f
+    if chain is not None:
+        evaluate.chain, evaluate.layers = chain, perceptron(chain, x)
     return evaluate
 
 
 def _direction(x: Tensor, direction: Tensor | None) -> Tensor:
     """The direction of every row, (batch, *in), or of all of them, (1, *in)."""
     if direction is None:
-        if x.shape[1:].numel() != 1:
+        if x.shape[1:] != (1,) and x.shape[1:].numel() != 1:
             raise ValueError(
                 f"each sample has {x.shape[1:].numel()} inputs: say along which direction to differentiate "
                 f"(shape {tuple(x.shape[1:])}), or use sobolev.jacobian, hessian, hessian_diagonal or laplacian"
             )
         return x.new_ones(1, *x.shape[1:])
-    direction = torch.as_tensor(direction, dtype=x.dtype, device=x.device)
+    direction = _usable(torch.as_tensor(direction, dtype=x.dtype, device=x.device))
     if direction.shape not in (x.shape, x.shape[1:]):
         raise ValueError(
             f"direction has shape {tuple(direction.shape)}; it must be {tuple(x.shape[1:])} or {tuple(x.shape)}"
@@ -239,12 +247,12 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     """As many rows as keep the coefficients of the widest layer in the cache; compiled code gets no loop."""
     if torch.compiler.is_compiling():
         return max(1, x.shape[0])
-    inputs = x.shape[1:].numel()
+    inputs = x.shape[1] if x.dim() == 2 else x.shape[1:].numel()
     if operator == "derivatives":
         higher = options["order"] if options["order"] < 3 else 2 * options["order"]  # slopes are carried along, too
     else:
         higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
-    module = getattr(f, "__self__", f)  # of a bound method
+    module = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)  # of a bound method
     width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)
     cached = _CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
@@ -253,9 +261,10 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
 
 def _width(module: nn.Module) -> int:
     """The longest axis of outputs; remembered, since asking takes longer than a small network."""
-    width = _WIDTHS.get(module)
+    width = _WIDTHS.get(id(module))
     if width is None:
-        _WIDTHS[module] = width = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+        _WIDTHS[id(module)] = width = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+        finalize(module, _WIDTHS.pop, id(module), None)
     return width
 
 

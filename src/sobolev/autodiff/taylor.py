@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
+from sobolev.autodiff.directional import along
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.rules.kinds import padded, traced
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
 
@@ -28,9 +30,17 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+    if (layers := layers_along(f, order)) is not None:
+        y, higher = along(layers, x, direction[None], order)
+    else:
+        y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
     first, *rows = higher.unbind(0)
-    return y, first, *(row * factorial(k) for k, row in enumerate(rows, start=2))
+    return y, first, *[row * factorial(k) for k, row in enumerate(rows, start=2)]
+
+
+def layers_along(f: BatchedFunction, order: int) -> Layers | None:
+    """The layers of a perceptron whose derivatives along a direction have a short way up to this order."""
+    return getattr(f, "layers", None) if order in (1, 2) and not traced() else None
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +124,7 @@ def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
         raise NotCollapsibleError
     if not isinstance(y, Jet):  # f does not depend on x
         return y, y.new_zeros(()).expand(length, *y.shape)
-    return y.value, padded(y, length)
+    return y.value, y.higher if y.higher.shape == (length, *y.value.shape) else padded(y, length)
 
 
 def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:
