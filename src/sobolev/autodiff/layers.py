@@ -5,23 +5,40 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sobolev.autodiff.rules.activations import GELU, GELU_TANH, MISH, SILU
 from sobolev.autodiff.rules.chain import Elementwise
+from sobolev.autodiff.rules.registry import RULES
 from sobolev.autodiff.rules.riccati import SIGMOID, TANH
 
 Layers = tuple[Sequence[Any], Sequence[Elementwise | None]]
 """[weight, bias, weight, bias, ...] and the activation behind each layer."""
 
-_ACTIVATIONS = {nn.Tanh: TANH, nn.Sigmoid: SIGMOID, nn.SiLU: SILU, nn.Mish: MISH}
+_ACTIVATIONS = {
+    nn.Tanh: (TANH, torch.tanh),
+    nn.Sigmoid: (SIGMOID, torch.sigmoid),
+    nn.SiLU: (SILU, functional.silu),
+    nn.Mish: (MISH, functional.mish),
+    nn.GELU: (GELU, functional.gelu),
+}
+_RULES = {f: RULES[f] for f in (functional.linear, *(f for _, f in _ACTIVATIONS.values()))}
+"""Ours: who registers a rule of his own gets it."""
+
 _PLAIN = (nn.Parameter, Tensor)
 
 
 def activation(layer: nn.Module) -> Elementwise | None:
     """The function of a layer that applies one to every element and writes to nobody's tensor, else None."""
-    if type(layer) is nn.GELU:
-        return GELU if layer.approximate == "none" else GELU_TANH
-    return None if layer.__dict__.get("inplace") else _ACTIVATIONS.get(type(layer))
+    function, called = _ACTIVATIONS.get(type(layer), (None, None))
+    if function is None or RULES[called] is not _RULES[called] or layer.__dict__.get("inplace"):
+        return None
+    return GELU_TANH if function is GELU and layer.approximate != "none" else function
+
+
+def is_linear(layer: nn.Module) -> bool:
+    """Whether the layer is a plain `torch.nn.Linear`."""
+    return type(layer) is nn.Linear and RULES[functional.linear] is _RULES[functional.linear]
 
 
 def unhooked(module: nn.Module) -> bool:
@@ -61,7 +78,7 @@ def perceptron(module: nn.Sequential, x: Tensor) -> Layers | None:
         attributes = layer.__dict__  # read here, since nn.Module looks attributes up by far more slowly
         if layer is None or _does_more(attributes):
             return None
-        if type(layer) is not nn.Linear:
+        if not is_linear(layer):
             if not functions or functions[-1] is not None or (function := activation(layer)) is None:
                 return None
             functions[-1] = function

@@ -7,7 +7,7 @@ from torch import nn
 
 from sobolev.autodiff.directional import along
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import activation, perceptron, unhooked
+from sobolev.autodiff.layers import activation, is_linear, perceptron, unhooked
 from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.rules.linear import linear
 
@@ -46,7 +46,7 @@ def is_plain(module: Any) -> bool:
 
 def _applied(layer: nn.Module, x: Any) -> Any:
     if isinstance(x, Jet) and unhooked(layer):
-        if type(layer) is nn.Linear:
+        if is_linear(layer):
             y = linear(x, layer.weight, layer.bias)
             y.writable = True
             return y
