@@ -16,7 +16,7 @@ from sobolev.autodiff import rules  # noqa: F401  registers the rules; before je
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
 

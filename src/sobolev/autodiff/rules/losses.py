@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import _reduction, functional
 
-from sobolev.autodiff.rules.kinds import dims
+from sobolev.autodiff.rules.matching import dims
 from sobolev.autodiff.rules.registry import rule
 
 
