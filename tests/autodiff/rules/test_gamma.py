@@ -19,6 +19,7 @@ def test_expressions(name):
 
 
 FUNCTIONS = {
+    "zeta": (lambda q: torch.special.zeta(torch.tensor(2.5).double(), q), lambda q: mpmath.zeta(2.5, q), [0.01, 1, 30]),
     "lgamma": (torch.lgamma, mpmath.loggamma, [0.5, 3.0]),
     "digamma": (torch.digamma, mpmath.digamma, [0.5, 3.0]),
     "polygamma": (lambda x: torch.polygamma(1, x), lambda x: mpmath.polygamma(1, x), [0.5, 3.0]),

@@ -22,6 +22,7 @@ def test_expressions(name):
 
 
 FUNCTIONS = {
+    "spherical_bessel_j0": (torch.special.spherical_bessel_j0, mpmath.sinc, [0.0, 1e-4, 1.0, 3.9, 4.1, 50.0]),
     "sinc": (torch.sinc, lambda x: mpmath.sincpi(x), [0.0, 1e-4, 0.32, 1.27, 1.28, 2.5]),
 }
 

@@ -26,6 +26,12 @@ def sinc(x: Any) -> Any:
     return settled(x.space, torch.sinc(x.value), result.higher)
 
 
+@rule(torch.special.spherical_bessel_j0)
+def spherical_bessel_j0(x: Any) -> Any:
+    """sin(x) / x."""
+    return settled(x.space, torch.special.spherical_bessel_j0(x.value), sinc(x / math.pi).higher)
+
+
 @rule("xlogy", torch.special.xlogy)
 def xlogy(a: Any, b: Any) -> Any:
     """A log b, 0 where a is 0."""
