@@ -15,8 +15,8 @@ from torch.nn import functional
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.rules.chain import apply
-from sobolev.autodiff.rules.kinds import padded
 from sobolev.autodiff.rules.linear import linear
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Space
 
 _CACHED_NUMBERS = 200_000

@@ -29,6 +29,7 @@ MAPS = {
         + torch.diagonal_scatter(EMPTY, x[:, :, 2].exp(), 0, -2, -1)
         + x.diagonal_scatter(x[:, :, 1].exp(), 1, 1, 2)
     ),
+    "slices": lambda x: x.select_scatter(x[:, :, 0] ** 2, 2, -1) + torch.slice_scatter(x, x[:, :, :2].exp(), 2, 1),
     "embedding": lambda x: torch.stack([functional.embedding(torch.tensor([1, 0, 1]), row.exp()) for row in x]),
     "fill_diagonal_": lambda x: torch.stack([(row**2).fill_diagonal_(3.0) for row in x]),
 }

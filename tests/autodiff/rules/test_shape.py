@@ -11,9 +11,6 @@ MAPS = {
     "permute": lambda x: x.permute(0, 2, 1).transpose(0, 1).movedim(1, 0).swapaxes(-1, 1).movedim((1, 2), (2, 1)),
     "T": lambda x: x.reshape(5, 6).T.t().mT.mT,
     "expand": lambda x: x.unsqueeze(1).expand(-1, 4, 2, 3),
-    "cat": lambda x: torch.cat([x, torch.ones_like(x), x.exp()], dim=1),
-    "stack": lambda x: torch.stack([x, x.exp(), torch.ones_like(x)], dim=-1),
-    "split": lambda x: x.split([1, 2], 2)[1] * x.chunk(2, 1)[0].unbind(2)[1].unsqueeze(-1),
     "as": lambda x: x.reshape_as(torch.empty(5, 6)).view_as(x).clone().contiguous(),
 }
 

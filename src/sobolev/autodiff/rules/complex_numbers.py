@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import batched_linear, padded, settled
+from sobolev.autodiff.rules.kinds import batched_linear
+from sobolev.autodiff.rules.matching import padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
-from sobolev.autodiff.rules.kinds import padded, tower
+from sobolev.autodiff.rules.kinds import tower
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.rules.registry import rule
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import aligned, bilinear, dims, settled
+from sobolev.autodiff.rules.kinds import bilinear
+from sobolev.autodiff.rules.matching import aligned, dims, settled
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 

@@ -1,4 +1,4 @@
-"""Rules of vector norms and of distances and directions, which are made of them."""
+"""Rules of norms of vectors and matrices, and of what is scaled by them."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportOperatorIssue=false
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
-from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.reductions import root, total
 from sobolev.autodiff.rules.registry import rule
 
@@ -95,42 +95,10 @@ def nuclear_norm(x: Any, dim: Any = (-2, -1), keepdim: bool = False) -> Any:
     return matrix_norm(x, "nuc", dim, keepdim)
 
 
-@rule("pdist")
-def pdist(x: Any, p: float = 2.0) -> Any:
-    """Distances between all pairs of rows i < j."""
-    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device=x.device)
-    return vector_norm(x[i] - x[j], p, -1)
-
-
-@rule("dist")
-def dist(a: Any, b: Any, p: float = 2.0) -> Any:
-    """The norm of the difference."""
-    return vector_norm(a - b, p)
-
-
-@rule("pairwise_distance")
-def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
-    """The norm of a - b + eps along the last axis."""
-    return vector_norm(a - b + eps, p, -1, keepdim)
-
-
-@rule("cdist")
-def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:  # noqa: ARG001
-    """Distances between all rows of two matrices, from the differences, which is accurate for close points."""
-    return vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
-
-
 @rule(functional.normalize)
 def normalize(x: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """X divided by its norm, or by eps where that is larger."""
     return x / torch.clamp_min(vector_norm(x, p, dim, keepdim=True), eps)
-
-
-@rule("cosine_similarity")
-def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """The scalar product of the two, each divided by its length or by eps where that is larger."""
-    lengths = [torch.clamp_min(torch.linalg.vector_norm(item, dim=dim, keepdim=True), eps) for item in (a, b)]
-    return ((a / lengths[0]) * (b / lengths[1])).sum(dim)
 
 
 @rule("renorm")

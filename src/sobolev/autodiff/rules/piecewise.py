@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import aligned, dims, padded, settled
+from sobolev.autodiff.rules.matching import aligned, dims, padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 

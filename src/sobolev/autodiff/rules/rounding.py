@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.piecewise import select, value_of
 from sobolev.autodiff.rules.registry import rule
 

@@ -1,0 +1,63 @@
+"""Rules of eigenvalues and eigenvectors.
+
+PyTorch decomposes A_0, and an iteration that doubles the number of right degrees does the rest: for symmetric matrices
+that of Ogita & Aishima (2018). Where two eigenvalues are equal, what depends on them has no derivative and comes out
+as NaN.
+"""
+
+# A jet stands where torch's annotations say Tensor:
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.nilpotent import constant, identity, steps, without_value
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+
+class Eigen(NamedTuple):
+    """What `torch.linalg.eigh` returns."""
+
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+@rule(torch.linalg.eigh)
+def eigh(a: Any, UPLO: str = "L") -> Eigen:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
+    refuse_complex(a, "eigh")
+    values, vectors = torch.linalg.eigh(a.value, UPLO)
+    a = (a + a.mT) / 2
+    q = constant(a, vectors)
+    first = torch.matmul(q.mT, torch.matmul(a, q)).diagonal(0, -2, -1).full
+    for _ in range(steps(a)):
+        q = turned(q, torch.matmul(q.mT, torch.matmul(a, q)), values)
+    higher = (q * torch.matmul(a, q)).sum(-2).full
+    d = a.space.directions  # the first degree needs no eigenvector's derivative, so equal eigenvalues do no harm
+    return Eigen(Jet(a.space, values, torch.cat([first[:d], higher[d:]])), q)
+
+
+@rule(torch.linalg.eigvalsh)
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    """Eigenvalues of a symmetric matrix, ascending."""
+    return eigh(a, UPLO).eigenvalues
+
+
+def turned(q: Any, s: Any, values: Tensor) -> Any:
+    """Nearer to the eigenvectors of a matrix, given s = qᵀ A q."""
+    s = Jet(s.space, torch.diag_embed(values), s.higher)
+    off = -without_value(torch.matmul(q.mT, q))  # from orthonormal
+    estimate = s.diagonal(0, -2, -1) / (1 - off.diagonal(0, -2, -1))
+    one = identity(s)
+    gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + one
+    turn = torch.where(one > 0, off / 2, (s + estimate.unsqueeze(-2) * off) / gaps)
+    return Jet(q.space, q.value, (q + torch.matmul(q, without_value(turn))).higher)
+
+
+def refuse_complex(a: Any, name: str) -> None:
+    """Raise where a matrix is complex."""
+    if a.value.is_complex():
+        raise NoRuleError(f"Taylor mode has no rule for {name} of a complex matrix")

@@ -1,0 +1,62 @@
+"""Rules of powers and roots."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.arithmetic import broadcastable
+from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.registry import rule
+
+
+@rule("pow", "float_power", Tensor.__pow__)
+def power(base: Any, exponent: Any) -> Jet:
+    """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
+    if isinstance(exponent, Jet):
+        number: Any = base
+        logarithm: Any = torch.log(number) if isinstance(base, (Jet, Tensor)) else math.log(number)
+        result: Any = torch.exp(exponent * logarithm)
+        value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
+        return settled(result.space, value, result.higher)
+    base, exponent = broadcastable(base, exponent)
+    return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
+
+
+@rule(Tensor.__rpow__)
+def reflected_power(exponent: Any, base: Any) -> Jet:
+    """Base ** exponent; dynamo calls it for a base that is a jet, too."""
+    return power(base, exponent)
+
+
+@rule("square")
+def square(x: Jet) -> Jet:
+    """x²."""
+    return power(x, 2)
+
+
+@rule("sqrt")
+def sqrt(x: Jet) -> Jet:
+    """√x."""
+    return power(x, 0.5)
+
+
+@rule("rsqrt")
+def rsqrt(x: Jet) -> Jet:
+    """1/√x."""
+    return power(x, -0.5)
+
+
+def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:
+    """x^(n - k) times n over k: 0, not 0 · ∞, where the k-th derivative vanishes."""
+    binomial = 1.0
+    for i in range(k):
+        binomial = binomial * (n - i) / (i + 1)
+    if isinstance(binomial, Tensor):
+        return torch.where(binomial == 0, 0, binomial * torch.pow(x, n - k))
+    if binomial == 0:
+        return torch.zeros_like(x)
+    return torch.pow(x, n - k) if binomial == 1 else binomial * torch.pow(x, n - k)
