@@ -1,6 +1,11 @@
+import math
+
+import mpmath
 import pytest
 import torch
 from rule_check import assert_rule
+
+import sobolev
 
 EVERYWHERE = [
     "exp",
@@ -49,3 +54,10 @@ def test_acosh():
 
 def test_inner_jet_of_full_degree():
     assert_rule(lambda x: torch.tanh(torch.exp(torch.sin(x))), points(-2, 2), orders=(1, 2, 3, 6))
+
+
+def test_arcsine_near_one_has_all_digits():
+    point = torch.tensor([0.9999], dtype=torch.float64)
+    exact = mpmath.taylor(mpmath.asin, mpmath.mpf(point.item()), 8)
+    for order, ours in enumerate(sobolev.derivatives(torch.asin, point, 8, method="taylor")):
+        assert math.isclose(ours.item(), exact[order] * mpmath.factorial(order), rel_tol=1e-11)

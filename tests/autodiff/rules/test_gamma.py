@@ -4,6 +4,8 @@ import torch
 from exact import assert_exact
 from rule_check import assert_rule
 
+import sobolev
+
 INSIDE = (0.2 + torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))) / 1.3
 
 EXPRESSIONS = {
@@ -29,3 +31,10 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_order_at_ordinary_and_special_points(name):
     assert_exact(*FUNCTIONS[name])
+
+
+def test_the_second_derivative_of_lgamma_has_all_digits():
+    x = torch.tensor([1.0, 2.3, 0.3], dtype=torch.float64)
+    exact = [float(mpmath.psi(1, mpmath.mpf(p))) for p in x.tolist()]
+    second = sobolev.derivatives(torch.lgamma, x, 2, method="taylor")[2]
+    torch.testing.assert_close(second, torch.tensor(exact, dtype=torch.float64), rtol=1e-14, atol=0)

@@ -1,8 +1,12 @@
+import math
+
 import mpmath
 import pytest
 import torch
 from exact import assert_exact
 from rule_check import assert_rule
+
+import sobolev
 
 INSIDE = (0.2 + torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))) / 1.3
 
@@ -30,3 +34,13 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_order_at_ordinary_and_special_points(name):
     assert_exact(*FUNCTIONS[name])
+
+
+def test_entropy_near_zero_does_not_overflow():
+    _, first, second = sobolev.derivatives(torch.special.entr, torch.tensor([1e-30]), 2, method="taylor")
+    torch.testing.assert_close(first.item(), -1 + 30 * math.log(10), rtol=1e-6, atol=0)
+    torch.testing.assert_close(second.item(), -1e30, rtol=1e-6, atol=0)
+
+
+def test_x_log_x_is_zero_at_zero():
+    assert sobolev.derivatives(lambda x: torch.xlogy(x, x), torch.zeros(1), 1, method="taylor")[0] == 0

@@ -51,18 +51,17 @@ def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A / b; the value is the quotient itself, rounded once."""
     if rounding_mode is not None:  # locally constant
         return torch.div(*(x.value if isinstance(x, Jet) else x for x in (a, b)), rounding_mode=rounding_mode)
-    if isinstance(b, Jet):
-        quotient = mul(reciprocal(b), a)
-        if b.space.tape is None:
-            quotient.value = (a.value if isinstance(a, Jet) else a) / b.value
-        return quotient
     a, b = broadcastable(a, b)
+    if isinstance(b, Jet):
+        return mul(reciprocal(b), a) if b.space.tape else _tracked(_quotient(a, b), a, b)
     return _tracked(settled(a.space, a.value / b, a.higher / b), a)
 
 
 @rule("reciprocal")
 def reciprocal(x: Jet) -> Jet:
     """1 / x."""
+    if x.space.order > 2 and len(x.higher) > 1:
+        return div(1.0, x)
     inverse = x.value.reciprocal()
     coefficients = [inverse]
     for _ in range(x.space.order):
@@ -102,6 +101,27 @@ def _tracked(result: Jet, *operands: Any) -> Jet:
         jet.rows_first and jet.value.dim() == result.value.dim() for jet in operands if isinstance(jet, Jet)
     )
     return result
+
+
+def _quotient(a: Any, b: Jet) -> Jet:
+    """Q = A / B: b_0 q_k = a_k - Σ q_(k - j) b_j; nothing is multiplied that could overflow before it is divided."""
+    value = (a.value if isinstance(a, Jet) else a) / b.value
+    space, length = b.space, sum(b.space.sizes)
+    ratio = b.full / b.value
+    rest = -value * ratio
+    if isinstance(a, Jet):
+        rest = padded_sum(a.full / b.value, rest)
+    d = space.directions
+    if space.order > 2:
+        q = []
+        for k in range(space.order):
+            terms = [q[k - 1 - j] * ratio[j] for j in range(min(k, len(ratio)))]
+            q.append(sum((-term for term in terms), rest[k] if k < len(rest) else torch.zeros_like(value)))
+        rest = torch.stack(q)
+    elif space.order == 2 and len(ratio):
+        rest = padded_sum(rest, rest.new_zeros(0, *rest.shape[1:]), length)
+        rest = torch.cat([rest[:d], rest[d:] - space.second_degree(operator.mul, rest[:d], ratio[:d])])
+    return settled(space, value, rest)
 
 
 def _taped_product(a: Jet, b: Jet) -> Jet:

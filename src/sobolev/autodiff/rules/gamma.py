@@ -70,4 +70,11 @@ def igammac(a: Any, x: Any) -> Any:
 
 def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
     """The coefficients 1, ..., order of polygamma(first - 1)."""
-    return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+    return [_polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+
+
+def _polygamma(n: int, x: Tensor) -> Tensor:
+    """PyTorch's own, but for its trigamma function, which has ten digits; the zeta function has all."""
+    if n != 1 or x.requires_grad:
+        return torch.polygamma(n, x)
+    return torch.where(x > 0, torch.special.zeta(2.0, x.clamp(min=torch.finfo(x.dtype).tiny)), torch.polygamma(1, x))

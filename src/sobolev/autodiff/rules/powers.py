@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules import series
 from sobolev.autodiff.rules.arithmetic import broadcastable
+from sobolev.autodiff.rules.chain import apply
 from sobolev.autodiff.rules.kinds import compose
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
@@ -22,6 +24,8 @@ def power(base: Any, exponent: Any) -> Jet:
         result: Any = torch.exp(exponent * logarithm)
         value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
         return settled(result.space, value, result.higher)
+    if isinstance(exponent, (int, float)) and exponent < 1 and exponent != 0:
+        return _root(base, exponent)
     base, exponent = broadcastable(base, exponent)
     return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
 
@@ -48,6 +52,18 @@ def sqrt(x: Jet) -> Jet:
 def rsqrt(x: Jet) -> Jet:
     """1/√x."""
     return power(x, -0.5)
+
+
+def _root(base: Jet, exponent: float) -> Jet:
+    """Base ** exponent for an exponent below 1, with no derivative at 0."""
+
+    def coefficients(x: Tensor, order: int) -> list[Tensor]:
+        return [_power_coefficient(x, exponent, k) for k in range(order + 1)]
+
+    def slope(z: Any, _: Jet) -> Jet:
+        return exponent * _root(z, exponent - 1)  # pyright: ignore
+
+    return apply(series.elementwise(coefficients, series.power(exponent), slope), base)
 
 
 def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:

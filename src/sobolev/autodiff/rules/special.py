@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.elementwise import primitive
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
 
@@ -35,19 +36,16 @@ def spherical_bessel_j0(x: Any) -> Any:
 @rule("xlogy", torch.special.xlogy)
 def xlogy(a: Any, b: Any) -> Any:
     """A log b, 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log)
+    return _zero_where_zero(a, b, torch.log, torch.xlogy)
 
 
 @rule(torch.special.xlog1py)
 def xlog1py(a: Any, b: Any) -> Any:
     """A log(1 + b), 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log1p)
+    return _zero_where_zero(a, b, torch.log1p, torch.special.xlog1py)
 
 
-@rule(torch.special.entr)
-def entropy(x: Any) -> Any:
-    """-x log x."""
-    return -x * torch.log(x)
+primitive(torch.special.entr, lambda x: -1 - torch.log(x))  # a product would overflow near 0 before it is formed
 
 
 @rule("logit", torch.special.logit)
@@ -90,8 +88,10 @@ def _sinc_series(z: Any) -> Any:
     return total
 
 
-def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
+def _zero_where_zero(a: Any, b: Any, function: Any, whole: Any) -> Any:
     zero = (a.value if isinstance(a, Jet) else torch.as_tensor(a)) == 0
     constant = not isinstance(a, Jet)
     safe = torch.where(zero, 1.0, b) if constant else b
-    return a * function(safe)
+    result = a * function(safe)
+    values = (item.value if isinstance(item, Jet) else item for item in (a, b))
+    return settled(result.space, whole(*values), result.higher)
