@@ -15,6 +15,7 @@ from sobolev.callbacks.budget import SHARE, affordable, steps_between
 from sobolev.callbacks.measurement import Measurement, Truth, coefficients
 from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.places import Places
+from sobolev.callbacks.scalars import Scalars
 from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
 from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
@@ -117,6 +118,7 @@ class DerivativeMonitor(Callback):
         self.points = 0
         self.weights = "as trained"
         self._watch = Watch(self)
+        self._published = Scalars()
         self._audited: list[float] | None = None
         self._announced: set[tuple[str, str]] = set()
         self._wrong: list[str] = []
@@ -162,6 +164,7 @@ class DerivativeMonitor(Callback):
     def on_train_batch_start(
         self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
     ) -> None:
+        self._published.batch_begins(trainer)
         if not self._training_rows:
             self._training_rows = _rows(batch)
         if self._audited is None and not self._off:  # no sanity check came before
@@ -333,9 +336,9 @@ class DerivativeMonitor(Callback):
             self.errors, self.points = self.measurement.errors()
             self.named_errors = self.measurement.named_errors
             self._measured_epoch = trainer.current_epoch + 1
-            for name, value in self._scalars(stage).items():
-                in_bar = name.endswith(("_rmse", "_rms")) and not name.endswith(("d0_rmse", "d0_rms"))
-                pl_module.log(name, value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
+            values = self._scalars(stage)
+            in_bar = {n for n in values if n.endswith(("_rmse", "_rms")) and not n.endswith(("d0_rmse", "d0_rms"))}
+            self._published.publish(trainer, pl_module, values, in_bar)
             if self.errors and self._figure_is_due(trainer):
                 self._log_figure(trainer)
 
