@@ -31,10 +31,10 @@ def derivative_error(
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
     """
-    return derivative_error_of_sums(*_derivative_error_update(predicted, exact, points))
+    return derivative_error_of_sums(*derivative_error_sums(predicted, exact, points))
 
 
-def _derivative_error_update(
+def derivative_error_sums(
     predicted: Float[Tensor, "batch *entries"], exact: Float[Tensor, "..."], points: Float[Tensor, "batch *inputs"]
 ) -> tuple[Float64[Tensor, ""], Float64[Tensor, ""], Int64[Tensor, ""], Float64[Tensor, "1 columns"]]:
     """Sum of squared errors, sum of squared truths, number of entries, and the worst error with its point."""
@@ -116,7 +116,7 @@ class DerivativeError(Metric):
         points: Float[Tensor, "batch *inputs"],
     ) -> None:
         """Count one batch; shapes as in `derivative_error`."""
-        squared_error, squared_truth, count, worst = _derivative_error_update(predicted, exact, points)
+        squared_error, squared_truth, count, worst = derivative_error_sums(predicted, exact, points)
         self.squared_error += squared_error
         self.squared_truth += squared_truth
         self.count += count

@@ -41,6 +41,13 @@ def steps_between(trainer: Any, epochs: int) -> int:
     return int(finite) if finite != float("inf") else 1000
 
 
+def coefficients(inputs: int, order: int) -> int:
+    """How many numbers a pass for derivatives up to `order` computes in place of each number of a plain one."""
+    if inputs == 1:
+        return order + 1
+    return sum((1, inputs, inputs * (inputs + 1) // 2, *(inputs**k for k in range(3, order + 1)))[: order + 1])
+
+
 def advice(seconds: float, total: float, points: int) -> str | None:
     """One line where the monitor took more than its share of a run, else None; nobody minds less than a second."""
     rest = total - seconds

@@ -11,8 +11,8 @@ from typing_extensions import override
 from sobolev.audit import Finding
 from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.batches import Key, leaves
-from sobolev.callbacks.budget import SHARE, affordable, steps_between
-from sobolev.callbacks.measurement import Measurement, Truth, coefficients
+from sobolev.callbacks.budget import SHARE, affordable, coefficients, steps_between
+from sobolev.callbacks.measurement import Measurement, Truth
 from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.places import Places
 from sobolev.callbacks.scalars import Scalars

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from sobolev.autodiff.operators import Method
-from sobolev.callbacks.measurement import undisturbed
 from sobolev.callbacks.packages import Callback
+from sobolev.callbacks.undisturbed import undisturbed
 from sobolev.data.loader import BatchLoader
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.readout import Readout, solve_readout

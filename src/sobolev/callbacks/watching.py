@@ -15,8 +15,10 @@ from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import undisturbed as plain
 from sobolev.callbacks.batches import alike, entry, joined_batches, leaves, mapped, replaced
 from sobolev.callbacks.evaluation import Evaluation, evaluation, evaluation_by_user
-from sobolev.callbacks.measurement import Truth, gathered, measured_order, undisturbed
+from sobolev.callbacks.measurement import Truth, measured_order
 from sobolev.callbacks.places import places
+from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.undisturbed import undisturbed
 from sobolev.callbacks.weights import lent_weights
 from sobolev.functions import Function
 
@@ -141,7 +143,7 @@ class Watch:
         if chosen:
             if self._waiting and not alike(self._waiting[0][0], batch):
                 ready = self.waiting(trainer)
-            part = batch if len(chosen) == rows else _rows(batch, torch.tensor(chosen, device=x.device), rows)
+            part = batch if len(chosen) == rows else _rows(batch, slice(chosen.start, chosen.stop, chosen.step), rows)
             self._waiting.append((part, len(chosen)))
         enough = self._batches <= 0 or sum(count for _, count in self._waiting) >= _MERGED
         return ready + self.waiting(trainer) if enough else ready
@@ -360,7 +362,7 @@ def _length(batch: Any) -> int:
     return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
 
 
-def _rows(batch: Any, rows: slice | Tensor, length: int) -> Any:
+def _rows(batch: Any, rows: slice, length: int) -> Any:
     """Some samples; what has no row for each sample stays."""
     return mapped(lambda t: t[rows] if t.dim() and len(t) == length else t, batch)
 
