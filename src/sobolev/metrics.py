@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -53,19 +53,20 @@ def derivative_error_sums(
 
 
 def derivative_error_of_sums(
-    squared_error: Float64[Tensor, ""],
-    squared_truth: Float64[Tensor, ""],
-    count: Int64[Tensor, ""],
-    worst: Float64[Tensor, "candidates columns"],
-) -> dict[str, Float64[Tensor, "..."]]:
+    squared_error: Float64[Tensor, "*many"],
+    squared_truth: Float64[Tensor, "*many"],
+    count: Int64[Tensor, "*many"],
+    worst: Float64[Tensor, "*many candidates columns"],
+) -> dict[str, Shaped[Tensor, "..."]]:
     """The errors from sums over all entries, and candidates for the worst: each an error and its point."""
     nothing = torch.where(count == 0, torch.nan, 0.0)
-    largest = worst[worst[:, 0].nan_to_num(torch.inf).argmax()]
+    place = worst[..., 0].nan_to_num(torch.inf).argmax(-1)
+    largest = worst.take_along_dim(place[..., None, None], -2)[..., 0, :]
     return {
         "rmse": (squared_error / count).sqrt(),
         "relative_l2": torch.where(squared_error == 0, squared_error, squared_error / squared_truth).sqrt() + nothing,
-        "max": largest[0] + nothing,
-        "at": largest[1:],
+        "max": largest[..., 0] + nothing,
+        "at": largest[..., 1:],
         "count": count,
     }
 
