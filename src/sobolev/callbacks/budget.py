@@ -1,8 +1,12 @@
-"""How many points can be measured for a small share of the time that the training takes."""
+"""What a monitor costs, and how many points it can measure for a small share of the time of the training."""
 
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
+
+if TYPE_CHECKING:
+    from sobolev.callbacks.monitor import DerivativeMonitor
 
 SHARE = 0.05
 """Of the training's time: what is reported as too much."""
@@ -58,3 +62,16 @@ def advice(seconds: float, total: float, points: int) -> str | None:
         f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. Fewer points "
         f"(max_points, now {points}) or epochs (every_n_epochs) take less"
     )
+
+
+class Stopwatch:
+    """Adds the time inside it to `monitor.seconds`; one inside another does not count twice."""
+
+    def __init__(self, monitor: "DerivativeMonitor") -> None:
+        self.monitor = monitor
+
+    def __enter__(self) -> None:
+        self.start, self.before = perf_counter(), self.monitor.seconds
+
+    def __exit__(self, *_: object) -> None:
+        self.monitor.seconds = self.before + perf_counter() - self.start

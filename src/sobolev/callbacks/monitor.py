@@ -1,6 +1,5 @@
 """The callback that watches derivatives while a network trains."""
 
-from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,13 +9,18 @@ from typing_extensions import override
 
 from sobolev.audit import Finding
 from sobolev.autodiff.operators import ChunkSize, Method
-from sobolev.callbacks.batches import Key, leaves
-from sobolev.callbacks.budget import SHARE, affordable, coefficients, steps_between
+from sobolev.callbacks.announcing import Announcer, OnFinding
+from sobolev.callbacks.batches import Key
+from sobolev.callbacks.budget import SHARE, Stopwatch
 from sobolev.callbacks.measurement import Measurement, Truth
-from sobolev.callbacks.packages import Callback, is_a
+from sobolev.callbacks.opened import opened
+from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.places import Places
+from sobolev.callbacks.rows import length
+from sobolev.callbacks.samples import Sample
 from sobolev.callbacks.scalars import Scalars
-from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
+from sobolev.callbacks.tensorboard import add_charts, add_figure
+from sobolev.callbacks.watching import Watch
 from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
@@ -79,7 +83,7 @@ class DerivativeMonitor(Callback):
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
         figure_every_n_epochs: int | Literal["auto"] | None = "auto",
-        on_finding: Literal["warn", "raise", "ignore"] = "warn",
+        on_finding: OnFinding = "warn",
         name: str | None = None,
         inputs: Key | list[Key] | None = None,
         output: Key | list[Key] | None = None,
@@ -101,7 +105,7 @@ class DerivativeMonitor(Callback):
         self.method: Method = method
         self.chunk_size: ChunkSize = chunk_size
         self.figure_every_n_epochs = figure_every_n_epochs
-        self.on_finding = on_finding
+        self.on_finding: OnFinding = on_finding
         self.name = name
         self.inputs, self.output, self.targets = inputs, output, targets
         self.places = points
@@ -118,13 +122,12 @@ class DerivativeMonitor(Callback):
         self.points = 0
         self.weights = "as trained"
         self._watch = Watch(self)
-        self._published = Scalars()
+        self._scalars = Scalars(self.name)
+        self._announcer = Announcer(self.on_finding, self._scalars.tag("audit"))
         self._audited: list[float] | None = None
-        self._announced: set[tuple[str, str]] = set()
         self._wrong: list[str] = []
         self._fingerprint: list[float] = []
         self._measured_epoch = 0
-        self._training_rows = 0
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
@@ -147,26 +150,20 @@ class DerivativeMonitor(Callback):
     @override
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.errors, self.named_errors, self.points = [], [], 0
-        self._watch.samples.clear()
+        self._watch.drawing.samples.clear()
         self._fingerprint = []
 
     @override
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None:
-            names = ("rmse", "relative_l2", "max")
-            charts = {
-                f"order {k}": ["Multiline", [self._scalar("val", k, n) for n in names]] for k in range(self.order + 1)
-            }
-            logger.experiment.add_custom_scalars({"derivatives": charts})
+        add_charts(trainer, self.order + 1, self._scalars.tag)
 
     @override
     def on_train_batch_start(
         self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
     ) -> None:
-        self._published.batch_begins(trainer)
-        if not self._training_rows:
-            self._training_rows = _rows(batch)
+        self._scalars.batch_begins(trainer)
+        if not self._watch.drawing.training_rows:
+            self._watch.drawing.training_rows = length(batch)
         if self._audited is None and not self._off:  # no sanity check came before
             with Stopwatch(self):
                 self._watch.see(batch, of_training=True)
@@ -214,7 +211,7 @@ class DerivativeMonitor(Callback):
         """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
         if self._off:
             return
-        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.samples), all=False)
+        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.drawing.samples), all=False)
         if not samples:
             if not self.errors:
                 rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
@@ -222,15 +219,16 @@ class DerivativeMonitor(Callback):
         changed = fingerprint(pl_module) != self._fingerprint
         if trainer.strategy.reduce_boolean_decision(changed, all=False):
             self.measure(trainer, pl_module)
-            self._to_loggers(trainer)
+            for logger in trainer.loggers:
+                logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
-            self._wrong = self._announce(trainer, self.audit(pl_module))
+            self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
 
     @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """What turned out wrong at the end is raised when the report has been written."""
         wrong, self._wrong = self._wrong, []
-        if wrong and self.on_finding == "raise":
+        if wrong:
             raise UntrustworthyDerivativeError("; ".join(wrong))
 
     def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
@@ -247,8 +245,8 @@ class DerivativeMonitor(Callback):
             self.measurement.reset()
             self.weights = which_weights(_callbacks(trainer), ended=True)
             self._fingerprint = fingerprint(pl_module)
-            with self._watch.opened(pl_module):
-                for sample in self._watch.samples.on(pl_module.device):
+            with opened(pl_module):
+                for sample in self._watch.drawing.samples.on(pl_module.device):
                     self._watch.measure(trainer, pl_module, sample)
             self.errors, self.points = self.measurement.errors()
             self.named_errors = self.measurement.named_errors
@@ -264,7 +262,7 @@ class DerivativeMonitor(Callback):
 
     def inputs_of(self, batch: Any) -> Tensor:
         """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
-        return self._watch.evaluation.x(batch)
+        return self._watch.forms.evaluation.x(batch)
 
     def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
         """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
@@ -274,7 +272,7 @@ class DerivativeMonitor(Callback):
             batch: with a row for each row of x.
             x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
         """
-        return self._watch.evaluation.y(model, batch, x)
+        return self._watch.forms.evaluation.y(model, batch, x)
 
     def truth(self, trainer: "Trainer", batch: Any) -> Truth:
         """The exact derivative tensors at the inputs of a batch, as far as anything is known.
@@ -282,8 +280,8 @@ class DerivativeMonitor(Callback):
         Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
         labels, (batch, *out, *in), (batch, *out, *in, *in).
         """
-        reference = self.exact_function(trainer)
-        return self._watch.labels(batch) if reference is None else self._watch.exact(reference, self.inputs_of(batch))
+        reference, truths = self.exact_function(trainer), self._watch.truths
+        return truths.labels(batch) if reference is None else truths.exact(reference, self.inputs_of(batch))
 
     def exact_function(self, trainer: "Trainer") -> Function | None:
         """The reference, or that of the data module."""
@@ -300,7 +298,7 @@ class DerivativeMonitor(Callback):
 
     def _begin(self) -> None:
         self.measurement.reset()
-        self._watch.begin()
+        self._watch.drawing.begin()
 
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
         if self._off:
@@ -308,8 +306,8 @@ class DerivativeMonitor(Callback):
         with Stopwatch(self):
             self._watch.see(batch)
             due = self._is_due(trainer)
-            if due or not self._watch.samples.complete:
-                samples = self._watch.take(trainer, pl_module, batch)
+            if due or not self._watch.drawing.samples.complete:
+                samples = self._watch.drawing.take(trainer, pl_module, batch)
                 self._measure(trainer, pl_module, samples if due else [])
 
     def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
@@ -318,7 +316,7 @@ class DerivativeMonitor(Callback):
         if not self.measurement.rows:
             self.weights = which_weights(_callbacks(trainer), ended=trainer.state.fn != "fit")
             self._fingerprint = fingerprint(pl_module)
-        with self._watch.opened(pl_module):
+        with opened(pl_module):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
 
@@ -328,79 +326,32 @@ class DerivativeMonitor(Callback):
         with Stopwatch(self):
             if self._audited is None:
                 self._audit_all(trainer, pl_module)
-            rest = self._watch.rest(trainer, pl_module)
-            self._watch.samples.complete = True
+            rest = self._watch.drawing.rest(trainer, pl_module, self._watch.first)
+            self._watch.drawing.samples.complete = True
             if not self._is_due(trainer):
                 return
             self._measure(trainer, pl_module, rest)
             self.errors, self.points = self.measurement.errors()
             self.named_errors = self.measurement.named_errors
             self._measured_epoch = trainer.current_epoch + 1
-            values = self._scalars(stage)
-            in_bar = {n for n in values if n.endswith(("_rmse", "_rms")) and not n.endswith(("d0_rmse", "d0_rms"))}
-            self._published.publish(trainer, pl_module, values, in_bar)
-            if self.errors and self._figure_is_due(trainer):
-                self._log_figure(trainer)
+            self._scalars.publish(trainer, pl_module, stage, self.errors)
+            if self._figure_is_due(trainer):
+                add_figure(trainer, self._scalars.tag("derivatives"), lambda: self.figure(trainer))
 
     def _audit_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Audit on all processes, at the same points."""
         if not self._watch.share(trainer, pl_module):
             return
-        wrong = self._announce(trainer, self.audit(pl_module))
-        if wrong and self.on_finding == "raise":
+        wrong = self._announcer.announce(trainer, self.audit(pl_module))
+        if wrong:
             raise UntrustworthyDerivativeError("; ".join(wrong))
-
-    def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
-        """Warn of what is new and not raised; returns what is wrong, the same on all processes."""
-        silent = ("note", "error") if self.on_finding == "raise" else ("note",)
-        for finding in findings:
-            if finding.severity not in silent and (finding.kind, finding.where) not in self._announced:
-                self._announced.add((finding.kind, finding.where))
-                rank_zero_warn(f"{finding.where}: {finding.message}")
-        logger = tensorboard(trainer)
-        if logger is not None and self.on_finding != "ignore":
-            logger.experiment.add_text(self._scalar("audit"), as_text(findings), global_step=trainer.global_step)
-        return trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
-
-    def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
-        """How many points to measure, over all processes; None: all."""
-        if trainer.sanity_checking:
-            return AUDITED_POINTS
-        if self.max_points != "auto":
-            return self.max_points  # pyright: ignore[reportReturnType]
-        if trainer.state.fn != "fit" or not self._training_rows:
-            return None
-        steps = steps_between(trainer, self.every_n_epochs)
-        passes = coefficients(inputs, self.order)
-        return affordable(pl_module, passes, steps, self._training_rows) * trainer.world_size
-
-    def _scalars(self, stage: str) -> dict[str, float]:
-        return {
-            self._scalar(stage, entry["order"], name): entry[name]
-            for entry in self.errors
-            for name in entry.keys() - {"order", "at"}
-        }
-
-    def _scalar(self, stage: str, order: int | None = None, quantity: str = "") -> str:
-        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}" if quantity else "") if part)
-
-    def _to_loggers(self, trainer: "Trainer") -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(self._scalars("val"), step=trainer.global_step)
 
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
         if every == "auto":
             every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
-        return isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
-
-    def _log_figure(self, trainer: "Trainer") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None and self.measurement.kept:
-            from sobolev.plots import image
-
-            pixels, tag = image(self.figure(trainer)), self._scalar("derivatives")
-            logger.experiment.add_image(tag, pixels, global_step=trainer.global_step, dataformats="HWC")
+        due = isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
+        return due and bool(self.errors and self.measurement.kept)
 
     def figure(self, trainer: "Trainer") -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
@@ -421,21 +372,5 @@ def _named_places(data: Any) -> dict[str, Place]:
     }
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """Findings as a table in Markdown."""
-    rows = "\n".join(f"| {f.severity} | {f.kind} | {f.where} | {f.message} |" for f in findings)
-    return "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
-
-
-def _rows(batch: Any) -> int:
-    return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
-
-
 def _callbacks(trainer: "Trainer") -> list[Any]:
     return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def tensorboard(trainer: "Trainer") -> Any:
-    """The TensorBoard logger of a trainer, on the process that writes, or None."""
-    found = [logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")]
-    return found[0] if found and trainer.is_global_zero else None

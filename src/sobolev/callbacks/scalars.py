@@ -9,6 +9,8 @@ from sobolev.callbacks.packages import is_a
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
+_IN_BAR, _NOT_IN_BAR = ("_rmse", "_rms"), ("d0_rmse", "d0_rms")
+
 _METRICS = ("callback_metrics", "logged_metrics", "progress_bar_metrics")
 
 
@@ -19,27 +21,38 @@ class Scalars:
     into the trainer's metrics and to its loggers, provided that these are TensorBoard's, which keep each value by
     itself. Everywhere else `log` does it: `validate` and `test` return what it was given, a line of a CSV file holds
     all that was logged at a step, and a module that calls several optimizers counts its steps in its own way.
+
+    Args:
+        monitor: the name of the monitor, which goes into the tags.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: str | None = None) -> None:
+        self._monitor = monitor
         self._step: int | None = None
         self._direct: bool | None = None
+
+    def tag(self, stage: str, name: str = "") -> str:
+        """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
+        return "/".join(part for part in (stage, self._monitor, name) if part)
+
+    def of(self, stage: str, errors: list[dict[str, Any]]) -> dict[str, float]:
+        """The numbers of each order by their tags."""
+        return {
+            self.tag(stage, f"d{entry['order']}_{quantity}"): entry[quantity]
+            for entry in errors
+            for quantity in entry.keys() - {"order", "at"}
+        }
 
     def batch_begins(self, trainer: "Trainer") -> None:
         """Before each batch of a training: loggers count a batch's values to the steps taken before it."""
         self._step = trainer.global_step
 
     def publish(
-        self, trainer: "Trainer", pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]
+        self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
     ) -> None:
-        """All processes call it, with the same values.
-
-        Args:
-            trainer: at the end of an epoch.
-            pl_module: the module it trains or evaluates.
-            values: by their full names.
-            in_bar: which of them are shown in the progress bar.
-        """
+        """At the end of an epoch; all processes call it, with the same errors."""
+        values = self.of(stage, errors)
+        in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
         if self._direct is None and self._step is not None:
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
@@ -51,7 +64,10 @@ class Scalars:
     def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
-        tensors, rounded = dict(zip(values, tensor.unbind(), strict=True)), dict(zip(values, tensor.tolist(), strict=True))
+        tensors, rounded = (
+            dict(zip(values, tensor.unbind(), strict=True)),
+            dict(zip(values, tensor.tolist(), strict=True)),
+        )
         trainer.callback_metrics.update(tensors)
         trainer.logged_metrics.update(tensors)
         trainer.progress_bar_metrics.update((name, rounded[name]) for name in in_bar)
