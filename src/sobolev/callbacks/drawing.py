@@ -122,7 +122,7 @@ class Drawing:
         monitor = self._monitor
         if trainer.sanity_checking:
             return AUDITED_POINTS
-        if monitor.max_points != "auto":
+        if not isinstance(monitor.max_points, str):
             return monitor.max_points
         if trainer.state.fn != "fit" or not self.training_rows:
             return None

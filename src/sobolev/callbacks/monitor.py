@@ -13,8 +13,9 @@ from sobolev.callbacks.announcing import Announcer, OnFinding
 from sobolev.callbacks.batches import Key
 from sobolev.callbacks.budget import SHARE, Stopwatch
 from sobolev.callbacks.measurement import Measurement, Truth
+from sobolev.callbacks.names import named_places, names_for_figures
 from sobolev.callbacks.opened import opened
-from sobolev.callbacks.packages import Callback
+from sobolev.callbacks.passes import Passes
 from sobolev.callbacks.places import Places
 from sobolev.callbacks.rows import length
 from sobolev.callbacks.samples import Sample
@@ -24,16 +25,12 @@ from sobolev.callbacks.watching import Watch
 from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
-from sobolev.notation import Place, derivative_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-_NAMES = ("input_names", "output_names", "derivative_names")
-"""What a data module may know names for."""
 
-
-class DerivativeMonitor(Callback):
+class DerivativeMonitor(Passes):
     """Logs how good a model's derivatives are, at each validation epoch, in `validate` and in `test`.
 
     Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
@@ -139,7 +136,7 @@ class DerivativeMonitor(Callback):
             )
         self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
-        self.measurement.named = _named_places(getattr(trainer, "datamodule", None))
+        self.measurement.named = named_places(getattr(trainer, "datamodule", None))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -176,34 +173,6 @@ class DerivativeMonitor(Callback):
             self._end(trainer, pl_module, "val")
 
     @override
-    def on_validation_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_validation_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_test_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_validation_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "val")
-
-    @override
-    def on_test_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "test")
-
-    @override
     def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.finish(trainer, pl_module)
 
@@ -227,9 +196,7 @@ class DerivativeMonitor(Callback):
     @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """What turned out wrong at the end is raised when the report has been written."""
-        wrong, self._wrong = self._wrong, []
-        if wrong:
-            raise UntrustworthyDerivativeError("; ".join(wrong))
+        self._raise()
 
     def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
         """Measure now, with the weights as they are, at the points of the last validation.
@@ -248,8 +215,7 @@ class DerivativeMonitor(Callback):
             with opened(pl_module):
                 for sample in self._watch.drawing.samples.on(pl_module.device):
                     self._watch.measure(trainer, pl_module, sample)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
+            self._conclude()
         return self.errors
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
@@ -291,15 +257,21 @@ class DerivativeMonitor(Callback):
         """Whether a subclass has its own method of that name."""
         return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
 
+    def _conclude(self) -> None:
+        self.errors, self.points = self.measurement.errors()
+        self.named_errors = self.measurement.named_errors
+
     def _is_due(self, trainer: "Trainer") -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
             return True
         return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
 
+    @override
     def _begin(self) -> None:
         self.measurement.reset()
         self._watch.drawing.begin()
 
+    @override
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
         if self._off:
             return
@@ -320,6 +292,7 @@ class DerivativeMonitor(Callback):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
 
+    @override
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         if self._off:
             return
@@ -331,8 +304,7 @@ class DerivativeMonitor(Callback):
             if not self._is_due(trainer):
                 return
             self._measure(trainer, pl_module, rest)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
+            self._conclude()
             self._measured_epoch = trainer.current_epoch + 1
             self._scalars.publish(trainer, pl_module, stage, self.errors)
             if self._figure_is_due(trainer):
@@ -342,7 +314,11 @@ class DerivativeMonitor(Callback):
         """Audit on all processes, at the same points."""
         if not self._watch.share(trainer, pl_module):
             return
-        wrong = self._announcer.announce(trainer, self.audit(pl_module))
+        self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
+        self._raise()
+
+    def _raise(self) -> None:
+        wrong, self._wrong = self._wrong, []
         if wrong:
             raise UntrustworthyDerivativeError("; ".join(wrong))
 
@@ -357,19 +333,8 @@ class DerivativeMonitor(Callback):
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
         from sobolev.plots import derivatives_figure
 
-        data = getattr(trainer, "datamodule", None)
-        x, predicted, exact = self.measurement.figure_data()
-        names = {name: getattr(data, name) for name in _NAMES if hasattr(data, name)}
-        return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
-
-
-def _named_places(data: Any) -> dict[str, Place]:
-    """Where the derivatives stand that a data module has names for."""
-    names = getattr(data, "derivative_names", {})
-    return {
-        name: derivative_place(derivative, data.input_names, data.output_names, "derivative_names")
-        for derivative, name in names.items()
-    }
+        names = names_for_figures(getattr(trainer, "datamodule", None))
+        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)
 
 
 def _callbacks(trainer: "Trainer") -> list[Any]:
