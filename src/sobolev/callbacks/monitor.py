@@ -1,6 +1,5 @@
 """The callback that watches derivatives while a network trains."""
 
-from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,25 +9,28 @@ from typing_extensions import override
 
 from sobolev.audit import Finding
 from sobolev.autodiff.operators import ChunkSize, Method
-from sobolev.callbacks.batches import Key, leaves
-from sobolev.callbacks.budget import SHARE, affordable, steps_between
-from sobolev.callbacks.measurement import Measurement, Truth, coefficients
-from sobolev.callbacks.packages import Callback, is_a
+from sobolev.callbacks.announcing import Announcer, OnFinding
+from sobolev.callbacks.batches import Key
+from sobolev.callbacks.budget import SHARE, Stopwatch
+from sobolev.callbacks.measurement import Measurement, Truth
+from sobolev.callbacks.names import named_places, names_for_figures
+from sobolev.callbacks.opened import opened
+from sobolev.callbacks.passes import Passes
 from sobolev.callbacks.places import Places
-from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
+from sobolev.callbacks.rows import length
+from sobolev.callbacks.samples import Sample
+from sobolev.callbacks.scalars import Scalars
+from sobolev.callbacks.tensorboard import add_charts, add_figure
+from sobolev.callbacks.watching import Watch
 from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.functions import Function
-from sobolev.notation import Place, derivative_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-_NAMES = ("input_names", "output_names", "derivative_names")
-"""What a data module may know names for."""
 
-
-class DerivativeMonitor(Callback):
+class DerivativeMonitor(Passes):
     """Logs how good a model's derivatives are, at each validation epoch, in `validate` and in `test`.
 
     Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
@@ -78,7 +80,7 @@ class DerivativeMonitor(Callback):
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
         figure_every_n_epochs: int | Literal["auto"] | None = "auto",
-        on_finding: Literal["warn", "raise", "ignore"] = "warn",
+        on_finding: OnFinding = "warn",
         name: str | None = None,
         inputs: Key | list[Key] | None = None,
         output: Key | list[Key] | None = None,
@@ -100,7 +102,7 @@ class DerivativeMonitor(Callback):
         self.method: Method = method
         self.chunk_size: ChunkSize = chunk_size
         self.figure_every_n_epochs = figure_every_n_epochs
-        self.on_finding = on_finding
+        self.on_finding: OnFinding = on_finding
         self.name = name
         self.inputs, self.output, self.targets = inputs, output, targets
         self.places = points
@@ -117,12 +119,12 @@ class DerivativeMonitor(Callback):
         self.points = 0
         self.weights = "as trained"
         self._watch = Watch(self)
+        self._scalars = Scalars(self.name)
+        self._announcer = Announcer(self.on_finding, self._scalars.tag("audit"))
         self._audited: list[float] | None = None
-        self._announced: set[tuple[str, str]] = set()
         self._wrong: list[str] = []
         self._fingerprint: list[float] = []
         self._measured_epoch = 0
-        self._training_rows = 0
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
@@ -134,7 +136,7 @@ class DerivativeMonitor(Callback):
             )
         self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
-        self.measurement.named = _named_places(getattr(trainer, "datamodule", None))
+        self.measurement.named = named_places(getattr(trainer, "datamodule", None))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -145,25 +147,20 @@ class DerivativeMonitor(Callback):
     @override
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.errors, self.named_errors, self.points = [], [], 0
-        self._watch.samples.clear()
+        self._watch.drawing.samples.clear()
         self._fingerprint = []
 
     @override
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None:
-            names = ("rmse", "relative_l2", "max")
-            charts = {
-                f"order {k}": ["Multiline", [self._scalar("val", k, n) for n in names]] for k in range(self.order + 1)
-            }
-            logger.experiment.add_custom_scalars({"derivatives": charts})
+        add_charts(trainer, self.order + 1, self._scalars.tag)
 
     @override
     def on_train_batch_start(
         self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
     ) -> None:
-        if not self._training_rows:
-            self._training_rows = _rows(batch)
+        self._scalars.batch_begins(trainer)
+        if not self._watch.drawing.training_rows:
+            self._watch.drawing.training_rows = length(batch)
         if self._audited is None and not self._off:  # no sanity check came before
             with Stopwatch(self):
                 self._watch.see(batch, of_training=True)
@@ -176,34 +173,6 @@ class DerivativeMonitor(Callback):
             self._end(trainer, pl_module, "val")
 
     @override
-    def on_validation_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_validation_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_test_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_validation_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "val")
-
-    @override
-    def on_test_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "test")
-
-    @override
     def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.finish(trainer, pl_module)
 
@@ -211,7 +180,7 @@ class DerivativeMonitor(Callback):
         """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
         if self._off:
             return
-        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.samples), all=False)
+        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.drawing.samples), all=False)
         if not samples:
             if not self.errors:
                 rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
@@ -219,16 +188,15 @@ class DerivativeMonitor(Callback):
         changed = fingerprint(pl_module) != self._fingerprint
         if trainer.strategy.reduce_boolean_decision(changed, all=False):
             self.measure(trainer, pl_module)
-            self._to_loggers(trainer)
+            for logger in trainer.loggers:
+                logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
-            self._wrong = self._announce(trainer, self.audit(pl_module))
+            self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
 
     @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """What turned out wrong at the end is raised when the report has been written."""
-        wrong, self._wrong = self._wrong, []
-        if wrong and self.on_finding == "raise":
-            raise UntrustworthyDerivativeError("; ".join(wrong))
+        self._raise()
 
     def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
         """Measure now, with the weights as they are, at the points of the last validation.
@@ -244,11 +212,10 @@ class DerivativeMonitor(Callback):
             self.measurement.reset()
             self.weights = which_weights(_callbacks(trainer), ended=True)
             self._fingerprint = fingerprint(pl_module)
-            with self._watch.opened(pl_module):
-                for sample in self._watch.samples.on(pl_module.device):
+            with opened(pl_module):
+                for sample in self._watch.drawing.samples.on(pl_module.device):
                     self._watch.measure(trainer, pl_module, sample)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
+            self._conclude()
         return self.errors
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
@@ -261,7 +228,7 @@ class DerivativeMonitor(Callback):
 
     def inputs_of(self, batch: Any) -> Tensor:
         """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
-        return self._watch.evaluation.x(batch)
+        return self._watch.forms.evaluation.x(batch)
 
     def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
         """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
@@ -271,7 +238,7 @@ class DerivativeMonitor(Callback):
             batch: with a row for each row of x.
             x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
         """
-        return self._watch.evaluation.y(model, batch, x)
+        return self._watch.forms.evaluation.y(model, batch, x)
 
     def truth(self, trainer: "Trainer", batch: Any) -> Truth:
         """The exact derivative tensors at the inputs of a batch, as far as anything is known.
@@ -279,8 +246,8 @@ class DerivativeMonitor(Callback):
         Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
         labels, (batch, *out, *in), (batch, *out, *in, *in).
         """
-        reference = self.exact_function(trainer)
-        return self._watch.labels(batch) if reference is None else self._watch.exact(reference, self.inputs_of(batch))
+        reference, truths = self.exact_function(trainer), self._watch.truths
+        return truths.labels(batch) if reference is None else truths.exact(reference, self.inputs_of(batch))
 
     def exact_function(self, trainer: "Trainer") -> Function | None:
         """The reference, or that of the data module."""
@@ -290,23 +257,29 @@ class DerivativeMonitor(Callback):
         """Whether a subclass has its own method of that name."""
         return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
 
+    def _conclude(self) -> None:
+        self.errors, self.points = self.measurement.errors()
+        self.named_errors = self.measurement.named_errors
+
     def _is_due(self, trainer: "Trainer") -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
             return True
         return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
 
+    @override
     def _begin(self) -> None:
         self.measurement.reset()
-        self._watch.begin()
+        self._watch.drawing.begin()
 
+    @override
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
         if self._off:
             return
         with Stopwatch(self):
             self._watch.see(batch)
             due = self._is_due(trainer)
-            if due or not self._watch.samples.complete:
-                samples = self._watch.take(trainer, pl_module, batch)
+            if due or not self._watch.drawing.samples.complete:
+                samples = self._watch.drawing.take(trainer, pl_module, batch)
                 self._measure(trainer, pl_module, samples if due else [])
 
     def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
@@ -315,124 +288,54 @@ class DerivativeMonitor(Callback):
         if not self.measurement.rows:
             self.weights = which_weights(_callbacks(trainer), ended=trainer.state.fn != "fit")
             self._fingerprint = fingerprint(pl_module)
-        with self._watch.opened(pl_module):
+        with opened(pl_module):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
 
+    @override
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         if self._off:
             return
         with Stopwatch(self):
             if self._audited is None:
                 self._audit_all(trainer, pl_module)
-            rest = self._watch.rest(trainer, pl_module)
-            self._watch.samples.complete = True
+            rest = self._watch.drawing.rest(trainer, pl_module, self._watch.first)
+            self._watch.drawing.samples.complete = True
             if not self._is_due(trainer):
                 return
             self._measure(trainer, pl_module, rest)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
+            self._conclude()
             self._measured_epoch = trainer.current_epoch + 1
-            for name, value in self._scalars(stage).items():
-                in_bar = name.endswith(("_rmse", "_rms")) and not name.endswith(("d0_rmse", "d0_rms"))
-                pl_module.log(name, value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
-            if self.errors and self._figure_is_due(trainer):
-                self._log_figure(trainer)
+            self._scalars.publish(trainer, pl_module, stage, self.errors)
+            if self._figure_is_due(trainer):
+                add_figure(trainer, self._scalars.tag("derivatives"), lambda: self.figure(trainer))
 
     def _audit_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Audit on all processes, at the same points."""
         if not self._watch.share(trainer, pl_module):
             return
-        wrong = self._announce(trainer, self.audit(pl_module))
-        if wrong and self.on_finding == "raise":
+        self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
+        self._raise()
+
+    def _raise(self) -> None:
+        wrong, self._wrong = self._wrong, []
+        if wrong:
             raise UntrustworthyDerivativeError("; ".join(wrong))
-
-    def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
-        """Warn of what is new and not raised; returns what is wrong, the same on all processes."""
-        silent = ("note", "error") if self.on_finding == "raise" else ("note",)
-        for finding in findings:
-            if finding.severity not in silent and (finding.kind, finding.where) not in self._announced:
-                self._announced.add((finding.kind, finding.where))
-                rank_zero_warn(f"{finding.where}: {finding.message}")
-        logger = tensorboard(trainer)
-        if logger is not None and self.on_finding != "ignore":
-            logger.experiment.add_text(self._scalar("audit"), as_text(findings), global_step=trainer.global_step)
-        return trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
-
-    def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
-        """How many points to measure, over all processes; None: all."""
-        if trainer.sanity_checking:
-            return AUDITED_POINTS
-        if self.max_points != "auto":
-            return self.max_points  # pyright: ignore[reportReturnType]
-        if trainer.state.fn != "fit" or not self._training_rows:
-            return None
-        steps = steps_between(trainer, self.every_n_epochs)
-        passes = coefficients(inputs, self.order)
-        return affordable(pl_module, passes, steps, self._training_rows) * trainer.world_size
-
-    def _scalars(self, stage: str) -> dict[str, float]:
-        return {
-            self._scalar(stage, entry["order"], name): entry[name]
-            for entry in self.errors
-            for name in entry.keys() - {"order", "at"}
-        }
-
-    def _scalar(self, stage: str, order: int | None = None, quantity: str = "") -> str:
-        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}" if quantity else "") if part)
-
-    def _to_loggers(self, trainer: "Trainer") -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(self._scalars("val"), step=trainer.global_step)
 
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
         if every == "auto":
             every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
-        return isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
-
-    def _log_figure(self, trainer: "Trainer") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None and self.measurement.kept:
-            from sobolev.plots import image
-
-            pixels, tag = image(self.figure(trainer)), self._scalar("derivatives")
-            logger.experiment.add_image(tag, pixels, global_step=trainer.global_step, dataformats="HWC")
+        due = isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
+        return due and bool(self.errors and self.measurement.kept)
 
     def figure(self, trainer: "Trainer") -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
         from sobolev.plots import derivatives_figure
 
-        data = getattr(trainer, "datamodule", None)
-        x, predicted, exact = self.measurement.figure_data()
-        names = {name: getattr(data, name) for name in _NAMES if hasattr(data, name)}
-        return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
-
-
-def _named_places(data: Any) -> dict[str, Place]:
-    """Where the derivatives stand that a data module has names for."""
-    names = getattr(data, "derivative_names", {})
-    return {
-        name: derivative_place(derivative, data.input_names, data.output_names, "derivative_names")
-        for derivative, name in names.items()
-    }
-
-
-def as_text(findings: Sequence[Finding]) -> str:
-    """Findings as a table in Markdown."""
-    rows = "\n".join(f"| {f.severity} | {f.kind} | {f.where} | {f.message} |" for f in findings)
-    return "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
-
-
-def _rows(batch: Any) -> int:
-    return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
+        names = names_for_figures(getattr(trainer, "datamodule", None))
+        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)
 
 
 def _callbacks(trainer: "Trainer") -> list[Any]:
     return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def tensorboard(trainer: "Trainer") -> Any:
-    """The TensorBoard logger of a trainer, on the process that writes, or None."""
-    found = [logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")]
-    return found[0] if found and trainer.is_global_zero else None

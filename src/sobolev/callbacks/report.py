@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from typing_extensions import override
 
+from sobolev.callbacks.announcing import as_text
 from sobolev.callbacks.budget import advice
-from sobolev.callbacks.monitor import DerivativeMonitor, as_text, tensorboard
+from sobolev.callbacks.monitor import DerivativeMonitor
 from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
+from sobolev.callbacks.tensorboard import tensorboard
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
