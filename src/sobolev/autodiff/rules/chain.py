@@ -75,11 +75,13 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
         higher = coefficients(z.value, z.space.order + 1)[1:]
         return compose(z, [c if k == 1 else k * c for k, c in enumerate(higher, start=1)])
 
-    return Elementwise(push, slope, _PointwiseLine(coefficients))
+    return Elementwise(push, slope, PointwiseLine(coefficients))
 
 
 @dataclass(frozen=True)
-class _PointwiseLine:
+class PointwiseLine:
+    """By Taylor coefficients at every point, see `Line`."""
+
     coefficients: Coefficients
 
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:

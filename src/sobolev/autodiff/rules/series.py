@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.chain import Coefficients, Elementwise
+from sobolev.autodiff.rules.chain import Coefficients, Elementwise, PointwiseLine
 from sobolev.autodiff.rules.kinds import compose
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Space
@@ -37,7 +37,7 @@ def elementwise(coefficients: Coefficients, recurrence: Recurrence, slope: Calla
         value = coefficients(z.value, 0)[0]
         return Jet(z.space, value, torch.stack(recurrence(z.full, [z.value, value], z.space.order)))
 
-    return Elementwise(push, slope)
+    return Elementwise(push, slope, PointwiseLine(coefficients))
 
 
 def exponential(u: Tensor, values: Sequence[Tensor], order: int) -> list[Tensor]:
