@@ -1,12 +1,14 @@
 import pytest
 import torch
-from matrices import SIGNS, X3, oblong
+from matrices import FIXED, SIGNS, X3, oblong
 from rule_check import assert_rule
 
 from sobolev.autodiff import taylor
 
 EXPRESSIONS = {
     "qr": lambda x: torch.linalg.qr(oblong(x)).Q @ (torch.linalg.qr(oblong(x)).R + SIGNS),
+    "reflections": lambda x: torch.linalg.householder_product(oblong(x), x[:, :2].sin()) + torch.orgqr(FIXED, X3[0]),
+    "reflections, constant vectors": lambda x: torch.linalg.householder_product(FIXED.expand(2, 4, 3), x.sin()),
     "qr, wide": lambda x: torch.linalg.qr(oblong(x).mT)[1] * SIGNS[0],
 }
 

@@ -12,6 +12,7 @@ EXPRESSIONS = {
     "cumsum": lambda x: torch.cumsum(x**2, -1).sin(),
     "diff": lambda x: x.sin().diff() * torch.diff(x, dim=1, prepend=x[:, :1]).sum(),
     "trapezoid": lambda x: torch.trapezoid(x**2, dx=0.5) + torch.trapz(x**3, SPACING, dim=2) + torch.trapz(x, x.exp()),
+    "sum_to_size": lambda x: x.exp().sum_to_size(5, 1, 3) * x.sin().sum_to_size((5, 2, 1)),
     "trace": lambda x: x[0].exp()[:, :2].trace() * x,
     "prod": lambda x: x.prod(2) + torch.prod(x.exp(), 1, keepdim=True).sum(2) + x.prod(),
     "cumprod": lambda x: torch.cumprod(x, 2) * x.cumprod(1),

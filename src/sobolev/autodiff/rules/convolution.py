@@ -108,3 +108,9 @@ for _suffix, _places in _SPATIAL.items():
         rule(_function)(partial(_apply, return_indices=True))
         rule(getattr(functional, f"fractional_max_pool{_suffix}"))(_apply)
 rule(torch.max_pool1d_with_indices)(RULES[functional.max_pool1d_with_indices])
+
+
+@rule(functional.conv_tbc)
+def conv_tbc(x: Any, weight: Tensor, bias: Tensor, pad: int = 0) -> Any:
+    """A convolution along the first axis of (time, batch, channels)."""
+    return functional.conv1d(x.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

@@ -46,6 +46,38 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return eigh(a, UPLO).eigenvalues
 
 
+@rule(torch.linalg.eig)
+def eig(a: Any) -> Eigen:
+    """Eigenvalues and eigenvectors, of length 1, of any matrix that has a basis of them."""
+    values, vectors = torch.linalg.eig(a.value)
+    a = Jet(a.space, a.value.to(vectors.dtype), a.full.to(vectors.dtype))
+    x, d = constant(a, vectors), a.space.directions
+    one = identity(x)
+    first = None
+    for _ in range(steps(a)):
+        s = _in_basis(a, x, values)
+        first = s.diagonal(0, -2, -1).full[:d] if first is None else first
+        estimate = s.diagonal(0, -2, -1)
+        gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + one
+        x = x + torch.matmul(x, without_value(torch.where(one.real > 0, 0.0, s / gaps)))
+    higher = _in_basis(a, x, values).diagonal(0, -2, -1).full
+    lengths = torch.sqrt((x * x.conj()).real.sum(-2, keepdim=True))
+    units = Jet(a.space, vectors, (x / lengths).higher)
+    return Eigen(Jet(a.space, values, torch.cat([higher[:0] if first is None else first, higher[d:]])), units)
+
+
+@rule(torch.linalg.eigvals)
+def eigvals(a: Any) -> Any:
+    """Eigenvalues of any matrix that has a basis of eigenvectors."""
+    return eig(a).eigenvalues
+
+
+def _in_basis(a: Any, x: Any, values: Tensor) -> Any:
+    """X⁻¹ A X, whose value is diagonal."""
+    s = torch.matmul(torch.linalg.inv(x), torch.matmul(a, x))
+    return Jet(a.space, torch.diag_embed(values), s.higher)
+
+
 def turned(q: Any, s: Any, values: Tensor) -> Any:
     """Nearer to the eigenvectors of a matrix, given s = qᵀ A q."""
     s = Jet(s.space, torch.diag_embed(values), s.higher)

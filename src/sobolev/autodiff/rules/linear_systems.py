@@ -1,16 +1,32 @@
-"""Rules of inverses, pseudo-inverses and linear systems. The value is always PyTorch's own."""
+"""Rules of inverses and linear systems. The value is always PyTorch's own."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.nilpotent import constant, identity, steps, without_value
 from sobolev.autodiff.rules.registry import rule
+
+
+class InverseAndInfo(NamedTuple):
+    """What `torch.linalg.inv_ex` returns."""
+
+    inverse: Any
+    info: Tensor
+
+
+class SolutionAndInfo(NamedTuple):
+    """What `torch.linalg.solve_ex` returns."""
+
+    result: Any
+    info: Tensor
 
 
 @rule("inverse", torch.linalg.inv)
@@ -38,6 +54,34 @@ def solve(a: Any, b: Any, *, left: bool = True) -> Any:
     return settled(product.space, torch.linalg.solve(*values), product.higher)
 
 
+@rule(torch.linalg.inv_ex)
+def inv_ex(a: Any, *, check_errors: bool = False) -> InverseAndInfo:
+    """The inverse, and whether there is one."""
+    return InverseAndInfo(inverse(a), torch.linalg.inv_ex(a.value, check_errors=check_errors).info)
+
+
+@rule(torch.linalg.solve_ex)
+def solve_ex(a: Any, b: Any, *, left: bool = True, check_errors: bool = False) -> SolutionAndInfo:
+    """The solution, and whether there is one."""
+    matrix = a.value if isinstance(a, Jet) else a
+    return SolutionAndInfo(solve(a, b, left=left), torch.linalg.inv_ex(matrix, check_errors=check_errors).info)
+
+
+@rule(torch.linalg.tensorinv)
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """The inverse of a tensor that is a matrix from its last axes to its first `ind`."""
+    shape = tuple(a.shape)
+    return inverse(a.reshape(math.prod(shape[:ind]), -1)).reshape(shape[ind:] + shape[:ind])
+
+
+@rule(torch.linalg.tensorsolve)
+def tensorsolve(a: Any, b: Any, dims: tuple[int, ...] | None = None) -> Any:
+    """The solution of a linear system whose unknowns are a tensor."""
+    a = a if dims is None else a.movedim(dims, tuple(range(-len(dims), 0)))
+    n, shape = math.prod(b.shape), tuple(a.shape[b.dim() :])
+    return solve(a.reshape(n, n), b.reshape(n)).reshape(shape)
+
+
 @rule(torch.linalg.solve_triangular)
 def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
     """The solution of A X = B, or of X A = B, where A is triangular."""
@@ -49,20 +93,3 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
     if unitriangular:
         triangle = triangle + identity(a)
     return solve(triangle, b, left=left)
-
-
-@rule("pinverse", torch.linalg.pinv)
-def pinv(a: Any, *args: Any, **options: Any) -> Any:
-    """A⁺, the rank staying what it is.
-
-    Newton's iteration finds an inverse that ends in the same subspaces as that of A_0; orthogonal projectors E
-    (E + Eᴴ - 1)⁻¹ onto those of A, from the oblique ones E, make it the pseudo-inverse.
-    """
-    value = torch.linalg.pinv(a.value, *args, **options)
-    x = constant(a, value)
-    for _ in range(steps(a)):
-        x = x + x - torch.matmul(x, torch.matmul(a, x))
-    onto, along = torch.matmul(a, x), torch.matmul(x, a)
-    onto = torch.matmul(onto, inverse(onto + onto.mH - identity(onto)))
-    along = torch.matmul(inverse(along + along.mH - identity(along)), along)
-    return Jet(a.space, value, torch.matmul(torch.matmul(along, x), onto).higher)

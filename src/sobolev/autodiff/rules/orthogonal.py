@@ -1,4 +1,4 @@
-"""Rules of orthogonal factors: QR."""
+"""Rules of orthogonal matrices: QR, and products of reflections."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
@@ -38,3 +38,21 @@ def qr(a: Any, mode: str = "reduced") -> Factors:
     q = torch.linalg.solve_triangular(c, m, upper=True, left=False)
     r = Jet(a.space, triangle, torch.matmul(c, triangle).higher)
     return Factors(a.value.new_empty(0) if mode == "r" else Jet(a.space, start, q.higher), r)
+
+
+@rule("qr")
+def old_qr(a: Any, some: bool = True) -> Factors:
+    """The same, under its old name."""
+    return qr(a, "reduced" if some else "complete")
+
+
+@rule(torch.linalg.householder_product, "orgqr")
+def householder_product(a: Any, tau: Any) -> Any:
+    """The first columns of the product of the reflections 1 - τ w wᴴ, w being the columns below the diagonal of a."""
+    rows, columns, n = a.shape[-2], a.shape[-1], tau.shape[-1]
+    eye = torch.eye(rows, columns, dtype=a.dtype, device=a.device)
+    vectors, product = torch.tril(a[..., :n], -1) + eye[:, :n], eye
+    for i in reversed(range(n)):
+        w = vectors[..., i : i + 1]
+        product = product - tau[..., i : i + 1].unsqueeze(-1) * torch.matmul(w, torch.matmul(w.mH, product))
+    return product

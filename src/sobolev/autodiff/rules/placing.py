@@ -12,7 +12,6 @@ from torch import Tensor
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.indexing import repeated
 from sobolev.autodiff.rules.matching import padded, settled
-from sobolev.autodiff.rules.memory import assigned
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -89,21 +88,6 @@ def index_reduce(x: Any, dim: int, index: Tensor, source: Any, reduce: str, *, i
     axis = dim % len(x.shape)
     places = index.reshape(-1, *[1] * (len(x.shape) - 1 - axis)).expand(tuple(source.shape))
     return scatter_reduce(x, axis, places, source, reduce, include_self=include_self)
-
-
-@rule("index_put")
-def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Jet:
-    """Elements put, or added, where index tensors say."""
-    item = values if isinstance(values, Jet) else x
-    x = x if isinstance(x, Jet) else Jet(item.space, x, x.new_zeros(0, *x.shape))
-    if accumulate:
-        places = torch.zeros_like(x.value)[tuple(indices)].shape
-        length = max(len(item.higher) for item in (x, values) if isinstance(item, Jet))
-        value = x.value.index_put(indices, values.value if isinstance(values, Jet) else values, True)
-        added = padded(values.expand(places), length).movedim(0, -1)
-        higher = padded(x, length).movedim(0, -1).index_put(indices, added, True).movedim(-1, 0)
-        return Jet(x.space, value, higher)
-    return assigned(x, tuple(indices), values)
 
 
 @rule("diagonal_scatter")

@@ -6,6 +6,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
@@ -18,6 +19,15 @@ def total(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype 
     x = x if dtype is None else x.to(dtype)
     axes = axes_of(x, dim)
     return along(x, axes, lambda t, a: t.sum(a, keepdim)) if axes else x
+
+
+@rule(Tensor.sum_to_size)
+def sum_to_size(x: Any, *size: Any) -> Any:
+    """Sums along the axes that a tensor of that size would be broadcast along."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    extra = x.value.dim() - len(shape)
+    axes = [axis for axis, n in enumerate(x.value.shape) if axis < extra or shape[axis - extra] != n]
+    return total(x, axes, True).reshape(shape) if axes else x
 
 
 @rule("mean")

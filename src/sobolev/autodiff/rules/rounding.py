@@ -3,7 +3,7 @@
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,13 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.piecewise import select, value_of
 from sobolev.autodiff.rules.registry import rule
+
+
+class Parts(NamedTuple):
+    """What `torch.frexp` returns."""
+
+    mantissa: Any
+    exponent: Tensor
 
 
 @rule("sgn", "sign")
@@ -32,7 +39,7 @@ def remainder(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="floor")
     result = x - divisor * quotient
-    return settled(result.space, torch.remainder(value_of(x), value_of(divisor)), result.higher)
+    return settled(result.space, _exact(torch.remainder(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule(Tensor.__rmod__)
@@ -46,7 +53,7 @@ def fmod(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor, with the sign of x."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="trunc")
     result = x - divisor * quotient
-    return settled(result.space, torch.fmod(value_of(x), value_of(divisor)), result.higher)
+    return settled(result.space, _exact(torch.fmod(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule("abs", "absolute", Tensor.__abs__)
@@ -63,7 +70,19 @@ def frac(x: Any) -> Any:
     return Jet(x.space, torch.frac(x.value), x.higher)
 
 
+@rule("frexp")
+def frexp(x: Any) -> Parts:
+    """X as a number between 1/2 and 1 times a power of two, which is locally constant."""
+    exponent = torch.frexp(x.value.detach()).exponent
+    return Parts(torch.ldexp(x, -exponent), exponent)
+
+
 @rule("nan_to_num")
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """Numbers in place of NaN and infinities."""
     return select(torch.isfinite(x.value), x, torch.nan_to_num(x.value, nan, posinf, neginf))
+
+
+def _exact(value: Tensor, other: Tensor) -> Tensor:
+    """A value with the gradient of another form of it: PyTorch does not differentiate remainders by the divisor."""
+    return value.detach() + (other - other.detach())
