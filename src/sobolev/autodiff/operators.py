@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff import reverse, taylor
+from sobolev.autodiff.agreement import compare, is_new, random_state
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import guarded, undisturbed
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import perceptron
+from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.sequential import is_plain, sequential
+from sobolev.autodiff.stored import settle
 
 Method = Literal["auto", "taylor", "reverse"]
 ChunkSize = Literal["auto"] | int | None
@@ -148,7 +151,7 @@ def _one_block(
         return getattr(taylor, operator)(f, x, **arguments)
     if method != "reverse":
         try:
-            return _in_single_precision(getattr(taylor, operator), f, x, arguments)
+            return _by_taylor_mode(operator, f, x, arguments)
         except NoRuleError as error:
             if method == "taylor":
                 raise NoRuleError(
@@ -165,15 +168,27 @@ def _one_block(
         return results if keep_graph else tuple(result.detach() for result in results)
 
 
+def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Once for every function, its value is compared with that of a plain call."""
+    new = x.shape[0] > 0 and is_new(f.original)
+    randomness = random_state(x) if new else x
+    results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+    if new:
+        compare(f.original, x, results[0], randomness)
+    return results
+
+
 def _in_single_precision(
     operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, arguments: dict[str, Any]
 ) -> tuple[Tensor, ...]:
     """Half precision is good for the points and the results, not for what lies between."""
-    if x.dtype not in (torch.float16, torch.bfloat16):
+    if x.dtype not in HALF:
         return operator(f, x, **arguments)
     if "direction" in arguments:
         arguments = {**arguments, "direction": arguments["direction"].float()}
-    return tuple(result.to(x.dtype) for result in operator(f, x.float(), **arguments))
+    with SinglePrecision():
+        results = operator(f, x.float(), **arguments)
+    return tuple(result.to(x.dtype) for result in results)
 
 
 def _where(error: Exception) -> str:
@@ -200,7 +215,11 @@ def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
     run: Any = f if chain is None else partial(sequential, chain)
 
     def evaluate(x: Tensor) -> Any:
-        y = run(x)
+        try:
+            y = run(x)
+        finally:
+            if isinstance(x, Jet) and not torch.compiler.is_compiling():
+                settle(f)
         value = y.value if isinstance(y, Jet) else y
         if not isinstance(value, Tensor) or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(y).__name__
@@ -210,6 +229,7 @@ def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
             raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
         return y
 
+    evaluate.original = f
     if chain is not None:
         evaluate.chain, evaluate.layers = chain, perceptron(chain, x)
     return evaluate

@@ -43,3 +43,8 @@ def test_angle_far_out_and_on_the_axes():
     far = torch.tensor([[1e30]])
     _, slope = taylor.derivatives(lambda x: torch.atan2(far, x), far, 1, torch.ones_like(far))
     torch.testing.assert_close(slope * 1e30, torch.tensor([[-0.5]]))
+
+
+def test_sums_of_real_and_complex_jets():
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2)
+    assert_rule(lambda x: torch.exp(1j * x - x * x).real + (x.sin() - torch.exp(1j * x)).imag, x)

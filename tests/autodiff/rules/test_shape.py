@@ -19,3 +19,8 @@ MAPS = {
 def test_maps(name):
     assert_rule(lambda x: MAPS[name](x).sin(), X)
     assert_rule(lambda x: MAPS[name](x.sin()), X)
+
+
+def test_a_tensor_in_the_shape_of_a_jet():
+    row, x = torch.arange(3.0, dtype=torch.float64), torch.rand(4, 3, dtype=torch.float64)
+    assert_rule(lambda x: row.expand_as(x) * x**2 + torch.ones(2, 6).double().view_as(x) * x.sin(), x)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.norms import power_or_zero
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
 _SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
@@ -76,7 +77,7 @@ def _power_pooling(function: Callable) -> Callable:
     def apply(x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         sizes = kernel_size if isinstance(kernel_size, Sequence) else [kernel_size] * _SPATIAL[function.__name__[-2:]]
         sums = function(x**norm_type, kernel_size, stride, 0, ceil_mode) * math.prod(sizes)
-        return torch.relu(sums) ** (1 / norm_type)
+        return power_or_zero(torch.relu(sums), 1 / norm_type)
 
     return apply
 

@@ -101,12 +101,17 @@ def cosh(x: Tensor, order: int) -> list[Tensor]:
     return _cycle([torch.cosh(x), torch.sinh(x)], order)
 
 
-primitive(torch.asin, lambda x: torch.rsqrt((1 - x) * (1 + x)), "asin", "arcsin")
-primitive(torch.acos, lambda x: -torch.rsqrt((1 - x) * (1 + x)), "acos", "arccos")
+def _distance(x: Any) -> Any:
+    """1 - x², with all digits near 0 and near 1."""
+    return torch.where(torch.lt(torch.abs(x), 0.5), 1 - x * x, (1 - x) * (1 + x))
+
+
+primitive(torch.asin, lambda x: torch.rsqrt(_distance(x)), "asin", "arcsin")
+primitive(torch.acos, lambda x: -torch.rsqrt(_distance(x)), "acos", "arccos")
 primitive(torch.atan, lambda x: 1 / (1 + x * x), "atan", "arctan")
 primitive(torch.asinh, lambda x: torch.rsqrt(1 + x * x), "asinh", "arcsinh")
 primitive(torch.acosh, lambda x: torch.rsqrt(x - 1) * torch.rsqrt(x + 1), "acosh", "arccosh")
-primitive(torch.atanh, lambda x: 1 / ((1 - x) * (1 + x)), "atanh", "arctanh")
+primitive(torch.atanh, lambda x: 1 / _distance(x), "atanh", "arctanh")
 primitive(torch.erf, lambda x: 2 / math.sqrt(math.pi) * torch.exp(-x * x), "erf", torch.special.erf)
 primitive(torch.erfc, lambda x: -2 / math.sqrt(math.pi) * torch.exp(-x * x), "erfc", torch.special.erfc)
 primitive(torch.expm1, torch.exp, "expm1", torch.special.expm1)

@@ -13,6 +13,7 @@ def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
     """A + b along a leading axis on which either may end early, filled up with zeros to `length`."""
     shorter, longer = sorted((a, b), key=len)
     shape = torch.broadcast_shapes(a.shape[1:], b.shape[1:])
+    longer = longer.to(torch.promote_types(a.dtype, b.dtype))
     if len(longer) < length:
         total = longer.new_zeros(length, *shape)
         total[: len(longer)] = longer

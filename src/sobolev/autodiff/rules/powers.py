@@ -1,6 +1,5 @@
 """Rules of powers and roots."""
 
-import math
 from typing import Any
 
 import torch
@@ -19,11 +18,7 @@ from sobolev.autodiff.rules.registry import rule
 def power(base: Any, exponent: Any) -> Jet:
     """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
     if isinstance(exponent, Jet):
-        number: Any = base
-        logarithm: Any = torch.log(number) if isinstance(base, (Jet, Tensor)) else math.log(number)
-        result: Any = torch.exp(exponent * logarithm)
-        value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
-        return settled(result.space, value, result.higher)
+        return _exponential(base, exponent)
     if isinstance(exponent, (int, float)) and exponent < 1 and exponent != 0:
         return _root(base, exponent)
     base, exponent = broadcastable(base, exponent)
@@ -52,6 +47,17 @@ def sqrt(x: Jet) -> Jet:
 def rsqrt(x: Jet) -> Jet:
     """1/√x."""
     return power(x, -0.5)
+
+
+def _exponential(base: Any, exponent: Jet) -> Jet:
+    """Base ** exponent = exp(exponent log(base)); the constant 0 to a power that is not negative stays 0."""
+    value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
+    if isinstance(base, Jet):
+        return settled(exponent.space, value, torch.exp(exponent * torch.log(base)).higher)
+    number = torch.as_tensor(base, device=value.device).to(value.dtype)  # else a whole one had a float32 logarithm
+    nothing = (number == 0) & (exponent.value >= 0)
+    result: Any = torch.exp(exponent * torch.log(torch.where(nothing, 1.0, number)))
+    return settled(exponent.space, value, torch.where(nothing, 0.0, result.higher))
 
 
 def _root(base: Jet, exponent: float) -> Jet:

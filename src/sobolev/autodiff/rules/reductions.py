@@ -10,7 +10,9 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.space import Space
 
 
 @rule("sum")
@@ -111,17 +113,38 @@ def cumprod(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     return products
 
 
-def root(squares: Any) -> Any:
+def root(squares: Any, value: Any = None) -> Any:
     """√s of a sum of squares. At 0: slope 0, as PyTorch has it; from the second degree on NaN, for there is none.
 
     Where all coefficients are 0 as well, as in the distance of a point to itself, so are those of the root.
+
+    Args:
+        squares: the sum.
+        value: its root, where it is known; the value of `squares` may then have overflowed.
     """
-    zero = squares.value == 0
-    safe = Jet(squares.space, torch.where(zero, 1.0, squares.value), squares.higher)
-    result = torch.sqrt(safe)
-    higher = torch.where(zero, 0.0, result.full)
-    first = squares.space.directions
-    if len(higher) > first:
-        kink = zero & (squares.full != 0).any(0)
-        higher = torch.cat([higher[:first], torch.where(kink, torch.nan, higher[first:])])
-    return Jet(squares.space, torch.where(zero, 0.0, result.value), higher)
+    space, d = squares.space, squares.space.directions
+    value = torch.sqrt(squares.value) if value is None else value
+    zero = value == 0
+    s, half = squares.full, 0.5 / torch.where(zero, 1.0, value)
+    if space.tape is not None:
+        result = torch.sqrt(Jet(space, torch.where(zero, 1.0, value.square()), squares.higher))
+        return Jet(space, value, torch.where(zero, 0.0, result.higher), result.rows_first)
+    higher = s[:d] * half
+    if space.order > 1 and len(s):
+        s = padded(squares, sum(space.sizes))
+        higher = torch.cat([higher, _later_degrees(space, higher, s, half)])
+        kink = zero & (s != 0).any(0)
+        higher = torch.where(zero, torch.cat([0 * s[:d], torch.where(kink, torch.nan, 0 * s[d:])]), higher)
+    else:
+        higher = torch.where(zero, 0.0, higher)
+    return Jet(space, value, higher)
+
+
+def _later_degrees(space: Space, first: Tensor, s: Tensor, half: Tensor) -> Tensor:
+    """Degrees 2 and up of the root v: 2 v_0 v_k = s_k - Σ v_i v_(k - i)."""
+    if space.order == 2:
+        return (s[space.directions :] - space.second_degree(torch.mul, first, first)) * half
+    v = [first[0]]
+    for k in range(2, space.order + 1):
+        v.append((s[k - 1] - sum(v[i - 1] * v[k - i - 1] for i in range(1, k))) * half)
+    return torch.stack(v[1:])

@@ -24,7 +24,11 @@ class Parts(NamedTuple):
 @rule("sgn", "sign")
 def sign(x: Any) -> Any:
     """-1, 0 or 1, which is constant; for a complex x the unit number x / |x|."""
-    return x / torch.abs(x) if x.value.is_complex() else torch.sign(x.value)
+    if not x.value.is_complex():
+        return torch.sign(x.value)
+    zero = x.value == 0
+    quotient: Any = x / torch.where(zero, 1.0, torch.abs(x))
+    return settled(x.space, torch.sgn(x.value), torch.where(zero, 0.0, quotient.higher))
 
 
 @rule("copysign")

@@ -23,9 +23,9 @@ def reshape(x: Jet, *sizes: Any, shape: Any = None) -> Jet:
 
 
 @rule(Tensor.reshape_as, Tensor.view_as)
-def reshape_as(x: Jet, other: Any) -> Jet:
+def reshape_as(x: Any, other: Any) -> Any:
     """The shape of another tensor."""
-    return reshape(x, tuple(other.shape))
+    return x.reshape(tuple(other.shape))
 
 
 @rule("flatten", "ravel")
@@ -94,9 +94,9 @@ def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
 
 
 @rule(Tensor.expand_as)
-def expand_as(x: Jet, other: Any) -> Jet:
+def expand_as(x: Any, other: Any) -> Any:
     """The shape of another tensor."""
-    return expand(x, tuple(other.shape))
+    return x.expand(tuple(other.shape))
 
 
 @rule("clone", "contiguous")
