@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 if TYPE_CHECKING:
-    from sobolev.callbacks.monitor import DerivativeMonitor
+    from sobolev.callbacks.monitoring import Monitoring
 
 SHARE = 0.05
 """Of the training's time: what is reported as too much."""
@@ -67,7 +67,7 @@ def advice(seconds: float, total: float, points: int) -> str | None:
 class Stopwatch:
     """Adds the time inside it to `monitor.seconds`; one inside another does not count twice."""
 
-    def __init__(self, monitor: "DerivativeMonitor") -> None:
+    def __init__(self, monitor: "Monitoring") -> None:
         self.monitor = monitor
 
     def __enter__(self) -> None:
