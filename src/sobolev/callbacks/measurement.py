@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.operators import ChunkSize, Method
+from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.callbacks.sums import Sums
 from sobolev.notation import Place

@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sobolev.audit import Finding
-from sobolev.autodiff.operators import ChunkSize, Method
+from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.announcing import Announcer, OnFinding
 from sobolev.callbacks.batches import Key
 from sobolev.callbacks.measurement import Measurement, Truth

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.autodiff.operators import Method
+from sobolev.autodiff.engine import Method
 from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.readout_data import (
