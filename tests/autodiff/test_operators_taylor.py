@@ -102,7 +102,7 @@ class Awkward(nn.Module):
                 "branch": lambda: 2 if y.sum().exp() else 3,
                 "numpy": lambda: torch.from_numpy(y.detach().numpy() * 0 + 2),
                 "copy": lambda: torch.tensor(y.tolist(), dtype=y.dtype) * 0 + 2,
-                "no rule": lambda: 2 + 0 * torch.special.bessel_j0(y.detach()),
+                "no rule": lambda: 2 + 0 * torch.fake_quantize_per_tensor_affine(y.detach(), 0.1, 0, 0, 255),
                 "isinstance": lambda: 2 if isinstance(y, torch.Tensor) else 1 / 0,
             }[self.how]()
         )
