@@ -61,3 +61,11 @@ def test_arcsine_near_one_has_all_digits():
     exact = mpmath.taylor(mpmath.asin, mpmath.mpf(point.item()), 8)
     for order, ours in enumerate(sobolev.derivatives(torch.asin, point, 8, method="taylor")):
         assert math.isclose(ours.item(), exact[order] * mpmath.factorial(order), rel_tol=1e-11)
+
+
+@pytest.mark.parametrize("function", [torch.asin, torch.atanh])
+def test_curvature_near_zero_has_all_digits(function):
+    x = torch.tensor([1e-12, -1e-3])
+    second = sobolev.derivatives(function, x, 2, method="taylor")[2]
+    exact = sobolev.derivatives(function, x.double(), 2, method="reverse")[2]
+    torch.testing.assert_close(second.double(), exact, rtol=1e-6, atol=0)

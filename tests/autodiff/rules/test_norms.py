@@ -5,6 +5,7 @@ import torch
 from rule_check import assert_rule
 from torch.nn import functional
 
+import sobolev
 from sobolev.autodiff import taylor
 
 X = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -39,3 +40,17 @@ def test_a_norm_at_zero_has_slope_zero_and_no_curvature():
     _, d1, d2 = taylor.derivatives(lambda x: x.norm(dim=1), x, 2, torch.ones_like(x))
     assert d1.item() == 0
     assert d2.isnan().all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-18, 1e18, 1e30])
+def test_curvature_where_squares_vanish_or_overflow(size):
+    x = torch.tensor([[3.0, 4.0]]) * size
+    H = sobolev.hessian(lambda x: x.norm(dim=1), x, method="taylor")[2]
+    torch.testing.assert_close(H, torch.tensor([[[0.128, -0.096], [-0.096, 0.072]]]) / size, rtol=1e-5, atol=0)
+
+
+def test_other_norms_are_flat_at_zero_as_in_pytorch():
+    x = torch.zeros(1, 4, dtype=torch.float64)
+    for f in (lambda x: x.norm(p=3, dim=1), lambda x: functional.lp_pool1d(x[:, None], 2.0, 2)[:, 0]):
+        results = sobolev.hessian(f, x, method="taylor")
+        assert not any(result.any() for result in results)

@@ -31,7 +31,7 @@ def vector_norm(
     value = torch.linalg.vector_norm(x.value, ord, axes, keepdim)
     if ord == 0:
         return Jet(x.space, value, value.new_zeros(0, *value.shape))
-    higher = _length(x, axes, keepdim, value) if ord == 2 else _root_of_powers(x, float(ord), axes, keepdim)
+    higher = _length(x, axes, keepdim) if ord == 2 else _root_of_powers(x, float(ord), axes, keepdim)
     return Jet(x.space, value, higher.full)
 
 
@@ -108,21 +108,22 @@ def renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
     return x * torch.where(length.value > maxnorm, maxnorm / (length + 1e-7), 1.0)
 
 
-def _length(x: Any, axes: tuple[int, ...], keepdim: bool, value: Tensor) -> Any:
-    """The 2-norm. Only sums of squares of degree 1 and more are needed, so x is scaled by what it changes by."""
+def _length(x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The 2-norm. Its derivatives need the squares of degree 1 and more only: x is scaled by how much it changes."""
     slopes = x.full[: x.space.directions]
-    kept = _scale(slopes.abs().amax(0) if len(slopes) else x.value.abs(), axes)
+    own, kept = _scale(x.value.abs(), axes), _scale(slopes.abs().amax(0) if len(slopes) else x.value.abs(), axes)
     scaled = x / kept
     squares = torch.view_as_real(scaled).square().sum(-1) if x.value.is_complex() else scaled * scaled
-    scale = kept if keepdim else kept.squeeze(axes)
-    return root(total(squares, axes, keepdim), value / scale) * scale
+    value = torch.linalg.vector_norm(x.value / own, 2, axes, True) * (own / kept)
+    result = root(total(squares, axes, True), value) * kept
+    return result if keepdim else result.squeeze(axes)
 
 
 def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) -> Any:  # noqa: A002
     """Other norms; powers are taken of numbers scaled to 1, so that they neither overflow nor vanish."""
     if math.isinf(ord):
         return (torch.amax if ord > 0 else torch.amin)(torch.abs(x), axes, keepdim)
-    absolute = torch.abs(x)
+    absolute: Any = torch.abs(x)
     if ord == 1:
         return total(absolute, axes, keepdim)
     kept = _scale(absolute.value, axes)

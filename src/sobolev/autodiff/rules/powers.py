@@ -49,14 +49,15 @@ def rsqrt(x: Jet) -> Jet:
     return power(x, -0.5)
 
 
-def _exponential(base: Any, exponent: Jet) -> Jet:
+def _exponential(base: Any, exponent: Any) -> Jet:
     """Base ** exponent = exp(exponent log(base)); the constant 0 to a power that is not negative stays 0."""
     value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
     if isinstance(base, Jet):
-        return settled(exponent.space, value, torch.exp(exponent * torch.log(base)).higher)
+        result: Any = torch.exp(exponent * torch.log(base))  # pyright: ignore[reportArgumentType]
+        return settled(exponent.space, value, result.higher)
     number = torch.as_tensor(base, device=value.device).to(value.dtype)  # else a whole one had a float32 logarithm
     nothing = (number == 0) & (exponent.value >= 0)
-    result: Any = torch.exp(exponent * torch.log(torch.where(nothing, 1.0, number)))
+    result = torch.exp(exponent * torch.log(torch.where(nothing, 1.0, number)))
     return settled(exponent.space, value, torch.where(nothing, 0.0, result.higher))
 
 
