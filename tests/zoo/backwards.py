@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from zoo.case import Case, Wrap, mlp, points, uniform
+from zoo.case import Case, Wrap, mlp, points
 from zoo.customs import D2, D10, WIDE, function, module_hook, one_wrong_input, one_wrong_output
 from zoo.traps import wrapped
 
@@ -221,7 +221,9 @@ def stochastic_rounding(self, x):
 
 def saved_hooks(self, x):
     """Activations packed in half precision between forward and backward."""
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.half() if t.is_floating_point() else t, lambda t: t.double() if t.dtype == torch.half else t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: t.half() if t.is_floating_point() else t, lambda t: t.double() if t.dtype == torch.half else t
+    ):
         return self.n(x)
 
 

@@ -177,7 +177,12 @@ def table_cubic(self, x):
     k = t.detach().floor().long().clamp(0, 7)
     u = t - k
     p = [self.table.to(x.dtype)[k + i] for i in range(4)]
-    return 0.5 * (2 * p[1] + (p[2] - p[0]) * u + (2 * p[0] - 5 * p[1] + 4 * p[2] - p[3]) * u**2 + (3 * p[1] - p[0] - 3 * p[2] + p[3]) * u**3)
+    return 0.5 * (
+        2 * p[1]
+        + (p[2] - p[0]) * u
+        + (2 * p[0] - 5 * p[1] + 4 * p[2] - p[3]) * u**2
+        + (3 * p[1] - p[0] - 3 * p[2] + p[3]) * u**3
+    )
 
 
 def table_steps(self, x):

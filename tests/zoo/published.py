@@ -73,7 +73,11 @@ class DynamicTanh(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        self.a, self.g, self.b = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.a, self.g, self.b = (
+            nn.Parameter(torch.tensor(0.5)),
+            nn.Parameter(torch.ones(width)),
+            nn.Parameter(torch.zeros(width)),
+        )
 
     def forward(self, x):
         return self.g * torch.tanh(self.a * x) + self.b
@@ -176,6 +180,7 @@ def set_transformer(self, x):
 
 def performer(self, x):
     """Choromanski et al. (2021): positive random features."""
+
     def features(z):
         return torch.exp(z @ self.w - z.square().sum(-1, keepdim=True) / 2) + 1e-4
 
@@ -201,7 +206,9 @@ def causal(self, x):
 def soft_tree(self, x):
     """Frosst & Hinton (2017)."""
     p = torch.sigmoid(self.g(x))
-    leaves = torch.stack([p[:, 0] * p[:, 1], p[:, 0] * (1 - p[:, 1]), (1 - p[:, 0]) * p[:, 2], (1 - p[:, 0]) * (1 - p[:, 2])], -1)
+    leaves = torch.stack(
+        [p[:, 0] * p[:, 1], p[:, 0] * (1 - p[:, 1]), (1 - p[:, 0]) * p[:, 2], (1 - p[:, 0]) * (1 - p[:, 2])], -1
+    )
     return leaves @ self.v
 
 
@@ -276,7 +283,7 @@ def lennard_jones(x):
 
 
 def spherical_harmonics(x):
-    r = (x + torch.tensor([2.0, 0, 0]).to(x))
+    r = x + torch.tensor([2.0, 0, 0]).to(x)
     r = F.normalize(r, dim=-1)
     a, b, c = r.unbind(-1)
     return torch.stack([a * b, b * c, 3 * c * c - 1, a * c, a * a - b * b], -1)
@@ -285,8 +292,7 @@ def spherical_harmonics(x):
 def quaternion(x):
     q = F.normalize(torch.cat([torch.ones_like(x[:, :1]) * 2, x], -1), dim=-1)
     w, i, j, k = q.unbind(-1)
-    row = torch.stack([1 - 2 * (j * j + k * k), 2 * (i * j - k * w), 2 * (i * k + j * w)], -1)
-    return row
+    return torch.stack([1 - 2 * (j * j + k * k), 2 * (i * j - k * w), 2 * (i * k + j * w)], -1)
 
 
 def legendre(x):
@@ -330,7 +336,9 @@ def cayley():
 
 
 def monotone(self, x):
-    return F.linear(torch.tanh(F.linear(x, F.softplus(self.a.weight), self.a.bias)), F.softplus(self.b.weight), self.b.bias)
+    return F.linear(
+        torch.tanh(F.linear(x, F.softplus(self.a.weight), self.a.bias)), F.softplus(self.b.weight), self.b.bias
+    )
 
 
 def maf(self, x):
@@ -343,7 +351,11 @@ def maf(self, x):
 
 def rational_spline(self, x):
     """Durkan et al. (2019): monotone rational quadratic pieces; the slope is continuous, the bend jumps at the knots."""
-    knots, values, slopes = torch.linspace(-1, 1, 6).to(x), torch.tensor([-1.0, -0.7, 0.1, 0.3, 0.8, 1.0]).to(x), torch.tensor([1.0, 0.5, 1.5, 0.7, 1.2, 1.0]).to(x)
+    knots, values, slopes = (
+        torch.linspace(-1, 1, 6).to(x),
+        torch.tensor([-1.0, -0.7, 0.1, 0.3, 0.8, 1.0]).to(x),
+        torch.tensor([1.0, 0.5, 1.5, 0.7, 1.2, 1.0]).to(x),
+    )
     k = (torch.searchsorted(knots, x.detach().contiguous()) - 1).clamp(0, 4)
     w, h = knots[k + 1] - knots[k], values[k + 1] - values[k]
     s, t = h / w, (x - knots[k]) / w
@@ -368,7 +380,19 @@ def gat_v2(self, x):
 
 
 def activations():
-    kinds = {"snake": Snake, "rational": Rational, "gaussian": Gaussian, "swish-trained": Swish, "serf": Serf, "sine": Sine, "sine-10": lambda: Sine(10.0), "tanhshrink": nn.Tanhshrink, "log-sigmoid": nn.LogSigmoid, "mish": nn.Mish, "dyt": lambda: DynamicTanh(16)}
+    kinds = {
+        "snake": Snake,
+        "rational": Rational,
+        "gaussian": Gaussian,
+        "swish-trained": Swish,
+        "serf": Serf,
+        "sine": Sine,
+        "sine-10": lambda: Sine(10.0),
+        "tanhshrink": nn.Tanhshrink,
+        "log-sigmoid": nn.LogSigmoid,
+        "mish": nn.Mish,
+        "dyt": lambda: DynamicTanh(16),
+    }
     return [Case(f"activation-{name}", lambda kind=kind: mlp(kind), step=0.01) for name, kind in kinds.items()]
 
 

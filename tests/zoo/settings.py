@@ -7,6 +7,7 @@ import functools
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -134,7 +135,39 @@ class Output(Mapping):
         return len(self._parts)
 
 
-def test_time_training(self, x):
+def eleven_bits(x):
+    """What TF32 keeps of a number."""
+    mantissa, exponent = torch.frexp(x.detach())
+    return x + (torch.ldexp(torch.round(mantissa * 2048) / 2048, exponent) - x).detach()
+
+
+class Coarse(nn.Linear):
+    """A layer that does what a device with tensor cores does where torch lets it."""
+
+    def forward(self, x):
+        if x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+            return F.linear(eleven_bits(x), eleven_bits(self.weight), self.bias)
+        return super().forward(x)
+
+
+@contextmanager
+def in_tf32():
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+def coarse(scale):
+    def build():
+        net = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), Coarse(16, 16), nn.Tanh(), nn.Linear(16, 1)).eval()
+        with torch.no_grad():
+            net[2].weight *= scale
+        return net
+
+    return build
+
+
+def trained_at_test_time(self, x):
     """Sun et al. (2020), carelessly: a step on a loss of the batch, on a copy, before predicting."""
     net = copy.deepcopy(self.n)
     with torch.enable_grad():
@@ -219,7 +252,7 @@ def python_sum(self, x):
 
 
 def math_scalar(self, x):
-    return torch.stack([self.n(row) * math.exp(-row.item() ** 2) for row in x])
+    return torch.stack([self.n(row) * math.exp(-(row.item() ** 2)) for row in x])
 
 
 def to_list(self, x):
@@ -280,7 +313,7 @@ def complex_polynomial(self, x):
 
 
 def nested(self, x):
-    parts = torch.nested.nested_tensor([row for row in x])
+    parts = torch.nested.nested_tensor(list(x))
     return self.n(torch.stack(list(parts.unbind())))
 
 
@@ -338,7 +371,13 @@ def with_orthogonal():
 
 
 def static_quantised():
-    net = nn.Sequential(torch.ao.quantization.QuantStub(), nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1), torch.ao.quantization.DeQuantStub()).eval()
+    net = nn.Sequential(
+        torch.ao.quantization.QuantStub(),
+        nn.Linear(1, 8),
+        nn.ReLU(),
+        nn.Linear(8, 1),
+        torch.ao.quantization.DeQuantStub(),
+    ).eval()
     net.qconfig = torch.ao.quantization.get_default_qconfig("onednn")
     prepared = torch.ao.quantization.prepare(net)
     prepared(uniform(64, 1))
@@ -441,6 +480,8 @@ CASES = [
     Case("forward-no-grad", NoGradForward, "detached"),
     Case("forward-inference-mode", lambda: InferenceForward().eval(), "detached"),
     Case("forward-autocast", lambda: AutocastForward().eval(), "dtype"),
+    Case("tf32-around", coarse(1.0), around=in_tf32),
+    Case("tf32-around-large-weights", coarse(60.0), "reduced-precision", around=in_tf32, step=0.0005),
     Case("forward-enable-grad", lambda: EnableGradForward().eval()),
     Case("forward-compiled", lambda: CompiledForward().eval(), truth=lambda x: _seeded(x, lambda dtype: (lambda n: lambda z: n(z) + torch.sin(z))(mlp(nn.Tanh).to(dtype)))),
     Case("counts-calls", lambda: Counting().eval()),
@@ -462,7 +503,7 @@ CASES = [
     Case("sparse-output", wrapped(lambda s, x: s.n(x).to_sparse()), "output-type"),
     Case("double-output", wrapped(lambda s, x: s.n(x).double())),
     Case("half-output", wrapped(lambda s, x: s.n(x).half()), truth=_seeded),
-    Case("test-time-training", wrapped(test_time_training), "cross-sample"),
+    Case("test-time-training", wrapped(trained_at_test_time), "cross-sample"),
     Case("backward-inside", wrapped(backward_inside)),
     Case("requires-grad-inside", wrapped(requires_grad_inside)),
     Case("sorted-and-put-back", wrapped(sorted_batch, 2), x=D2),

@@ -196,7 +196,7 @@ class Probe:
     def noise(self) -> float:
         """What rounding makes of `scalar`, relative to its size.
 
-        Of the points around which it is measured the upper quartile: one of them may sit on a kink.
+        Of the points around which it is measured the median: some of them may sit on a kink or a singularity.
         """
         return _relative_rounding(self.values_nearby)
 
@@ -277,7 +277,7 @@ def _sharper(a: Estimate, b: Estimate) -> Estimate:
 def _relative_rounding(values: Tensor) -> float:
     size = values.abs().nan_to_num(0, 0).amax().item()
     shaken = rounding(values).nan_to_num(0, 0)
-    return shaken.quantile(0.75).item() / size if size else 0.0
+    return shaken.median().item() / size if size else 0.0
 
 
 @contextmanager

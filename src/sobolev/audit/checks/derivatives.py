@@ -65,8 +65,8 @@ def unverified(probe: Probe) -> Iterator[Finding]:
         reason = "between the points f varies by hardly more than its last digits, in which finite differences drown"
     else:
         reason = (
-            "on the scale of finite differences f is rough: rounding inside it, jumps or kinks (lookup tables, a solver "
-            "that stops early, half precision) hide how it bends. Make f smooth there, or compute it in more digits"
+            "on the scale of finite differences f is rough: rounding, jumps or kinks inside it (lookup tables, a "
+            "solver that stops early, half precision) hide its derivative. Make f smooth there, or compute in more digits"
         )
     yield Finding("unverified", severity, "f", f"derivative {order} could not be checked: {reason}")
 
