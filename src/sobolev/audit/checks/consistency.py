@@ -68,7 +68,7 @@ def stateful(early: Tensor, late: Tensor) -> Iterator[Finding]:
             "error",
             "f",
             f"the output at the same x changes by {change:.1e} (relative) when f has seen another batch first: it "
-            "keeps something of the batches that it sees, a mean, an extreme or a result. Compute that from the training "
+            "keeps something of the batches that it sees, a mean, an extreme or a result. Compute it from the training "
             "data, once, and store it as a buffer (sobolev.Standardized does)",
         )
 

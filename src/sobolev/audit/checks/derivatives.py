@@ -66,7 +66,7 @@ def unverified(probe: Probe) -> Iterator[Finding]:
     else:
         reason = (
             "on the scale of finite differences f is rough: rounding, jumps or kinks inside it (lookup tables, a "
-            "solver that stops early, half precision) hide its derivative. Make f smooth there, or compute in more digits"
+            "solver that stops early, half precision) hide its derivative. Make f smooth, or compute it in more digits"
         )
     yield Finding("unverified", severity, "f", f"derivative {order} could not be checked: {reason}")
 
