@@ -23,8 +23,6 @@ print(*(name for name in names if isinstance(monitor, sys.modules[name].Callback
     ("imports", "expected"),
     [
         ("math", "lightning.pytorch"),
-        ("lightning", "lightning.pytorch"),
-        ("pytorch_lightning", "pytorch_lightning"),
         ("lightning, pytorch_lightning", "lightning.pytorch pytorch_lightning"),
     ],
 )
