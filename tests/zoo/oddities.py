@@ -414,7 +414,7 @@ CASES = [
     Case("leaves-gradients-off", wrapped(leaves_gradients_off)),
     Case("observed", wrapped(observed), "grad-mode", x=WIDE),
     Case("observed-grad-mode", wrapped(asks_for_gradients), "grad-mode"),
-    Case("told-by-type", wrapped(told_by_type), "taylor-disagrees"),
+    Case("told-by-type", wrapped(told_by_type)),
     Case("insists-on-tensors", wrapped(insists)),
     Case("seeded-noise", wrapped(seeded_noise), "cross-sample"),
     Case("own-generator", with_generator, "stochastic"),

@@ -50,7 +50,7 @@ def test_a_gradient_that_is_a_little_wrong(factor):
 
 
 def test_where_no_method_is_right_it_is_an_error():
-    (finding,) = findings(lambda x: wrong(torch.special.bessel_j0(x)) + x, X)[:1]
+    (finding,) = findings(lambda x: wrong(torch.ops.aten.sin.default(x)) + x, X)[:1]
     assert finding.severity == "error" and "method='taylor'" not in finding.message
 
 
@@ -123,6 +123,5 @@ def test_not_a_number_where_the_value_is_one():
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_the_course_of_the_forward_depends_on_the_type(order):
-    found = findings(lambda x: torch.sin(x) if type(x) is torch.Tensor else torch.cos(x), X, order)
-    assert [finding.kind for finding in found] == ["taylor-disagrees"]
-    assert "the values by Taylor mode" in found[0].message
+    audit = sobolev.audit(lambda x: torch.sin(x) if type(x) is torch.Tensor else torch.cos(x), X, order)
+    assert audit.trustworthy and audit.method == "reverse"
