@@ -20,7 +20,7 @@ def written(x):
 
 
 class Activations(nn.Module):
-    """All at once: compiling takes longer than computing. Dynamo itself cannot take Hardswish and Hardsigmoid."""
+    """All at once: compiling takes longer than computing."""
 
     def __init__(self):
         super().__init__()
@@ -37,7 +37,16 @@ class Activations(nn.Module):
             nn.Mish,
             nn.Tanh,
         ]
-        kinds += [nn.Sigmoid, nn.Softplus, nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.Hardtanh]
+        kinds += [
+            nn.Sigmoid,
+            nn.Softplus,
+            nn.LogSigmoid,
+            nn.Softsign,
+            nn.Tanhshrink,
+            nn.Hardtanh,
+            nn.Hardswish,
+            nn.Hardsigmoid,
+        ]
         kinds += [
             nn.Hardshrink,
             nn.Softshrink,
@@ -50,7 +59,7 @@ class Activations(nn.Module):
 
     def forward(self, x):
         z = self.layer(x)
-        return sum(activation(z) for activation in self.activations) + nn.ReLU(inplace=True)(z * 2)
+        return sum(activation(z) for activation in self.activations) + nn.ReLU(inplace=True)(z * 2) + torch.relu_(z * 3)
 
 
 class Attention(nn.Module):
@@ -65,6 +74,15 @@ class Attention(nn.Module):
     def forward(self, x):
         h = self.embed(x.unsqueeze(-1))
         return self.norm(h + self.attend(h, h, h, need_weights=False)[0]).mean(1)
+
+
+class Sequences(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru, self.lstm = nn.GRU(2, 3, bidirectional=True), nn.LSTM(6, 2, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(self.gru(x.unflatten(1, (2, 2)))[0])[0].flatten(1)
 
 
 class Gated(nn.Module):
@@ -107,6 +125,20 @@ MODELS = {
     "convolution": nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3), nn.GroupNorm(1, 2), nn.MaxPool1d(2)),
     "recurrent": nn.GRUCell(4, 3),
     "written": written,
+    "losses": lambda x: torch.stack(
+        [
+            functional.l1_loss(x, x.sin(), weight=x.detach().abs(), reduction="none").sum(1),
+            functional.cross_entropy(x, torch.arange(5) % 4, label_smoothing=0.1, reduction="none"),
+            functional.mse_loss(x, x.cos(), reduction="none").mean(1),
+        ]
+    ),
+    "special functions": lambda x: (
+        torch.special.bessel_j1(x) + torch.special.i0e(x) + torch.special.zeta(2.0, x.exp()) + torch.special.i1(x)
+    ),
+    "decompositions": lambda x: (
+        torch.linalg.lu_factor(torch.eye(2) * 3 + x.reshape(-1, 2, 2)).LU
+        + torch.linalg.householder_product(x.reshape(-1, 2, 2), x[:, :2].sin())
+    ),
     "linear algebra": lambda x: torch.linalg.solve(torch.eye(2) * 3 + x.reshape(-1, 2, 2), x[:, :2]),
 }
 
@@ -140,6 +172,15 @@ def test_compiled_training_step(name):
         assert (a is None) == (b is None) or not (b if a is None else a).any()
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_recurrent_layers_where_dynamo_is_allowed_to_take_them():
+    model, x = Sequences(), torch.randn(3, 4)
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(allow_rnn=True):
+        compiled = torch.compile(lambda x: taylor.laplacian(model, x), fullgraph=True, backend="eager")(x)
+    for ours, theirs in zip(compiled, taylor.laplacian(model, x), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("f", [lambda x, w: x @ w, lambda x, w: w @ x])

@@ -9,6 +9,7 @@ from sobolev.autodiff.rules import (  # noqa: F401
     bessel,
     cholesky,
     classification_losses,
+    compilation,
     complex_numbers,
     conversion,
     convolution,
@@ -60,6 +61,7 @@ from sobolev.autodiff.rules import (  # noqa: F401
 )
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
+compilation.register()
 inplace.register()  # the in-place forms of all of them
 
 __all__ = ["NoRuleError", "rule"]

@@ -1,8 +1,5 @@
 """Rules of functions that repeat, shift, turn or surround elements."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportReturnType=false
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,7 +114,7 @@ def windows(x: Jet, dimension: int, size: int, step: int) -> Jet:
 
 
 @rule("constant_pad_nd")
-def constant_pad_nd(x: Any, pad: Sequence[int], value: float = 0.0) -> Jet:
+def constant_pad_nd(x: Any, pad: Sequence[int], value: float = 0.0) -> Any:
     """A constant at both ends."""
     return functional.pad(x, pad, value=value)
 

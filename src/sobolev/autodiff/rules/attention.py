@@ -1,8 +1,5 @@
 """Rules of attention, written out: softmax(q kᵀ / √d + mask) v."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportCallIssue=false
-
 import math
 from typing import Any
 
@@ -109,7 +106,7 @@ def _extended(
 ) -> tuple[Any, ...]:
     """One more source each for the learnt bias and for zeros, which nothing masks."""
     shape = (1, *k.shape[1:])
-    sources = [] if bias_k is None else [(bias_k.expand(shape), bias_v.expand(shape))]
+    sources: list[Any] = [] if bias_k is None else [(bias_k.expand(shape), bias_v.expand(shape))]
     if add_zero_attn:
         sources.append((torch.zeros(shape, dtype=k.dtype, device=k.device),) * 2)
     for source_k, source_v in sources:

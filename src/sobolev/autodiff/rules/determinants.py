@@ -1,8 +1,5 @@
 """Rules of determinants and their logarithms."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +28,7 @@ def det(a: Any) -> Any:
     elif n == 3:
         result = (a[..., 0, :] * torch.linalg.cross(a[..., 1, :], a[..., 2, :])).sum(-1)
     else:
-        change = torch.exp(_log_of_change(a))
+        change: Any = torch.exp(_log_of_change(a))
         value = torch.linalg.det(a.value)
         return Jet(a.space, value, value * change.higher)
     return settled(a.space, torch.linalg.det(a.value), result.higher)
@@ -54,7 +51,7 @@ def logdet(a: Any) -> Any:
 
 def _log_of_change(a: Any) -> Any:
     """Log det(A_0⁻¹ A) = tr N - tr N²/2 + ..., N = A_0⁻¹ H; its value is 0."""
-    nilpotent = Jet(a.space, torch.zeros_like(a.value), torch.linalg.solve(a.value, a.full))
+    nilpotent: Any = Jet(a.space, torch.zeros_like(a.value), torch.linalg.solve(a.value, a.full))
     power, total = nilpotent, nilpotent.diagonal(0, -2, -1).sum(-1)
     for k in range(2, a.space.order + 1):
         power = torch.matmul(power, nilpotent)

@@ -5,9 +5,6 @@ that of Ogita & Aishima (2018). Where two eigenvalues are equal, what depends on
 as NaN.
 """
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +29,8 @@ def eigh(a: Any, UPLO: str = "L") -> Eigen:
     values, vectors = torch.linalg.eigh(a.value, UPLO)
     a = (a + a.mT) / 2
     q = constant(a, vectors)
-    first = torch.matmul(q.mT, torch.matmul(a, q)).diagonal(0, -2, -1).full
+    rotated: Any = torch.matmul(q.mT, torch.matmul(a, q))
+    first = rotated.diagonal(0, -2, -1).full
     for _ in range(steps(a)):
         q = turned(q, torch.matmul(q.mT, torch.matmul(a, q)), values)
     higher = (q * torch.matmul(a, q)).sum(-2).full
@@ -74,7 +72,7 @@ def eigvals(a: Any) -> Any:
 
 def _in_basis(a: Any, x: Any, values: Tensor) -> Any:
     """X⁻¹ A X, whose value is diagonal."""
-    s = torch.matmul(torch.linalg.inv(x), torch.matmul(a, x))
+    s: Any = torch.matmul(torch.linalg.inv(x), torch.matmul(a, x))
     return Jet(a.space, torch.diag_embed(values), s.higher)
 
 

@@ -1,8 +1,5 @@
 """Rules of functions that pick elements by their places."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportReturnType=false
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,8 +1,5 @@
 """Rules of in-place forms, made from those of the functions they are named after; imported after all others."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 from collections.abc import Callable
 from typing import Any
 
@@ -86,14 +83,15 @@ def register() -> None:
         for name in dir(home):
             plain = getattr(home, name[:-1], None) if name.endswith("_") and not name.endswith("__") else None
             function = getattr(home, name)
-            if plain in RULES and function not in RULES:
+            if plain is not None and plain in RULES and function not in RULES:
                 apply = RULES[plain]
                 rule(function)(reshaping(apply) if name in _RESHAPING else in_place(apply, name))
     for name, plain in _OPERATORS.items():
         rule(getattr(Tensor, f"__{name}__"))(in_place(RULES[getattr(torch, plain)], f"__{name}__"))
     for name in _VIEWS:
         for home in (torch, Tensor):
-            if (function := getattr(home, name, None)) in RULES:
+            function = getattr(home, name, None)
+            if function is not None and function in RULES:
                 rule(function)(viewing(RULES[function]))
     for attribute in ("T", "mT", "H", "mH", "data", "real", "imag"):
         if (getter := getattr(Tensor, attribute).__get__) in RULES:

@@ -1,8 +1,5 @@
 """Rules of pseudo-inverses, least squares and condition numbers."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -39,7 +36,8 @@ def pinv(a: Any, *args: Any, **options: Any) -> Any:
     onto, along = torch.matmul(a, x), torch.matmul(x, a)
     onto = torch.matmul(onto, inverse(onto + onto.mH - identity(onto)))
     along = torch.matmul(inverse(along + along.mH - identity(along)), along)
-    return Jet(a.space, value, torch.matmul(torch.matmul(along, x), onto).higher)
+    result: Any = torch.matmul(torch.matmul(along, x), onto)
+    return Jet(a.space, value, result.higher)
 
 
 @rule(torch.linalg.lstsq)

@@ -1,8 +1,5 @@
 """Rules of inverses and linear systems. The value is always PyTorch's own."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 import math
 from typing import Any, NamedTuple
 
@@ -49,8 +46,8 @@ def solve(a: Any, b: Any, *, left: bool = True) -> Any:
         return solve(a.mT, b.mT).mT
     if not isinstance(a, Jet):
         return Jet(b.space, torch.linalg.solve(a, b.value), torch.linalg.solve(a, b.full))
+    product: Any = torch.matmul(inverse(a), b)
     values = a.value, b.value if isinstance(b, Jet) else b
-    product = torch.matmul(inverse(a), b)
     return settled(product.space, torch.linalg.solve(*values), product.higher)
 
 
@@ -89,7 +86,8 @@ def solve_triangular(a: Any, b: Any, *, upper: bool, left: bool = True, unitrian
         options = {"upper": upper, "left": left, "unitriangular": unitriangular}
         function = torch.linalg.solve_triangular
         return Jet(b.space, function(a, b.value, **options), function(a, b.full, **options))
-    triangle = torch.triu(a, int(unitriangular)) if upper else torch.tril(a, -int(unitriangular))
+    matrix: Any = a
+    triangle = matrix.triu(int(unitriangular)) if upper else matrix.tril(-int(unitriangular))
     if unitriangular:
         triangle = triangle + identity(a)
     return solve(triangle, b, left=left)

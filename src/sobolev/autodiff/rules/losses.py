@@ -80,7 +80,7 @@ def _smooth_l1(input: Any, target: Any, beta: float) -> Any:  # noqa: A002
 def _huber(input: Any, target: Any, delta: float) -> Any:  # noqa: A002
     error = input - target
     distance = torch.abs(error)
-    return torch.where(distance <= delta, error**2 / 2, delta * (distance - delta / 2))
+    return torch.where(distance < delta, error**2 / 2, delta * (distance - delta / 2))
 
 
 @loss_of_terms(functional.binary_cross_entropy)

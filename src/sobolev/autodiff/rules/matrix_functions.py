@@ -1,8 +1,5 @@
 """Rules of functions of square matrices: powers and the exponential."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any
 
 import torch

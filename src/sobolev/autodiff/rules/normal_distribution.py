@@ -1,8 +1,5 @@
 """Rules of the error functions and the normal distribution."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportAttributeAccessIssue=false
-
 import math
 from typing import Any
 
@@ -41,14 +38,14 @@ def erfinv(x: Any) -> Any:
 @rule(torch.special.ndtr)
 def ndtr(x: Any) -> Any:
     """The distribution function of the normal distribution."""
-    result = torch.erfc(x * -math.sqrt(0.5)) / 2
+    result: Any = torch.erfc(x * -math.sqrt(0.5)) / 2
     return settled(x.space, torch.special.ndtr(x.value), result.higher)
 
 
 @rule(torch.special.ndtri)
 def ndtri(p: Any) -> Any:
     """Its inverse."""
-    result = math.sqrt(2) * torch.erfinv(2 * p - 1)
+    result: Any = math.sqrt(2) * torch.erfinv(2 * p - 1)
     return settled(p.space, torch.special.ndtri(p.value), result.higher)
 
 

@@ -1,8 +1,5 @@
 """Rules of norms of vectors and matrices, and of what is scaled by them."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportOperatorIssue=false
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -135,7 +132,7 @@ def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) ->
 def power_or_zero(x: Any, exponent: float) -> Any:
     """X ** exponent; where x is 0, all derivatives are 0, as PyTorch has them."""
     zero = x.value == 0
-    safe = Jet(x.space, torch.where(zero, 1.0, x.value), x.higher)
+    safe: Any = Jet(x.space, torch.where(zero, 1.0, x.value), x.higher)
     return torch.where(zero, x.value**exponent, safe**exponent)
 
 

@@ -1,8 +1,5 @@
 """Rules of functions that pick elements by their size: max, min, sort, topk, median and running extremes."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +15,7 @@ from sobolev.autodiff.rules.registry import rule
 class Selected(NamedTuple):
     """What `torch.return_types` of these functions hold."""
 
-    values: Jet
+    values: Any
     indices: Tensor
 
 

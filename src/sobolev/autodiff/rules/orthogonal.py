@@ -1,8 +1,5 @@
 """Rules of orthogonal matrices: QR, and products of reflections."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -32,11 +29,12 @@ def qr(a: Any, mode: str = "reduced") -> Factors:
         raise NoRuleError("Taylor mode has no rule for qr with mode 'complete'")
     start, triangle = torch.linalg.qr(a.value)
     m = torch.linalg.solve_triangular(triangle, a, upper=True, left=False)
-    m = Jet(a.space, start, m.higher)
+    m: Any = Jet(a.space, start, m.higher)
     squares = torch.matmul(m.mT, m)
     c = torch.linalg.cholesky(without_value(squares) + identity(squares), upper=True)
     q = torch.linalg.solve_triangular(c, m, upper=True, left=False)
-    r = Jet(a.space, triangle, torch.matmul(c, triangle).higher)
+    product: Any = torch.matmul(c, triangle)
+    r = Jet(a.space, triangle, product.higher)
     return Factors(a.value.new_empty(0) if mode == "r" else Jet(a.space, start, q.higher), r)
 
 

@@ -1,8 +1,5 @@
 """Rules of functions that choose between two: where, clamp, maximum. At a kink they take the side of PyTorch."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 from typing import Any
 
 import torch

@@ -1,8 +1,5 @@
 """Rules of functions that put elements at given places of another tensor."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportReturnType=false
-
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +50,7 @@ def scatter_add(x: Any, dim: int, index: Tensor, src: Any) -> Jet:
 
 
 @rule("masked_scatter")
-def masked_scatter(x: Any, mask: Tensor, source: Any) -> Jet:
+def masked_scatter(x: Any, mask: Tensor, source: Any) -> Any:
     """Elements put, one after the other, where the mask holds."""
     mask = mask.expand(x.shape)
     order = (mask.reshape(-1).cumsum(0) - 1).clamp(min=0).reshape(mask.shape)

@@ -1,8 +1,5 @@
 """Rules of products of vectors and matrices that are made of matrix and elementwise products."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 from functools import reduce
 from string import ascii_letters
 from typing import Any
@@ -34,7 +31,7 @@ def vdot(a: Any, b: Any) -> Any:
 @rule("inner")
 def inner(a: Any, b: Any) -> Any:
     """Sums of products along the last axes."""
-    return torch.tensordot(a, b, ([-1], [-1]))
+    return torch.tensordot(a, b, ([-1], [-1]))  # pyright: ignore[reportArgumentType]
 
 
 @rule("addbmm")

@@ -1,8 +1,5 @@
 """Rules of activation functions that are put together from pieces. At a kink they take the side of PyTorch."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 import math
 from typing import Any
 

@@ -123,7 +123,7 @@ def _layers(
         x = outputs[0] if ways == 1 else torch.cat(outputs, -1)
         if layer < layers - 1:
             x = functional.dropout(x, dropout, train and dropout > 0)
-    return x, tuple(torch.stack(parts) for parts in zip(*final, strict=True))
+    return x, tuple(torch.stack(list(parts)) for parts in zip(*final, strict=True))  # dynamo wants a list
 
 
 def _sequence(

@@ -1,8 +1,5 @@
 """Rules of sums, means and products along axes."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any
 
 import torch
@@ -62,7 +59,7 @@ def cumsum(x: Any, dim: int) -> Any:
 def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours, n times."""
     parts = [part for part in (prepend, x, append) if part is not None]
-    joined = torch.cat(parts, dim) if len(parts) > 1 else x
+    joined: Any = torch.cat(parts, dim) if len(parts) > 1 else x
     return along_one(joined, dim, lambda t, axis: t.diff(n, axis))
 
 
@@ -70,7 +67,7 @@ def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = N
 def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
     """The integral by the trapezoidal rule."""
     if isinstance(x, Jet):
-        step = torch.diff(x, dim=-1 if x.value.dim() == 1 else dim)
+        step = diff(x, dim=-1 if x.value.dim() == 1 else dim)
         height = (y.narrow(dim, 1, y.shape[dim] - 1) + y.narrow(dim, 0, y.shape[dim] - 1)) / 2
         return (height.movedim(dim, -1) * (step if step.value.dim() == 1 else step.movedim(dim, -1))).sum(-1)
     spacing = {"dx": dx} if x is None else {"x": x}
@@ -90,7 +87,7 @@ def product(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: tor
     if dim is None:
         return product(x.reshape(-1), 0)
     (axis,) = axes_of(x, dim) or (0,)
-    factors = x
+    factors: Any = x
     while (length := factors.value.shape[axis]) > 1:
         half = length // 2
         pairs = factors.narrow(axis, 0, half) * factors.narrow(axis, half, half)
@@ -127,7 +124,8 @@ def root(squares: Any, value: Any = None) -> Any:
     zero = value == 0
     s, half = squares.full, 0.5 / torch.where(zero, 1.0, value)
     if space.tape is not None:
-        result = torch.sqrt(Jet(space, torch.where(zero, 1.0, value.square()), squares.higher))
+        safe: Any = Jet(space, torch.where(zero, 1.0, value.square()), squares.higher)
+        result: Any = torch.sqrt(safe)
         return Jet(space, value, torch.where(zero, 0.0, result.higher), result.rows_first)
     higher = s[:d] * half
     if space.order > 1 and len(s):

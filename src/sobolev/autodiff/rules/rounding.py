@@ -1,8 +1,5 @@
 """Rules of absolute values, signs and remainders."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -35,7 +32,7 @@ def sign(x: Any) -> Any:
 def copysign(x: Any, other: Any) -> Any:
     """|x| with the sign of the other."""
     value = torch.copysign(value_of(x), value_of(other))
-    return torch.abs(x) * torch.sign(value) if isinstance(x, Jet) else value
+    return absolute(x) * torch.sign(value) if isinstance(x, Jet) else value
 
 
 @rule("remainder", Tensor.__mod__)

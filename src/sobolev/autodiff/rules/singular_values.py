@@ -1,8 +1,5 @@
 """Rules of singular values and vectors, from the eigenvectors of AᵀA. Where two are equal, the vectors are NaN."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from typing import Any, NamedTuple
 
 import torch
@@ -54,8 +51,13 @@ def _factors(a: Any, left: Tensor, values: Tensor, right: Tensor) -> tuple[Any, 
     """U, S and V of a matrix that has no more columns than rows, from those of its value."""
     v, stretched = constant(a, right), left * values.unsqueeze(-2)
     for _ in range(steps(a)):
-        w = Jet(a.space, stretched, torch.matmul(a, v).higher)
+        w: Any = Jet(a.space, stretched, _higher_product(a, v))
         v = turned(v, torch.matmul(w.mT, w), values.square())
-    w = Jet(a.space, stretched, torch.matmul(a, v).higher)
+    w = Jet(a.space, stretched, _higher_product(a, v))
     s = Jet(a.space, values, torch.linalg.vector_norm(w, dim=-2).full)
     return Jet(a.space, left, (w / s.unsqueeze(-2)).higher), s, v
+
+
+def _higher_product(a: Any, b: Any) -> Tensor:
+    product: Any = torch.matmul(a, b)
+    return product.higher

@@ -5,9 +5,6 @@ included: what the largest entry contributes is then exactly 1, and sums hold on
 the coefficients keep their digits where one entry dwarfs the others, and the largest derivatives cancel.
 """
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportGeneralTypeIssues=false
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,19 +20,19 @@ from sobolev.autodiff.rules.registry import rule
 @rule("softmax", torch.special.softmax)
 def softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Any:
     """exp(x_i) / Σ exp(x_j)."""
-    x, dim = _prepared(x, dim, dtype, _stacklevel)
-    exponentials, total, _ = _sum_of_exponentials(x, (dim,))
+    x, axis = _prepared(x, dim, dtype, _stacklevel)
+    exponentials, total, _ = _sum_of_exponentials(x, (axis,))
     result = exponentials / total
-    return settled(x.space, torch.softmax(x.value, dim), result.higher)
+    return settled(x.space, torch.softmax(x.value, axis), result.higher)
 
 
 @rule("log_softmax", torch.special.log_softmax)
 def log_softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.dtype | None = None) -> Any:
     """x_i - log Σ exp(x_j)."""
-    x, dim = _prepared(x, dim, dtype, _stacklevel)
-    _, total, largest = _sum_of_exponentials(x, (dim,))
+    x, axis = _prepared(x, dim, dtype, _stacklevel)
+    _, total, largest = _sum_of_exponentials(x, (axis,))
     result = x - largest - torch.log(total)
-    return settled(x.space, torch.log_softmax(x.value, dim), result.higher)
+    return settled(x.space, torch.log_softmax(x.value, axis), result.higher)
 
 
 @rule(functional.softmin)
@@ -55,7 +52,7 @@ def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
         return Jet(x.space, value, result.higher.reshape(-1, *value.shape))
     _, total, largest = _sum_of_exponentials(x, axes)
     result = largest + torch.log(total)
-    return Jet(x.space, value, (result if keepdim else result.squeeze(axes[0])).higher)
+    return Jet(x.space, value, (result if keepdim else result.squeeze(axes)).higher)
 
 
 @rule("logaddexp")

@@ -1,8 +1,5 @@
 """Rules of special functions: sinc, entropies, logarithms of sums, degrees."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportAttributeAccessIssue=false
-
 import math
 from typing import Any
 
@@ -23,7 +20,7 @@ def sinc(x: Any) -> Any:
     scaled = math.pi * x
     near = x.value.abs() < _SMALL / math.pi
     quotient = torch.sin(scaled) / torch.where(near, torch.ones_like(x.value), scaled)
-    result = torch.where(near, _sinc_series(torch.where(near, scaled, torch.zeros_like(x.value))), quotient)
+    result: Any = torch.where(near, _sinc_series(torch.where(near, scaled, torch.zeros_like(x.value))), quotient)
     return settled(x.space, torch.sinc(x.value), result.higher)
 
 
@@ -52,7 +49,7 @@ primitive(torch.special.entr, lambda x: -1 - torch.log(x))  # a product would ov
 def logit(x: Any, eps: float | None = None) -> Any:
     """log(x / (1 - x))."""
     x = x if eps is None else torch.clamp(x, eps, 1 - eps)
-    result = torch.log(x) - torch.log1p(-x)
+    result: Any = torch.log(x) - torch.log1p(-x)
     return settled(x.space, torch.logit(x.value), result.higher)
 
 

@@ -1,8 +1,5 @@
 """Rules of variances and standard deviations along axes."""
 
-# A jet stands where torch's annotations say Tensor:
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
-
 from collections.abc import Sequence
 from typing import Any
 
