@@ -18,17 +18,16 @@ _PLAIN = 1e-2
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a method cannot be relied on: it raised, or it is off at an order (0: its values)."""
+    """Why a method cannot be relied on: it raised, or it is off at an order (0: its values).
+
+    `size` is the largest relative difference at any order.
+    """
 
     probe: Probe
     error: Exception | None = None
     order: int = 0
     off: Mismatch | None = None
-
-    @property
-    def size(self) -> float:
-        """The largest difference, relative."""
-        return self.off.largest if self.off is not None else math.inf
+    size: float = math.inf
 
     @property
     def slight(self) -> bool:
@@ -37,18 +36,15 @@ class Failure:
 
 
 def failure_of(probe: Probe, method: str) -> Failure | None:
-    """The first order at which a method fails, gravely or else slightly; None where finite differences agree."""
+    """The first order at which a method fails, where the cause is to be seen; None where finite differences agree."""
     results: Derivatives | Exception = getattr(probe, method)
     if isinstance(results, Exception):
         return Failure(probe, error=results)
-    slight = None
-    for order, derivative in enumerate(results):
-        off = _off(probe, derivative, order, probe.noises(method)[order])
-        failure = Failure(probe, order=order, off=off) if off is not None else None
-        if failure is not None and not failure.slight:
-            return failure
-        slight = slight or failure
-    return slight
+    found = [_off(probe, derivative, order, probe.noises(method)[order]) for order, derivative in enumerate(results)]
+    order = next((order for order, off in enumerate(found) if off is not None), None)
+    if order is None:
+        return None
+    return Failure(probe, order=order, off=found[order], size=max(off.largest for off in found if off is not None))
 
 
 def _graver(one: Failure | None, other: Failure | None) -> Failure | None:
