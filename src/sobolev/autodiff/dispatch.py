@@ -19,6 +19,7 @@ from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.sequential import is_plain, sequential
 from sobolev.autodiff.stored import settle
+from sobolev.errors import UntrustworthyDerivativeError
 
 _METHODS = ("auto", "taylor", "reverse")
 
@@ -76,8 +77,19 @@ def _one_block(
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     keep_graph = torch.is_grad_enabled()
     with guarded(x.device):
-        results = getattr(reverse, operator)(f, x, **arguments)
+        results = _by_reverse_mode(operator, f, x, arguments)
         return results if keep_graph else tuple(result.detach() for result in results)
+
+
+def _by_reverse_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
+    try:
+        return getattr(reverse, operator)(f, x, **arguments)
+    except UntrustworthyDerivativeError:
+        raise
+    except RuntimeError as error:
+        with torch.no_grad():
+            f(x.clone())  # a mistake of the model's own shows itself here
+        raise UntrustworthyDerivativeError(f"the function cannot be differentiated: {error}") from error
 
 
 def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
