@@ -83,7 +83,7 @@ def _forward(
             entered.append((second.keep(first), slope, bend))
             left -= 1
             if left:
-                full = second.overwrites and first.shape[1:] == slope.shape
+                full = second.overwrites and first.shape[1:] == slope.shape and not torch.is_grad_enabled()
                 first = first.mul_(slope) if full else slope * first
         else:
             value = functional.linear(value, layer.weight, layer.bias)

@@ -16,7 +16,7 @@ from sobolev.autodiff import rules  # noqa: F401  registers the rules; before je
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.rules.kinds import padded, rows
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
 
@@ -28,9 +28,9 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-    first, *rows = higher.unbind(0)
-    return y, first, *(row * factorial(k) for k, row in enumerate(rows, start=2))
+    y = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+    first, *others = rows(y)
+    return y.value, first, *(row * factorial(k) for k, row in enumerate(others, start=2))
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,9 +52,9 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _of_a_chain(f: BatchedFunction, x: Tensor, second: SecondDerivatives) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The short way of a perceptron, where no graph is wanted."""
+    """The short way of a perceptron; with a graph to the weights it pays in compiled code only."""
     chain = getattr(f, "chain", None)
-    if chain is None or not x.shape[0] or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if chain is None or not x.shape[0] or (torch.is_grad_enabled() and not torch.compiler.is_compiling()):
         return None
     return second_order(chain, x, second)
 
@@ -109,12 +109,20 @@ def _graph() -> bool:
 
 def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
+    y = _jet(f, x)
+    return y.value, y.higher
+
+
+def _jet(f: Callable[[Any], Any], x: Jet) -> Jet:
+    """F of x, with all higher coefficients."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
     if x.space.tape is not None and not getattr(y, "rows_first", True):
         raise NotCollapsibleError
     if not isinstance(y, Jet):  # f does not depend on x
-        return y, y.new_zeros(()).expand(length, *y.shape)
-    return y.value, padded(y, length)
+        return Jet(x.space, y, y.new_zeros(()).expand(length, *y.shape))
+    if y.rows is not None and len(y.rows) == length and y.rows[0].shape == y.value.shape:
+        return y
+    return Jet(y.space, y.value, padded(y, length))
 
 
 def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:

@@ -16,6 +16,19 @@ def traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
+def rows(x: Jet) -> list[Tensor]:
+    """The higher coefficients one by one."""
+    return list(x.higher.unbind(0)) if x.rows is None else x.rows
+
+
+def in_rows(space: Space, value: Tensor, rows: list[Tensor], rows_first: bool = False) -> Jet:
+    """A jet of these higher coefficients; a compiler also keeps them one by one, and drops whatever is not used."""
+    jet = Jet(space, value, torch.stack(rows), rows_first)
+    if torch.compiler.is_compiling() and space.directions == 1:
+        jet.rows = rows
+    return jet
+
+
 def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
     """A function that is linear in x (no constant added), one coefficient after the other.
 
