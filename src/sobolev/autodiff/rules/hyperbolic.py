@@ -14,10 +14,6 @@ _ODD = (-0.3333331755823902, 0.1333258609786223, -0.05385230615448814, 0.0210716
 """c of tanh x = x (1 + c_0 x² + c_1 x⁴ + ...) up to there, the relative error minimised: it is below 1e-9."""
 
 
-_FLAT = 60.0
-"""Beyond, the slope is 0 in float32."""
-
-
 def suits(x: Tensor) -> bool:
     """Whether `tanh_and_slope` pays for x: in compiled code, for float32 on the CPU."""
     wanted = torch.compiler.is_compiling() and x.dtype == torch.float32 and x.device.type == "cpu"
@@ -27,12 +23,12 @@ def suits(x: Tensor) -> bool:
 def tanh_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     """Y = tanh x and 1 - y², each to two or three units in the last place, far out and near 0, too.
 
-    Differentiable once: compiled code is not differentiated twice.
+    Differentiable once: compiled code is not differentiated twice. Autograd is told the slopes, and does not follow
+    the formulas; a `torch.autograd.Function` would say it more plainly, but compiling one raises a warning.
     """
-    if not (torch.is_grad_enabled() and x.requires_grad):
-        return _numbers(x)
-    x = x.clamp(-_FLAT, _FLAT)
     y, slope = _numbers(x.detach())
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return y, slope
     nothing = x - x.detach()  # 0, with the gradient of x
     return y + slope * nothing, slope - 2 * y * slope * nothing
 

@@ -32,7 +32,7 @@ def _row_by_row(x: Jet, weight: Tensor, bias: Tensor | None, rows_first: bool) -
     """For the compiler: one product for each coefficient, and none where a sum can be fused into what is around it."""
     if weight.shape[1] == 1:
         multiply = lambda row: row * weight[:, 0]  # noqa: E731
-    elif weight.shape[0] == 1:
+    elif weight.shape[0] == 1 and x.space.order < 3:  # more sums would not fit into one loop
         multiply = lambda row: (row * weight[0]).sum(-1, keepdim=True)  # noqa: E731
     else:
         multiply = lambda row: functional.linear(row, weight)  # noqa: E731
