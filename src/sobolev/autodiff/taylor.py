@@ -16,7 +16,7 @@ from sobolev.autodiff import rules  # noqa: F401  registers the rules; before je
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded, rows
+from sobolev.autodiff.rules.kinds import padded, padded_rows
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
 
@@ -28,9 +28,10 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    y = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-    first, *others = rows(y)
-    return y.value, first, *(row * factorial(k) for k, row in enumerate(others, start=2))
+    y, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+    first, *rows = padded_rows(y, length)
+    value = y.value if isinstance(y, Jet) else y
+    return value, first, *(row * factorial(k) for k, row in enumerate(rows, start=2))
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +44,7 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
     if (found := _of_a_chain(f, x, HESSIAN)) is not None:
         return found
-    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0] and not torch.compiler.is_compiling():
+    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0]:
         try:
             return _collapsed_hessian(f, x)
         except NotCollapsibleError:
@@ -65,11 +66,12 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, T
     y, J = _push(f, first)
     if 2 * y.shape[1:].numel() > d:
         raise NotCollapsibleError
-    tape.probing = True
-    with torch.enable_grad():
-        probed, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
-        outputs = probed.reshape(x.shape[0], -1).unbind(1)
-    H = tape.hessian(outputs, d)
+
+    def probed() -> Tensor:
+        value, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
+        return value.reshape(x.shape[0], -1)
+
+    H = tape.compiled_hessian(probed, d) if torch.compiler.is_compiling() else tape.hessian(probed, d)
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
@@ -109,20 +111,16 @@ def _graph() -> bool:
 
 def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
-    y = _jet(f, x)
-    return y.value, y.higher
+    y, length = _jet(f, x)
+    return y.value if isinstance(y, Jet) else y, padded(y, length)
 
 
-def _jet(f: Callable[[Any], Any], x: Jet) -> Jet:
-    """F of x, with all higher coefficients."""
+def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:
+    """What f makes of x, and how many higher coefficients there are; a tensor where f does not depend on x."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
     if x.space.tape is not None and not getattr(y, "rows_first", True):
         raise NotCollapsibleError
-    if not isinstance(y, Jet):  # f does not depend on x
-        return Jet(x.space, y, y.new_zeros(()).expand(length, *y.shape))
-    if y.rows is not None and len(y.rows) == length and y.rows[0].shape == y.value.shape:
-        return y
-    return Jet(y.space, y.value, padded(y, length))
+    return y, length
 
 
 def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
-from sobolev.autodiff.rules.kinds import padded, tower
+from sobolev.autodiff.rules.kinds import padded_rows, tower
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -37,7 +37,7 @@ def coefficients_of(function: Callable[[Any], Any], x: Tensor, order: int) -> li
     if order == 0:
         return [function(x)]
     y = function(tower(x, order))
-    return [y.value, *padded(y, order)]
+    return [y.value, *padded_rows(y, order)]
 
 
 def integrated(derivative: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:

@@ -40,5 +40,5 @@ def _numbers(x: Tensor) -> tuple[Tensor, Tensor]:
     series = _ODD[-2] + _ODD[-1] * square
     for c in reversed(_ODD[:-2]):
         series = c + square * series
-    y = torch.where(size < _SMALL, x + x * square * series, torch.copysign((1 - exp) * half, x))
-    return y, 4 * exp * half * half
+    y = torch.where(size < _SMALL, size + size * square * series, (1 - exp) * half)
+    return torch.copysign(y, x), 4 * exp * half * half

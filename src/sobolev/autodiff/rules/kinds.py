@@ -93,6 +93,8 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
         return Jet(x.space, value, _scaled(x, first))
+    if torch.compiler.is_compiling() and x.space.directions == 1:
+        return in_rows(x.space, value, _power_series_in_rows(rows(x), coefficients))
     if x.space.order > 2:
         return Jet(x.space, value, _power_series(x.higher, coefficients))
     d = x.space.directions
@@ -143,6 +145,19 @@ def _power_series(p: Tensor, coefficients: Sequence[Tensor]) -> Tensor:
     return total
 
 
+def _power_series_in_rows(p: list[Tensor], coefficients: Sequence[Tensor]) -> list[Tensor]:
+    """The same, one expression for each degree."""
+    inner: list[Tensor] = []
+    for degree, coefficient in enumerate(reversed(coefficients[1:]), start=1):
+        total = []
+        for k in range(1, degree + 1):
+            terms = [p[i - 1] * inner[k - i - 1] for i in range(1, min(k, len(p) + 1))]
+            terms += [coefficient * p[k - 1]] if k <= len(p) else []
+            total.append(sum(terms[1:], terms[0]))
+        inner = total
+    return inner
+
+
 def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
     """A + b along a leading axis on which either may end early, filled up with zeros to `length`."""
     shorter, longer = sorted((a, b), key=len)
@@ -183,6 +198,13 @@ def padded(x: Any, length: int) -> Tensor:
         return x.new_zeros(()).expand(length, *x.shape)
     missing = length - x.higher.shape[0]
     return torch.cat([x.full, x.higher.new_zeros(missing, *x.value.shape)]) if missing else x.full
+
+
+def padded_rows(x: Any, length: int) -> list[Tensor]:
+    """The same, one by one."""
+    if isinstance(x, Jet) and x.rows is not None and len(x.rows) == length:
+        return [row.expand(x.value.shape) for row in x.rows]
+    return list(padded(x, length).unbind(0))
 
 
 def tower(x: Tensor, order: int) -> Jet:
