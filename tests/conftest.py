@@ -5,6 +5,10 @@ import lightning.pytorch  # noqa: F401
 import pytest
 import pytorch_lightning  # noqa: F401
 import torch
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def fitted(x, labels, **options):
 @given(
     st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.integers(0, 2), st.floats(0, 0.9), st.integers(0, 99)
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_loss_is_the_mean_over_all_components(samples, outputs, inputs, order, missing, seed):
     torch.manual_seed(seed)
     x, labels = labelled(samples, outputs, inputs, missing)

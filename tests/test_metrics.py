@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.metrics import DerivativeError, derivative_error
@@ -24,7 +24,6 @@ def test_agrees_with_numpy(shape, dtype):
     assert torch.equal(found["at"], x[worst].double())
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
 def test_batches_of_any_sizes_give_what_one_batch_gives(sizes):
     n = sum(sizes)

@@ -214,7 +214,7 @@ def test_few_points_and_extreme_values_are_drawn(inputs, rows, value):
     plots.image(plots.derivatives_figure(points, predicted, exact))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_names_are_never_read_as_markup(first, second):
     parser = MathTextParser("path")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.scales import component_scales, output_spread
@@ -73,7 +73,6 @@ def test_constants_have_the_scale_one():
 
 
 @given(st.floats(-8, 8), st.floats(-8, 8))
-@settings(deadline=None)
 def test_units_of_inputs_and_output_go_through(log_x, log_y):
     """In other units the scaled labels are the same."""
     x, y, d1, d2 = sample()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -31,10 +31,10 @@ def derivative_error(
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
     """
-    return derivative_error_of_sums(*_derivative_error_update(predicted, exact, points))
+    return derivative_error_of_sums(*derivative_error_sums(predicted, exact, points))
 
 
-def _derivative_error_update(
+def derivative_error_sums(
     predicted: Float[Tensor, "batch *entries"], exact: Float[Tensor, "..."], points: Float[Tensor, "batch *inputs"]
 ) -> tuple[Float64[Tensor, ""], Float64[Tensor, ""], Int64[Tensor, ""], Float64[Tensor, "1 columns"]]:
     """Sum of squared errors, sum of squared truths, number of entries, and the worst error with its point."""
@@ -53,19 +53,20 @@ def _derivative_error_update(
 
 
 def derivative_error_of_sums(
-    squared_error: Float64[Tensor, ""],
-    squared_truth: Float64[Tensor, ""],
-    count: Int64[Tensor, ""],
-    worst: Float64[Tensor, "candidates columns"],
-) -> dict[str, Float64[Tensor, "..."]]:
+    squared_error: Float64[Tensor, "*many"],
+    squared_truth: Float64[Tensor, "*many"],
+    count: Int64[Tensor, "*many"],
+    worst: Float64[Tensor, "*many candidates columns"],
+) -> dict[str, Shaped[Tensor, "..."]]:
     """The errors from sums over all entries, and candidates for the worst: each an error and its point."""
     nothing = torch.where(count == 0, torch.nan, 0.0)
-    largest = worst[worst[:, 0].nan_to_num(torch.inf).argmax()]
+    place = worst[..., 0].nan_to_num(torch.inf).argmax(-1)
+    largest = worst.take_along_dim(place[..., None, None], -2)[..., 0, :]
     return {
         "rmse": (squared_error / count).sqrt(),
         "relative_l2": torch.where(squared_error == 0, squared_error, squared_error / squared_truth).sqrt() + nothing,
-        "max": largest[0] + nothing,
-        "at": largest[1:],
+        "max": largest[..., 0] + nothing,
+        "at": largest[..., 1:],
         "count": count,
     }
 
@@ -116,7 +117,7 @@ class DerivativeError(Metric):
         points: Float[Tensor, "batch *inputs"],
     ) -> None:
         """Count one batch; shapes as in `derivative_error`."""
-        squared_error, squared_truth, count, worst = _derivative_error_update(predicted, exact, points)
+        squared_error, squared_truth, count, worst = derivative_error_sums(predicted, exact, points)
         self.squared_error += squared_error
         self.squared_truth += squared_truth
         self.count += count

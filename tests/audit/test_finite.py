@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.audit.finite import as_rows, finite_differences
@@ -8,7 +8,6 @@ from sobolev.audit.finite import as_rows, finite_differences
 X = torch.linspace(-1.3, 1.7, 31, dtype=torch.float64)
 
 
-@settings(deadline=None)
 @given(frequency=st.floats(0.1, 40), phase=st.floats(-3, 3), offset=st.floats(-100, 100))
 def test_error_bounds_hold_and_are_sharp(frequency, phase, offset):
     def along(t):

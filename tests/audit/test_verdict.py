@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 
 from sobolev.audit.probe import probing
@@ -16,9 +17,32 @@ def test_both_agree_on_a_smooth_function():
 def test_the_first_wrong_order_is_told():
     with probing(torch.tanh, X, 2, {}) as probe:
         value, first, second = probe.reverse
-        assert failure_of(probe, [value, 1.1 * first, second]).order == 1
-        assert failure_of(probe, [value, first, 1.1 * second]).order == 2
-        assert failure_of(probe, ValueError("no")).error is not None
+        for wrong, order in (([value, 1.1 * first, second], 1), ([value, first, 1.1 * second], 2)):
+            probe.taylor = wrong
+            assert failure_of(probe, "taylor").order == order
+        probe.taylor = ValueError("no")
+        assert failure_of(probe, "taylor").error is not None
+
+
+def test_a_slight_difference_does_not_hide_a_grave_one():
+    with probing(torch.tanh, X, 2, {}) as probe:
+        value, first, second = probe.reverse
+        probe.taylor = [value, first * (1 + 3e-6), second]
+        assert failure_of(probe, "taylor").order == 1
+        assert failure_of(probe, "taylor").slight
+        probe.taylor = [value, first * (1 + 3e-6), 1.1 * second]
+        assert failure_of(probe, "taylor").order == 2
+        assert not failure_of(probe, "taylor").slight
+
+
+def test_a_method_that_is_slightly_off_is_better_than_none():
+    def nearly(x):
+        return torch.sin(x) + 1e-6 * torch.from_numpy(np.sin(x.detach().numpy()))
+
+    with probing(nearly, X, 2, {}) as probe:
+        method, failures = verdict(probe)
+    assert method == "reverse"
+    assert failures["reverse"].slight
 
 
 def test_none_where_both_are_wrong():

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import sobolev
-from sobolev.autodiff.guard import evaluating, guarded, undisturbed
+from sobolev.autodiff.guard import evaluating, guarded, products_are_coarse, undisturbed
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -135,6 +135,53 @@ def test_precisions_by_their_newer_names_are_no_error(restored):
             assert not torch.backends.cudnn.enabled
     finally:
         torch.backends.cudnn.conv.fp32_precision = before
+
+
+OPERATIONS = {
+    CPU: [(torch.backends.mkldnn, kind) for kind in ("matmul", "conv", "rnn")],
+    CUDA: [(torch.backends.cuda, "matmul"), (torch.backends.cudnn, "conv"), (torch.backends.cudnn, "rnn")],
+}
+
+
+def precisions():
+    return [getattr(module, kind).fp32_precision for places in OPERATIONS.values() for module, kind in places]
+
+
+@pytest.mark.parametrize(("device", "place"), [(device, p) for device, places in OPERATIONS.items() for p in places])
+def test_each_operations_own_precision_is_switched_off_and_comes_back(device, place):
+    home = getattr(*place)
+    before = home.fp32_precision
+    home.fp32_precision = "tf32"
+    try:
+        outside = precisions()
+        assert products_are_coarse(device)
+        with undisturbed(device):
+            assert set(precisions()) == {"ieee"}
+        with guarded(device, exact=False):
+            assert precisions() == outside
+        assert precisions() == outside
+    finally:
+        home.fp32_precision = before
+
+
+def test_convolutions_on_a_gpu_are_coarse_unless_told_otherwise():
+    assert not products_are_coarse(CPU)
+    assert products_are_coarse(CUDA)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        assert not products_are_coarse(CUDA)
+    finally:
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def test_what_is_inherited_stays_inherited():
+    torch.backends.fp32_precision = "tf32"
+    try:
+        with undisturbed(CPU):
+            pass
+    finally:
+        torch.backends.fp32_precision = "none"
+    assert torch.backends.mkldnn.conv.fp32_precision == "none"
 
 
 def test_attention_has_second_derivatives():

@@ -102,7 +102,7 @@ class Awkward(nn.Module):
                 "branch": lambda: 2 if y.sum().exp() else 3,
                 "numpy": lambda: torch.from_numpy(y.detach().numpy() * 0 + 2),
                 "copy": lambda: torch.tensor(y.tolist(), dtype=y.dtype) * 0 + 2,
-                "no rule": lambda: 2 + 0 * torch.special.bessel_j0(y.detach()),
+                "no rule": lambda: 2 + 0 * torch.special.airy_ai(y.detach()),
                 "isinstance": lambda: 2 if isinstance(y, torch.Tensor) else 1 / 0,
             }[self.how]()
         )

@@ -48,7 +48,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(EXPRESSIONS, st.floats(-1.5, 1.5))
 def test_random_expressions_against_sympy(expression, point):
     formula, function = expression
@@ -58,7 +58,7 @@ def test_random_expressions_against_sympy(expression, point):
         assert math.isclose(ours.item(), exact, rel_tol=1e-8, abs_tol=1e-8 * math.factorial(order))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.integers(1, 4),
     st.integers(1, 6),

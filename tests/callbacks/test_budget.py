@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from sobolev.callbacks.budget import advice, affordable, steps_between
+from sobolev.callbacks.budget import advice, affordable, coefficients, steps_between
 
 
 def test_more_training_affords_more_points_and_more_inputs_fewer():
     network = nn.Linear(99, 10)
     usual = affordable(network, passes=3, steps=400, rows=128)
-    assert usual == round(0.02 * 400 * (3 * 128 + 15_000) / 3)
+    assert usual == round(0.01 * 400 * (3 * 128 + 15_000) / 3)
     assert affordable(network, 3, 800, 128) == pytest.approx(2 * usual, abs=1)
-    assert affordable(network, 60, 400, 128) == pytest.approx(usual / 20, abs=1)
+    assert affordable(network, 60, 800, 128) == pytest.approx(usual / 10, abs=1)
     assert affordable(network, 10**6, 400, 128) == 64
 
 
@@ -29,3 +29,8 @@ def test_steps_between_two_measurements(epochs, every, check, batches, steps):
 def test_a_line_only_where_it_took_too_much():
     assert advice(2.0, 100.0, 50) is None and advice(0.9, 2.0, 50) is None
     assert "25%" in (advice(20.0, 100.0, 50) or "") and "now 50" in (advice(20.0, 100.0, 50) or "")
+
+
+@pytest.mark.parametrize(("inputs", "order", "numbers"), [(1, 2, 3), (1, 4, 5), (3, 0, 1), (3, 1, 4), (3, 2, 10)])
+def test_coefficients_of_a_pass(inputs, order, numbers):
+    assert coefficients(inputs, order) == numbers

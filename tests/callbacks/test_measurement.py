@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sobolev import Function
-from sobolev.callbacks.measurement import FIGURE_POINTS, Measurement, coefficients, measured_order, undisturbed
+from sobolev.callbacks.measurement import FIGURE_POINTS, Measurement, measured_order
 
 QUARTIC = Function("x**4")
 
@@ -119,45 +119,6 @@ def test_sequences_of_different_lengths():
 )
 def test_an_order_too_large_to_compute_is_left_out(order, inputs, measured):
     assert measured_order(order, torch.empty(1, inputs)) == measured
-
-
-@pytest.mark.parametrize(("inputs", "order", "numbers"), [(1, 2, 3), (1, 4, 5), (3, 0, 1), (3, 1, 4), (3, 2, 10)])
-def test_coefficients_of_a_pass(inputs, order, numbers):
-    assert coefficients(inputs, order) == numbers
-
-
-class Restless(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("count", torch.zeros(2))
-        self.register_buffer("none", None)
-        self.drop = nn.Dropout()
-        self.drop.eval()
-
-    def forward(self, x):
-        self.count[0] += 1
-        self.count = self.count + torch.rand(())
-        return x * torch.rand(())
-
-
-@pytest.mark.parametrize("inference", [True, False])
-def test_the_model_is_left_as_it_was(inference):
-    model, state = Restless(), torch.get_rng_state()
-    buffer = model.count
-    with torch.inference_mode(inference), undisturbed(model, torch.device("cpu")):
-        assert not model.training
-        model(torch.rand(3, 1))
-    assert model.count is buffer and (buffer == 0).all()
-    assert model.training and not model.drop.training
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_the_model_is_left_as_it_was_after_an_error():
-    model = Restless()
-    with pytest.raises(RuntimeError), undisturbed(model, torch.device("cpu")):
-        model(torch.rand(3, 1))
-        raise RuntimeError
-    assert (model.count == 0).all() and model.training
 
 
 def test_named_entries_are_measured_by_themselves():

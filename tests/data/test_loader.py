@@ -1,13 +1,12 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.data import BatchLoader
 from sobolev.data.loader import EpochBatches
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 70), st.integers(1, 5), st.booleans(), st.integers(0, 3))
 def test_every_row_once_and_as_many_batches_on_every_process(rows, size, processes, shuffle, epoch):
     processes = min(processes, rows)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.data.points import PointsFile, PointsGrid, PointsLoader, points_source
@@ -78,7 +78,6 @@ def test_messages_about_the_file(tmp_path):
         PointsFile(tmp_path / "empty.csv", ["x"])
 
 
-@settings(deadline=None)
 @given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=3), size=st.integers(1, 20))
 def test_grid_is_the_product_of_its_axes(counts, size):
     names = [f"x{i}" for i in range(len(counts))]
@@ -95,7 +94,6 @@ def test_grid_messages(axis):
         PointsGrid({"y": (0, 1, 2)}, ["x"])
 
 
-@settings(deadline=None)
 @given(total=st.integers(1, 50), size=st.integers(1, 9), world=st.integers(1, 4))
 def test_processes_share_all_rows_and_know_their_numbers(total, size, world):
     source = points_source({"x": (0, total - 1, total)}, ["x"])

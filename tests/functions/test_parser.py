@@ -23,7 +23,7 @@ TEXTS = st.recursive(
 MEANING = {name: getattr(mpmath, name) for name in ("sin", "cos", "tanh", "exp", "atan", "erf")}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(TEXTS, st.floats(0.3, 1.7), st.floats(0.3, 1.7))
 def test_random_formulas_equal_mpmath(text, a, b):
     def exact(x, y):
@@ -49,7 +49,7 @@ def test_random_formulas_equal_mpmath(text, a, b):
 GARBAGE = st.text(max_size=30) | st.text(st.sampled_from("xy()[]{}.,:+-*/^'\"_019e=<> \n#@!lambdaif"), max_size=30)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(GARBAGE)
 def test_garbage_raises_nothing_but_value_error(text):
     try:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sobolev.optimizers.line_search import Trial, strong_wolfe
@@ -22,7 +22,6 @@ def searched(function, slope, step=1.0):
 
 
 @given(minimum=st.floats(-6, 6).map(lambda e: 10**e), quartic=st.floats(0, 10), step=st.sampled_from([1e-3, 1, 1e3]))
-@settings(deadline=None)
 def test_the_strong_wolfe_conditions_hold(minimum, quartic, step):
     """For a quartic whose one minimum lies anywhere."""
 

@@ -49,7 +49,7 @@ def rosenbrock(x):
 
 @BOTH
 @given(seed=st.integers(0, 2**31), size=st.integers(1, 12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_quadratic_is_solved_to_rounding(kind, seed, size):
     generator = torch.Generator().manual_seed(seed)
     root = torch.randn(size, size, dtype=torch.float64, generator=generator)

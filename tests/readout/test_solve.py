@@ -171,7 +171,7 @@ def test_labels_without_any_signal_leave_the_network_alone_or_nearly_so():
     order=st.integers(0, 2), function=st.sampled_from(["sin(3*x)", "exp(x)", "abs(x)", "1.5 + 0*x"]),
     single=st.booleans(), steps=st.integers(0, 3),
 )  # fmt: skip
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_never_a_larger_held_out_error(seed, noise, rows, order, function, single, steps):
     """Any noise, few rows and many, labels of any order, float32 and float64; measured here, order by order."""
     generator = torch.Generator().manual_seed(seed)

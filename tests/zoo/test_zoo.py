@@ -2,10 +2,22 @@
 
 import pytest
 
-from zoo import architectures, corners, customs, modes, oddities, smooth, traps
+from zoo import (
+    architectures,
+    backwards,
+    corners,
+    customs,
+    modes,
+    numbers,
+    oddities,
+    published,
+    settings,
+    smooth,
+    traps,
+)
 from zoo.case import run
 
-TABLES = (smooth, architectures, traps, customs, oddities, modes, corners)
+TABLES = (smooth, architectures, published, traps, customs, backwards, oddities, modes, settings, corners, numbers)
 CASES = [case for table in TABLES for case in table.CASES]
 
 

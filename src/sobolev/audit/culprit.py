@@ -9,7 +9,7 @@ from torch.autograd.function import BackwardCFunction
 from sobolev.audit.agreement import mismatch, rms
 from sobolev.audit.finite import as_rows, finite_differences
 from sobolev.audit.probe import Probe
-from sobolev.audit.trace import Step
+from sobolev.audit.trace import ESCAPES, Step
 
 _ROWS = 8
 
@@ -44,7 +44,7 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
     suspects = [index for index, step in enumerate(steps) if _of_rows(step, len(x))]
     # first what autograd recorded: what it did not may be the inside of a custom function with a right backward
     for index in sorted(suspects, key=lambda index: not steps[index].recorded):
-        claimed = _directional(_row_sums(steps[index].value), x, direction, order)
+        claimed = _directional(_row_sums(_with_graph(steps[index])), x, direction, order)
         try:
             truth = finite_differences(lambda t, index=index: values(t)[index])[order - 1]
         except IndexError:  # the forward takes another course elsewhere
@@ -55,7 +55,7 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
         else:
             wrong = mismatch(claimed, truth, order, size) is not None
         if wrong:
-            return _classified(_maker(steps, index), claimed, truth.value, order)
+            return _culprit(steps, index, claimed, truth.value, order)
     return None
 
 
@@ -63,29 +63,49 @@ def _of_rows(step: Step, rows: int) -> bool:
     return step.output.shape[:1] == (rows,) and not step.output.is_complex()
 
 
-def _maker(steps: list[Step], index: int) -> Step:
+def _with_graph(step: Step) -> Tensor:
+    """What a custom function's forward returned got its graph afterwards, unlike the copy made within."""
+    return step.output if _is_custom(step.output) and torch.equal(step.output, step.value) else step.value
+
+
+def _is_custom(tensor: Tensor) -> bool:
+    return isinstance(tensor.grad_fn, BackwardCFunction)
+
+
+def _culprit(steps: list[Step], index: int, claimed: Tensor | None, truth: Tensor, order: int) -> Culprit:
     """The step itself, or what handed it a wrong input unseen: a custom function, a no_grad block."""
     step = steps[index]
-    for tensor in step.inputs:
-        if isinstance(tensor.grad_fn, BackwardCFunction):
-            name = type(tensor.grad_fn).__name__.removesuffix("Backward")
-            return replace(step, operation=name, recorded=True, where=f"{name} (autograd.Function), into {step.where}")
+    if _is_custom(step.output) and not step.recorded:
+        return Culprit(_named(step, step.output, "of"), _kind(claimed, truth, order, custom=True))
+    custom = next(filter(_is_custom, step.inputs), None)
+    if custom is not None:
+        return Culprit(_named(step, custom, "into"), _kind(claimed, truth, order, custom=claimed is not None))
     unseen = [before for before in steps[:index] if not before.recorded]
-    return next((before for before in unseen if any(before.output is tensor for tensor in step.inputs)), step)
+    maker = next((before for before in unseen if any(before.output is tensor for tensor in step.inputs)), step)
+    kind = _kind(claimed if maker.recorded else None, truth, order)
+    escape = next((before for before in steps[:index] if before.operation in ESCAPES), None)
+    if kind == "autograd-disagrees" and escape is not None:  # of single samples, whose steps are not looked at
+        return Culprit(escape, "detached")
+    return Culprit(maker, kind)
 
 
-def _classified(step: Step, claimed: Tensor | None, truth: Tensor, order: int) -> Culprit:
+def _named(step: Step, output: Tensor, how: str) -> Step:
+    name = type(output.grad_fn).__name__.removesuffix("Backward")
+    return replace(step, operation=name, recorded=True, where=f"{name} (autograd.Function), {how} {step.where}")
+
+
+def _kind(claimed: Tensor | None, truth: Tensor, order: int, *, custom: bool = False) -> str:
     if order > 1:
-        return Culprit(step, "once-differentiable")
+        return "once-differentiable"
     slope = rms(truth.nan_to_num(0))
-    if claimed is None or not step.recorded or rms(claimed) < 1e-9 * slope:
-        return Culprit(step, "detached")
-    return Culprit(step, "straight-through" if slope < 1e-9 * rms(claimed) else "autograd-disagrees")
+    if claimed is None or (not custom and rms(claimed) < 1e-9 * slope):
+        return "detached"
+    return "straight-through" if slope < 1e-9 * rms(claimed) else "autograd-disagrees"
 
 
 def _row_sums(output: Tensor) -> Tensor:
     """One number per row, a fixed weighted sum: plain sums hide what a softmax or a norm does."""
-    rows = output.reshape(len(output), -1) if output.dim() else output[None, None]
+    rows = output.reshape(len(output), -1) if output.dim() and output.numel() else output.reshape(1, -1)
     return (rows * torch.linspace(0.5, 1.5, rows.shape[1], dtype=rows.dtype, device=rows.device)).sum(1)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.audit.finite import Estimate, as_rows, finite_differences
+from sobolev.audit.agreement import mismatch
+from sobolev.audit.finite import Estimate, as_rows, finite_differences, rounding
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
@@ -19,6 +20,10 @@ from sobolev.autodiff.operators import derivatives
 Derivatives = list[Tensor]
 
 _SEED = 2024
+_PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
+"""Rounding is measured at so many places, so far from each other, around so many points."""
+_FINER = (4e-3, 8e-5)
+"""The first steps of finite differences of functions that vary faster than usual."""
 _EACH, _FEWEST, _MOST = 3, 16, 64
 """How many points of a close-up look at each input or output, and how many there are."""
 
@@ -43,6 +48,7 @@ class Probe:
     def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
         self.f, self.x, self.order, self.modules = f, x, order, modules
         self.verdict: Any = None
+        self._noises: dict[str, list[float]] = {}
 
     def __call__(self, x: Tensor) -> Any:
         """f(x), of a copy, for f may write to its argument; f may also leave gradients switched off."""
@@ -129,17 +135,81 @@ class Probe:
 
     @cached_property
     def finite(self) -> list[Estimate]:
-        """Derivatives 1 to `order` by finite differences; of the values up to order 2.
+        """Derivatives 1 to `order` by finite differences; of the values up to order 2, where these are sharp enough.
 
         Beyond, first differences of the derivative one order below, by reverse mode.
         """
-        higher = [finite_differences(self.along(k - 1))[0] for k in range(3, self.order + 1)]
-        return [*self.of_values, *higher][: self.order]
+        first, second = self.of_values
+        if self.order > 1 and not self.knows(second) and self._first_is_right:
+            second = self._of_derivative(1)
+        return [first, second, *map(self._of_derivative, range(2, self.order))][: self.order]
+
+    def _of_derivative(self, order: int) -> Estimate:
+        return finite_differences(self.along(order), noise=self.noises("reverse")[order])[0]
+
+    @property
+    def _first_is_right(self) -> bool:
+        """Whether differences of the first derivative by reverse mode are good for the second."""
+        if isinstance(self.reverse, Exception) or not self.knows(self.of_values[0]):
+            return False
+        return mismatch(self.reverse[1], self.of_values[0], 1, self.size, noise=self.noises("reverse")[1]) is None
+
+    def knows(self, estimate: Estimate) -> bool:
+        """Whether finite differences know two digits of a derivative at half of the points, where they know any."""
+        known = estimate.error.isfinite()
+        if not known.any():
+            return False
+        typical = max(estimate.value[known].abs().quantile(0.75).item(), 1e-3 * self.size)
+        return estimate.error.median().item() < 1e-2 * typical
 
     @cached_property
     def of_values(self) -> tuple[Estimate, Estimate]:
-        """First and second derivative by finite differences of the values."""
-        return finite_differences(self.along(0))
+        """First and second derivative by finite differences of the values, with finer steps where f needs them."""
+        first, second = finite_differences(self.along(0), noise=self.noise)
+        for largest in _FINER:
+            if self.is_level_nearby or (self.knows(first) and (self.order == 1 or self.knows(second))):
+                break
+            finer = finite_differences(self.along(0), largest=largest, noise=self.noise)
+            first, second = _sharper(first, finer[0]), _sharper(second, finer[1])
+        return first, second
+
+    @cached_property
+    def nearby(self) -> tuple[Tensor, Tensor]:
+        """A few of the points, each at places very close to it, (places * points, *in), and their directions."""
+        few = torch.linspace(0, len(self.x) - 1, min(_SHAKEN, len(self.x))).long().to(self.x.device)
+        places = _NEAR * torch.arange(_PLACES).to(self.x).reshape(-1, *[1] * self.x.dim())
+        direction = self.direction[few].expand(_PLACES, *[-1] * self.x.dim())
+        return (self.x[few] + places * direction).flatten(0, 1), direction.flatten(0, 1)
+
+    @cached_property
+    def values_nearby(self) -> Tensor:
+        """`scalar` at the places around each of these points, (places, points), one place at a time."""
+        return torch.stack([self.values(x) for x in self.nearby[0].chunk(_PLACES)])
+
+    @cached_property
+    def is_level_nearby(self) -> bool:
+        """Whether very close to most points the value is exactly the same: a constant, or a staircase of fine steps."""
+        values = self.values_nearby
+        return bool((values == values[:1]).all(0).double().mean() > 0.5)
+
+    @cached_property
+    def noise(self) -> float:
+        """What rounding makes of `scalar`, relative to its size.
+
+        Of the points around which it is measured the median: some of them may sit on a kink or a singularity.
+        """
+        return _relative_rounding(self.values_nearby)
+
+    def noises(self, method: str) -> list[float]:
+        """The same of `scalar` and of all its derivatives by a method."""
+        if method not in self._noises:
+            levels = self.differentiated(method, *self.nearby, self.order)
+            if isinstance(levels, Exception):
+                self._noises[method] = [self.noise] * (self.order + 1)
+            else:
+                higher = (_relative_rounding(level.reshape(_PLACES, -1)) for level in levels[1:])
+                self._noises[method] = [self.noise, *higher]
+        return self._noises[method]
 
     def along(self, order: int) -> Callable[[float], Tensor]:
         """T -> the derivative of that order by reverse mode, (batch,), at x + t direction."""
@@ -183,7 +253,7 @@ class CloseUp(Probe):
         super().__init__(probe.f, probe.x[row % len(probe.x)], probe.order, probe.modules)
         self.inputs = row % width if width <= count else row * width // count
         self.outputs = (row + row // width) % height if height <= count else row * height // count
-        self.output_sizes = probe.output_sizes
+        self.output_sizes, self.noise, self.noises = probe.output_sizes, probe.noise, probe.noises
         self.direction = torch.zeros_like(as_rows(self.x))
         self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]
         self.direction = self.direction.reshape(self.x.shape)
@@ -199,6 +269,17 @@ class CloseUp(Probe):
         return " ".join(f"{what} {int(places[row])}" for what, places, count in parts if count > 1)
 
 
+def _sharper(a: Estimate, b: Estimate) -> Estimate:
+    """Of every sample the estimate with the smaller error."""
+    return Estimate(torch.where(a.error <= b.error, a.value, b.value), torch.minimum(a.error, b.error))
+
+
+def _relative_rounding(values: Tensor) -> float:
+    size = values.abs().nan_to_num(0, 0).amax().item()
+    shaken = rounding(values).nan_to_num(0, 0)
+    return shaken.median().item() / size if size else 0.0
+
+
 @contextmanager
 def probing(
     f: Callable,
@@ -208,13 +289,17 @@ def probing(
     *,
     double: bool = True,
     evaluate: bool = True,
+    exact: bool = True,
 ) -> Iterator[Probe]:
-    """A probe of f under the guard, in float64 and eval mode unless told otherwise; all is as before on exit."""
+    """A probe of f under the guard, in float64 and eval mode unless told otherwise; all is as before on exit.
+
+    Not `exact` leaves the precision of products (TF32, bfloat16) as the user set it.
+    """
     unique = list({id(module): module for module in modules.values()}.values())
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # what f has to say, it says to its user often enough
-        stack.enter_context(guarded(x.device))
+        stack.enter_context(guarded(x.device, exact=exact))
         stack.enter_context(isolated(unique, double=double))
         if double:
             stack.enter_context(Double())

@@ -20,9 +20,13 @@ from sobolev.audit.modules import label
 _OURS = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
+ESCAPES = ("item", "tolist", "numpy", "__float__", "__array__", "__int__", "__bool__")
+"""Calls that take numbers out of torch, where no gradient follows."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One floating-point tensor that the forward made.
+    """One floating-point tensor that the forward made, or, empty, numbers that it took out of torch.
 
     Attributes:
         where: module and, outside torch's own layers, the operation and the line of the forward.
@@ -68,7 +72,7 @@ class _Recorder(TorchFunctionMode):
 
     def _record(self, operation: str, inputs: Any, result: Any) -> None:
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
-        for output in tree_leaves(result):
+        for output in [torch.empty(0)] if operation in ESCAPES else tree_leaves(result):
             if isinstance(output, Tensor) and _is_plain(output):
                 with DisableTorchFunction():
                     value = output.clone()

@@ -33,6 +33,7 @@ _CASTS = {
     torch.Tensor.half: torch.Tensor.double,
     torch.Tensor.bfloat16: torch.Tensor.double,
 }
+_SINGLE = {Tensor, nn.Parameter, int, float, bool, str, type(None), torch.dtype}
 _HOOKS = "_hooks"
 
 
@@ -42,19 +43,23 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
-        return _all_widened(func(*_all_widened(args), **_all_widened(kwargs or {})))
+        return _all_widened(func(*_all_widened(args), **(_all_widened(kwargs) if kwargs else {})))
 
 
 def widened(value: Any) -> Any:
     """A narrow floating-point tensor or dtype in double precision; anything else as it is."""
-    if type(value) in (Tensor, nn.Parameter) and value.dtype in _WIDER and not value.is_sparse:
-        return value.to(_WIDER[value.dtype])
-    return _WIDER.get(value, value) if isinstance(value, torch.dtype) else value
+    kind = type(value)
+    if kind is Tensor or kind is nn.Parameter:
+        wider = _WIDER.get(value.dtype)
+        return value if wider is None or value.is_sparse else value.to(wider)
+    return _WIDER.get(value, value) if kind is torch.dtype else value
 
 
 def _all_widened(value: Any) -> Any:
     """`widened`, within containers too; those without anything narrow in them come back as they are."""
     kind = type(value)
+    if kind in _SINGLE:  # nearly all of the many there are
+        return widened(value)
     if kind is tuple or kind is list:
         parts = [_all_widened(part) for part in value]
         return value if all(map(is_, parts, value)) else kind(parts)

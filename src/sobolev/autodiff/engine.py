@@ -1,12 +1,15 @@
 """What every derivative engine offers: the five operators on one block of rows."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 BatchedFunction = Callable[[Tensor], Tensor]
 """Maps (batch, *in) to (batch, *out); one sample never looks at another."""
+
+Method = Literal["auto", "taylor", "reverse"]
+ChunkSize = Literal["auto"] | int | None
 
 
 class Engine(Protocol):

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+_COARSE = ("tf32", "bf16")
+
 
 @contextmanager
-def guarded(device: torch.device) -> Iterator[None]:
+def guarded(device: torch.device, *, exact: bool = True) -> Iterator[None]:
     """Switch on gradients and switch off whatever breaks or blurs second derivatives; restore all on exit.
 
     Inference mode, autocast and reduced precision of float32 products go off, attention takes its mathematical
@@ -24,17 +27,18 @@ def guarded(device: torch.device) -> Iterator[None]:
 
     Args:
         device: where the function runs; autocast is switched off there.
+        exact: whether the precision of products is raised as well, for which cuDNN is avoided.
     """
     with ExitStack() as stack:
-        stack.enter_context(undisturbed(device))
+        stack.enter_context(undisturbed(device, exact=exact))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(_DIFFERENTIABLE)
-        if device.type == "cuda":
+        if device.type == "cuda" and exact:
             stack.enter_context(_WITHOUT_CUDNN)
         yield
 
 
-def undisturbed(device: torch.device) -> AbstractContextManager[None]:
+def undisturbed(device: torch.device, *, exact: bool = True) -> AbstractContextManager[None]:
     """Switch off what blurs or breaks even a single forward pass.
 
     That is inference mode, autocast, float32 products in less than float32 (TF32, bfloat16), compiled code. What is
@@ -42,17 +46,19 @@ def undisturbed(device: torch.device) -> AbstractContextManager[None]:
 
     Args:
         device: where the function runs.
+        exact: whether the precision of products is raised as well.
     """
     if torch.compiler.is_compiling():  # dynamo cannot enter these
         return _NOTHING
     inference, autocast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled(device.type)
-    if inference or autocast or _products_are_coarse():
-        return _switched_off(device, inference, autocast)
+    coarse = exact and products_are_coarse(device)
+    if inference or autocast or coarse:
+        return _switched_off(device, inference, autocast, coarse)
     return _EAGER if _may_be_compiled() else _NOTHING
 
 
 @contextmanager
-def _switched_off(device: torch.device, inference: bool, autocast: bool) -> Iterator[None]:
+def _switched_off(device: torch.device, inference: bool, autocast: bool, coarse: bool) -> Iterator[None]:
     gradients = torch.is_grad_enabled()
     with ExitStack() as stack:
         if inference:
@@ -60,7 +66,7 @@ def _switched_off(device: torch.device, inference: bool, autocast: bool) -> Iter
             stack.enter_context(torch.set_grad_enabled(gradients))
         if autocast:
             stack.enter_context(torch.autocast(device.type, enabled=False))
-        if _products_are_coarse():
+        if coarse:
             stack.enter_context(_EXACT_PRODUCTS)
         if _may_be_compiled():
             stack.enter_context(_EAGER)
@@ -109,34 +115,57 @@ def _may_be_compiled() -> bool:
     return "torch._dynamo" in sys.modules
 
 
-def _products_are_coarse() -> bool:
+def products_are_coarse(device: torch.device) -> bool:
+    """Whether products, convolutions or recurrent layers of float32 may be computed in less (TF32, bfloat16) there."""
     try:
-        return torch.get_float32_matmul_precision() != "highest"
-    except RuntimeError:  # it was set by its newer name, torch.backends.cuda.matmul.fp32_precision
+        if torch.get_float32_matmul_precision() != "highest":
+            return True
+    except RuntimeError:  # it was set by one of its newer names
         return True
+    return any(home.fp32_precision in _COARSE for home in _homes(device.type))
+
+
+@cache
+def _homes(device: str) -> list[Any]:
+    """Where PyTorch keeps the precision of float32 by its newer name, one for each kind of operation."""
+    backends = torch.backends
+    places = {"cuda": [(backends.cuda, "matmul"), (backends.cudnn, "conv"), (backends.cudnn, "rnn")]}
+    places["cpu"] = [(backends.mkldnn, kind) for kind in ("matmul", "conv", "rnn")]
+    homes = [getattr(module, kind, None) for module, kind in places.get(device, [])]
+    return [home for home in homes if hasattr(home, "fp32_precision")]
 
 
 @contextmanager
 def _exact_products() -> Iterator[None]:
-    """Float32 in matrix products, by both of the names under which PyTorch keeps that setting."""
-    places: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.mkldnn
-    homes = [place for place in places if hasattr(place, "fp32_precision")]
-    newer = [home.fp32_precision for home in homes]
-    try:
-        older = torch.get_float32_matmul_precision()
-    except RuntimeError:
-        older = None
-    try:
-        if older is not None:
-            torch.set_float32_matmul_precision("highest")
-        for home in homes:
+    """Float32 in products, by all of the names under which PyTorch keeps that setting."""
+    parents = (("cuda", torch.backends.cudnn), ("cpu", torch.backends.mkldnn))
+    newer = [(home, _own(home, parent)) for device, parent in parents for home in _homes(device)]
+    with ExitStack() as stack:
+        for home, precision in newer:  # restored after the older names, which set these too
+            stack.callback(setattr, home, "fp32_precision", precision)
+        for get, set_, exact in _OLDER:
+            with suppress(RuntimeError):  # it was set by one of its newer names
+                stack.callback(set_, get())
+                set_(exact)
+        for home, _ in newer:
             home.fp32_precision = "ieee"
         yield
-    finally:
-        if older is not None:
-            torch.set_float32_matmul_precision(older)
-        for home, precision in zip(homes, newer, strict=True):
-            home.fp32_precision = precision
+
+
+def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+_OLDER: tuple[tuple[Callable, Callable, Any], ...] = (
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (lambda: torch.backends.cudnn.allow_tf32, _allow_tf32, False),
+)
+
+
+def _own(home: Any, parent: Any) -> str:
+    """The precision that was set for an operation, `none` where it is its parent's."""
+    inherited = getattr(parent, "fp32_precision", "none")
+    return "none" if home.fp32_precision == inherited else home.fp32_precision
 
 
 @contextmanager

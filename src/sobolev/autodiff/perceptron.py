@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.layers import activation, unhooked
 from sobolev.autodiff.rules.chain import Elementwise
 from sobolev.autodiff.rules.kinds import rows
-from sobolev.autodiff.sequential import activation, unhooked
 from sobolev.autodiff.space import Space, sum_of_squares
 from sobolev.autodiff.tape import contracted
 

@@ -8,11 +8,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
+from sobolev.autodiff import rules  # noqa: F401  before jet, which they import
+from sobolev.autodiff.jet import Jet
+
 HALF = (torch.float16, torch.bfloat16)
 
 
 class SinglePrecision(TorchFunctionMode):
-    """Every torch function gets its half-precision tensors, weights say, in float32; gradients flow back to them.
+    """Every torch function gets its half-precision tensors and jets in float32, weights say; gradients flow back.
 
     What a function writes to stays what it is.
     """
@@ -21,7 +24,7 @@ class SinglePrecision(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if not _writes(name) and name not in ("__get__", "to", "float", "type"):
-            args, kwargs = tree_map_only(Tensor, _single, (args, kwargs))
+            args, kwargs = tree_map_only((Tensor, Jet), _single, (args, kwargs))
         return func(*args, **kwargs)
 
 
@@ -29,5 +32,5 @@ def _writes(name: str) -> bool:
     return name in ("__setitem__", "__set__") or (name.endswith("_") and not name.endswith("__")) or name[:3] == "__i"
 
 
-def _single(x: Tensor) -> Tensor:
+def _single(x: Any) -> Any:
     return x.float() if x.dtype in HALF else x

@@ -31,9 +31,9 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     x = _differentiable(x)
     y = _value(f, x)
-    tower = [_components(y)]
+    tower, flat = [_components(y)], (len(x), x.shape[1:].numel())
     for _ in range(order):
-        tower.append([(_gradient(component, x) * direction).reshape(len(x), -1).sum(1) for component in tower[-1]])
+        tower.append([(_gradient(component, x) * direction).reshape(flat).sum(1) for component in tower[-1]])
     return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
 
 

@@ -5,14 +5,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from sobolev.autodiff.directional import along
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.activations import GELU, GELU_TANH, MISH, SILU
-from sobolev.autodiff.rules.chain import Elementwise
+from sobolev.autodiff.layers import activation, is_linear, perceptron, unhooked
 from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.rules.linear import linear
-from sobolev.autodiff.rules.riccati import SIGMOID, TANH
-
-_ACTIVATIONS = {nn.Tanh: TANH, nn.Sigmoid: SIGMOID, nn.SiLU: SILU, nn.Mish: MISH}
 
 
 def sequential(module: nn.Sequential, x: Any) -> Any:
@@ -22,13 +19,23 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
         module: calls one layer after the other.
         x: a tensor, or a jet.
     """
-    if not isinstance(x, Jet) or torch.is_grad_enabled() or x.space.tape is not None or traced():
+    if not isinstance(x, Jet) or traced():
+        return nn.Sequential.forward(module, x)
+    if _is_short(x) and (layers := perceptron(module, x.value)) is not None:
+        return Jet(x.space, *along(layers, x.value, x.higher, x.space.order), rows_first=True)
+    if torch.is_grad_enabled() or x.space.tape is not None:
         return nn.Sequential.forward(module, x)
     for layer in module:
         x = _applied(layer, x)
     if isinstance(x, Jet):
         x.writable = False
     return x
+
+
+def _is_short(x: Jet) -> bool:
+    """Whether there is one direction, and no order above 2."""
+    space = x.space
+    return space.directions == 1 and space.order in (1, 2) and space.tape is None and x.higher.shape[0] > 0
 
 
 def is_plain(module: Any) -> bool:
@@ -39,7 +46,7 @@ def is_plain(module: Any) -> bool:
 
 def _applied(layer: nn.Module, x: Any) -> Any:
     if isinstance(x, Jet) and unhooked(layer):
-        if type(layer) is nn.Linear:
+        if is_linear(layer):
             y = linear(x, layer.weight, layer.bias)
             y.writable = True
             return y
@@ -51,23 +58,3 @@ def _applied(layer: nn.Module, x: Any) -> Any:
     if isinstance(x, Jet):
         x.writable = False
     return layer(x)
-
-
-def activation(layer: nn.Module) -> Elementwise | None:
-    """The function of a layer that applies one to every element and writes to nobody's tensor, else None."""
-    if type(layer) is nn.GELU:
-        return GELU if layer.approximate == "none" else GELU_TANH
-    return None if getattr(layer, "inplace", False) else _ACTIVATIONS.get(type(layer))
-
-
-def unhooked(module: nn.Module) -> bool:
-    """Whether a call of the module is the forward of its class and nothing else: no hooks, not compiled."""
-    everywhere = nn.modules.module
-    return not (
-        "forward" in vars(module)
-        or module._forward_pre_hooks
-        or module._forward_hooks
-        or module._compiled_call_impl is not None
-        or everywhere._global_forward_pre_hooks
-        or everywhere._global_forward_hooks
-    )

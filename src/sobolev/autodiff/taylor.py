@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
+from sobolev.autodiff.directional import along
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded, padded_rows
+from sobolev.autodiff.rules.kinds import padded_rows, traced
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
 
@@ -28,10 +31,19 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    y, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-    first, *rows = padded_rows(y, length)
-    value = y.value if isinstance(y, Jet) else y
-    return value, first, *(row * factorial(k) for k, row in enumerate(rows, start=2))
+    if (layers := layers_along(f, order)) is not None:
+        y, higher = along(layers, x, direction[None], order)
+        first, *others = higher.unbind(0)
+    else:
+        result, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+        y = result.value if isinstance(result, Jet) else result
+        first, *others = padded_rows(result, length)
+    return y, first, *[row * factorial(k) for k, row in enumerate(others, start=2)]
+
+
+def layers_along(f: BatchedFunction, order: int) -> Layers | None:
+    """The layers of a perceptron whose derivatives along a direction have a short way up to this order."""
+    return getattr(f, "layers", None) if order in (1, 2) and not traced() else None
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +124,9 @@ def _graph() -> bool:
 def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
     y, length = _jet(f, x)
-    return y.value if isinstance(y, Jet) else y, padded(y, length)
+    if not isinstance(y, Jet):
+        return y, padded(y, length)
+    return y.value, y.higher if y.higher.shape == (length, *y.value.shape) else padded(y, length)
 
 
 def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:

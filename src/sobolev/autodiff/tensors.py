@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.operators import ChunkSize, Method, derivatives, hessian, jacobian
+from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
+from sobolev.autodiff.operators import derivatives, hessian, jacobian
 
 
 def derivative_tensors(

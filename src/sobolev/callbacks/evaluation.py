@@ -1,36 +1,16 @@
 """How a module is evaluated on a batch: which entries are differentiated, what forward takes, which output counts."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sobolev.callbacks.batches import Key, children, described, entry, leaves, replaced
-
-Keys = Key | Sequence[Key] | None
-Targets = Key | Sequence[Key | None] | None
-
-_WHOLE = ("batch", "data", "sample")
-"""A forward whose only argument is named so takes the whole batch."""
-
-_TARGETS = ("y", "target", "targets", "label", "labels")
-
-
-class Arguments(NamedTuple):
-    """One way to call forward.
-
-    Attributes:
-        of: from a batch to positional and named arguments.
-        behind: the position in a sequence of what comes after the arguments.
-        whole: the targets, too, may be among them.
-    """
-
-    of: Callable[[Any], tuple[tuple, dict[str, Any]]]
-    behind: int = 1
-    whole: bool = False
+from sobolev.callbacks.batches import Key, described, entry, leaves, replaced
+from sobolev.callbacks.forward_calls import Arguments, calls, floating, taken
+from sobolev.callbacks.outputs import Keys, OutputError, Targets, literal, output_paths, target_paths
 
 
 @dataclass(frozen=True)
@@ -109,13 +89,13 @@ def evaluation(
     if x is not None and chosen is None:  # made from the batch, not part of it
         return _tried(model, batch, Arguments(lambda x: ((x,), {})), None, output, targets, x)
     failure = None
-    for arguments in _calls(model, batch, chosen):
-        paths = chosen or _floating(arguments, batch)
-        if not paths or not set(paths) <= set(_taken(arguments, batch)):
+    for arguments in calls(model, batch, chosen):
+        paths = chosen or floating(arguments, batch)
+        if not paths or not set(paths) <= set(taken(arguments, batch)):
             continue
         try:
             return _tried(model, batch, arguments, paths, output, targets)
-        except _OutputError as error:
+        except OutputError as error:
             raise TypeError(f"DerivativeMonitor: {error}") from None
         except Exception as error:  # whatever forward raises at arguments that are not its own
             failure = failure or error
@@ -128,7 +108,7 @@ def evaluation_by_user(batch: Any, inputs: Keys, targets: Targets) -> Evaluation
     arguments = Arguments(lambda batch: ((batch,), {}))
     paths = _chosen(batch, first if inputs is None else inputs, None)
     behind = Arguments(lambda batch: (tuple(entry(batch, path) for path in paths or ()), {}))
-    return Evaluation(arguments, paths, ("",), _targets(batch, targets, behind), alone=False)
+    return Evaluation(arguments, paths, ("",), target_paths(batch, targets, behind), alone=False)
 
 
 def _tried(
@@ -143,13 +123,13 @@ def _tried(
     args, kwargs = arguments.of(batch if x is None else x)
     y = model(*args, **kwargs)
     rows = len(entry(batch, inputs[0]) if inputs else x)  # pyright: ignore[reportArgumentType]
-    taken = [leaf for _, leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [leaf for _, leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     return Evaluation(
         arguments,
         inputs,
-        _output(y, rows, output),
-        _targets(batch, targets, arguments),
-        alone=inputs is None or len(taken) == len(inputs),
+        output_paths(y, rows, output),
+        target_paths(batch, targets, arguments),
+        alone=inputs is None or len(tensors) == len(inputs),
     )
 
 
@@ -176,106 +156,6 @@ def _path_of(batch: Any, key: Key) -> str:
     return next(path for path, leaf in leaves(batch) if leaf is value)
 
 
-def _calls(model: nn.Module, batch: Any, chosen: tuple[str, ...] | None) -> Iterator[Arguments]:
-    """Ways to call forward on a batch, the likeliest first."""
-    required, accepted, rest = _parameters(model)
-    names = children(batch)
-    sequence = isinstance(batch, list | tuple)
-    if required and names and set(required) <= set(names):
-        wanted = [name for name in accepted if name in names]
-        yield Arguments(lambda batch: ((), {name: entry(batch, name) for name in wanted}))
-    if isinstance(batch, Tensor) or (len(required) == 1 and required[0] in _WHOLE):
-        yield Arguments(lambda batch: ((batch,), {}), whole=True)
-    if rest and isinstance(batch, Mapping):
-        yield Arguments(lambda batch: ((), dict(batch)), whole=True)
-    if sequence and names and children(next(iter(names.values()))):
-        for call in _calls(model, batch[0], _inside(chosen)):
-            yield Arguments(lambda batch, call=call: call.of(batch[0]))  # the targets are behind
-    if sequence and len(batch) >= max(1, len(required)):
-        count = max(1, len(required))
-        yield Arguments(lambda batch: (tuple(batch[:count]), {}), behind=count)
-    paths = chosen or _only_one(batch)
-    if names and paths:
-        yield Arguments(lambda batch: (tuple(entry(batch, path) for path in paths), {}), behind=len(paths))
-    if names:
-        yield Arguments(lambda batch: ((batch,), {}), whole=True)
-
-
-def _parameters(model: nn.Module) -> tuple[list[str], list[str], bool]:
-    """The names forward requires and accepts, and whether it takes any others."""
-    parameters = inspect.signature(model.forward).parameters.values()
-    named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    required = [p.name for p in named if p.default is p.empty]
-    return required, [p.name for p in named], any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _inside(chosen: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return None if chosen is None else tuple(path.partition(".")[2] for path in chosen)
-
-
-def _only_one(batch: Any) -> tuple[str, ...] | None:
-    found = [path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    return tuple(found) if len(found) == 1 else None
-
-
-def _taken(arguments: Arguments, batch: Any) -> list[str]:
-    """The paths of the tensors that go to forward."""
-    try:
-        taken = {id(leaf) for _, leaf in leaves(arguments.of(batch)) if isinstance(leaf, Tensor)}
-    except (LookupError, TypeError):
-        return []
-    first = {id(leaf): path for path, leaf in reversed(list(leaves(batch)))}
-    return [path for path, leaf in leaves(batch) if id(leaf) in taken and first[id(leaf)] == path]
-
-
-def _floating(arguments: Arguments, batch: Any) -> tuple[str, ...]:
-    """The inputs nobody has named; where targets may be among the arguments, they cannot be told apart."""
-    tensors = [(path, entry(batch, path)) for path in _taken(arguments, batch)]
-    found = [path for path, tensor in tensors if tensor.is_floating_point() and tensor.dim()]
-    return () if arguments.whole and len(found) > 1 else tuple(found)
-
-
-class _OutputError(TypeError):
-    """An output in which nothing, or too much, can be differentiated."""
-
-
-def _output(y: Any, rows: int, output: Keys) -> tuple[str, ...]:
-    """The paths of the outputs that count."""
-    if output is not None:
-        keys = output if isinstance(output, Sequence) and not isinstance(output, str) else [output]
-        for key in keys:
-            try:
-                entry(y, key)
-            except (LookupError, ValueError):
-                raise _OutputError(f"forward returns no {key!r}, but {described(y)}") from None
-        return tuple(map(str, keys))
-    if isinstance(y, Tensor):
-        if y.shape[:1] != (rows,):
-            raise ValueError(f"forward returns shape {tuple(y.shape)} for {rows} samples")
-        return ("",)
-    tensors = {path: leaf for path, leaf in leaves(y) if isinstance(leaf, Tensor) and leaf.is_floating_point()}
-    found = [path for path, leaf in tensors.items() if leaf.shape[:1] == (rows,)]
-    if len(found) == 1:
-        return (found[0],)
-    example = (found or list(tensors) or ["y"])[0]
-    raise _OutputError(
-        f"forward returns {described(y)}; say which of these is meant. In a configuration `output: {example}`, in "
-        f"Python `DerivativeMonitor(output={_literal(example)})`; several as a list"
-    )
-
-
-def _targets(batch: Any, targets: Targets, arguments: Arguments) -> tuple[str | None, ...]:
-    if targets is not None:
-        keys = targets if isinstance(targets, Sequence) and not isinstance(targets, str) else [targets]
-        return tuple(None if key is None else str(key) for key in keys)
-    names = children(batch)
-    taken = set(_taken(arguments, batch))
-    by_name = [name for name in _TARGETS if name in names and name not in taken and not isinstance(names[name], str)]
-    if by_name:
-        return (by_name[0],)
-    return tuple(list(names)[arguments.behind :]) if isinstance(batch, list | tuple) else ()
-
-
 def _question(model: nn.Module, batch: Any, failure: Exception | None) -> str:
     """What cannot be guessed is asked for, with an example."""
     found = [path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
@@ -285,11 +165,7 @@ def _question(model: nn.Module, batch: Any, failure: Exception | None) -> str:
     return (
         f"DerivativeMonitor cannot tell by which entries of a batch to differentiate, or how {signature} takes "
         f"them{reason}; the batch is {described(batch)}. Name the entries: in a configuration `inputs: {example}`, "
-        f"in Python `DerivativeMonitor(inputs={_literal(example)})`; several as a list. Where forward takes them in "
+        f"in Python `DerivativeMonitor(inputs={literal(example)})`; several as a list. Where forward takes them in "
         "another form, override the method `outputs_at(self, model, batch, x)`, and `inputs_of(self, batch)` for "
         "other inputs"
     )
-
-
-def _literal(path: str) -> str:
-    return path if path.isdigit() else repr(path)

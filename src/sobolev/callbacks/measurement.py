@@ -1,21 +1,15 @@
 """Derivatives of a function at batches of points, compared with the truth where there is one."""
 
-import random
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
-from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.guard import evaluating
-from sobolev.autodiff.operators import ChunkSize, Method
+from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.autodiff.tensors import derivative_tensors
-from sobolev.metrics import DerivativeError, derivative_error_of_sums
+from sobolev.callbacks.sums import Sums
 from sobolev.notation import Place
 
 Truth = tuple[Tensor | None, ...]
@@ -44,18 +38,18 @@ class Measurement:
     chunk_size: ChunkSize = "auto"
     named: dict[str, Place] = field(default_factory=dict)
     named_errors: list[dict[str, Any]] = field(default_factory=list)
-    named_metrics: dict[str, DerivativeError] = field(default_factory=dict)
-    metrics: list[DerivativeError] = field(default_factory=list)
-    sizes: list[DerivativeError] = field(default_factory=list)
-    rows: int = 0
     kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = field(default_factory=list)
+    _sums: Sums = field(default_factory=Sums)
     _inputs: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many points this process has counted."""
+        return self._sums.samples
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.kept, self.rows = [], 0
-        for metric in self._all():
-            metric.reset()
+        self.kept, self._sums = [], Sums()
 
     def update(
         self,
@@ -87,30 +81,28 @@ class Measurement:
             with torch.no_grad():
                 chunk = self.chunk_size if block is None else None
                 values = derivative_tensors(function(rows), x[rows], order, method=self.method, chunk_size=chunk)
-            self._count(x[rows], values, tuple(None if t is None else t[rows] for t in truth), required)
+                self._count(x[rows], values, tuple(None if t is None else t[rows] for t in truth), required)
 
     def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
         x, *values = (_countable(tensor) for tensor in (x, *predicted))
-        if len(self.metrics) != len(values) or (not self.rows and self._inputs != x.shape[1:].numel()):
-            self._inputs = x.shape[1:].numel()
-            self.metrics, self.sizes = ([_metric(x) for _ in values] for _ in range(2))
-            self.named_metrics = {name: _metric(x) for name, place in self.named.items() if len(place) <= len(values)}
         truth = (*truth, *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
-        places = x.flatten(1) if x.dim() > 1 else x[:, None]
-        places = nn.functional.pad(places, (0, self._inputs - places.shape[1]))  # sequences differ in length
-        for metric, size, value, true in zip(self.metrics, self.sizes, values, exact, strict=True):
+        self._inputs = self._inputs if self.rows else x.shape[1:].numel()
+        points = x.reshape(len(x), -1)
+        if points.shape[1] != self._inputs:  # sequences differ in length
+            points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
+        for k, (value, true) in enumerate(zip(values, exact, strict=True)):
             if true is not None:
-                metric.update(value, true, places)
+                self._sums.add(f"error {k}", value, true, points)
             if true is None or true.isnan().any():
-                size.update(value, torch.zeros_like(value), places)
-        for name, metric in self.named_metrics.items():
-            output, *by = self.named[name]
-            value, true = values[len(by)], exact[len(by)]
+                self._sums.add(f"size {k}", value, torch.zeros_like(value), points)
+        for name, (output, *by) in self.named.items():
+            true = exact[len(by)] if len(by) < len(exact) else None
             if true is not None:
                 at, shape = (slice(None), output, *by), (len(x), -1, *x.shape[1:] * len(by))
-                metric.update(value.reshape(shape)[at], true.reshape(shape)[at], places)
-        self.rows += len(x)
+                value = values[len(by)].reshape(shape)[at]
+                self._sums.add(f"named {name}", value, true.reshape(shape)[at], points)
+        self._sums.samples += len(x)
         self._keep(x, tuple(values), exact)
 
     def errors(self) -> tuple[list[dict[str, Any]], int]:
@@ -119,27 +111,19 @@ class Measurement:
         An order nothing is known of has its own size in place of an error: `rms`, `max`, `at`. One collective call,
         to be made by every process, also by one that had no batch.
         """
-        states = None
-        if self.rows:
-            states = torch.stack([_state(metric) for metric in self._all()]).cpu()
-        everywhere = [part for part in gathered((self.rows, states)) if part[1] is not None]
-        self.named_errors = []
-        if not everywhere:
-            return [], 0
-        merged = torch.stack([states for _, states in everywhere], dim=1)
-        counts = {n: 2 * n + sum(len(place) <= n for place in self.named.values()) for n in range(1, self.order + 2)}
-        measured = next(n for n, count in counts.items() if count == len(merged))
-        orders, named = merged[: 2 * measured].unflatten(0, (2, -1)), merged[2 * measured :]
-        names = [name for name, place in self.named.items() if len(place) <= measured]
-        entries = [{"order": k, **_entry(*pair)} for k, pair in enumerate(zip(*orders, strict=True))]
-        for name, states in zip(names, named, strict=True):
-            values = _computed(states)
-            if values.pop("count"):
-                self.named_errors.append({"name": name, "order": len(self.named[name]) - 1, **values})
-        return entries, sum(rows for rows, _ in everywhere)
-
-    def _all(self) -> list[DerivativeError]:
-        return [*self.metrics, *self.sizes, *self.named_metrics.values()]
+        found, points = self._sums.everywhere()
+        entries = []
+        for k in range(self.order + 1):
+            if error := found.get(f"error {k}"):
+                entries.append({"order": k, **error})
+            elif size := found.get(f"size {k}"):
+                entries.append({"order": k, "rms": size["rmse"], "max": size["max"], "at": size["at"]})
+        self.named_errors = [
+            {"name": name, "order": len(place) - 1, **error}
+            for name, place in self.named.items()
+            if (error := found.get(f"named {name}"))
+        ]
+        return entries, points
 
     def figure_data(self) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """Points kept for a figure, and predicted and exact tensors by order."""
@@ -165,77 +149,6 @@ def measured_order(order: int, x: Tensor) -> int:
     return next((k for k in range(order, 1, -1) if inputs**k <= _LARGEST), min(order, 1))
 
 
-def coefficients(inputs: int, order: int) -> int:
-    """How many numbers a pass for derivatives up to `order` computes in place of each number of a plain one."""
-    if inputs == 1:
-        return order + 1
-    return sum((1, inputs, inputs * (inputs + 1) // 2, *(inputs**k for k in range(3, order + 1)))[: order + 1])
-
-
-@contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Eval mode inside; afterwards the flags, buffers and random numbers are those of before.
-
-    A forward may count its calls in a buffer, draw random numbers even in eval mode, or log.
-    """
-    buffers = [(owner, name, b) for owner in model.modules() for name, b in owner._buffers.items() if b is not None]
-    copies = [buffer.detach().clone() for _, _, buffer in buffers]
-    python, numpy = random.getstate(), sys.modules.get("numpy")
-    numbers = numpy.random.get_state() if numpy else None
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(evaluating(model))
-        stack.enter_context(_not_logging(model))
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            if numpy:
-                numpy.random.set_state(numbers)
-            with torch.no_grad():
-                for (owner, name, buffer), copy in zip(buffers, copies, strict=True):
-                    owner._buffers[name] = buffer
-                    if not buffer.is_inference():  # those cannot be written to everywhere
-                        buffer.copy_(copy)
-
-
-@contextmanager
-def _not_logging(model: nn.Module) -> Iterator[None]:
-    """A forward that calls `self.log` must not log from our calls of it."""
-    attributes, silent = vars(model), {"log": _ignored, "log_dict": _ignored}
-    saved = {name: attributes[name] for name in silent if name in attributes}
-    attributes.update({name: ignored for name, ignored in silent.items() if hasattr(model, name)})
-    try:
-        yield
-    finally:
-        for name in silent:
-            attributes.pop(name, None)
-        attributes.update(saved)
-
-
-def _ignored(*_: Any, **__: Any) -> None:
-    return
-
-
-def gathered(value: Any) -> list[Any]:
-    """What every process has to say."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-def _metric(x: Tensor) -> DerivativeError:
-    return DerivativeError(x.shape[1:].numel(), sync_on_compute=False).to(x.device)
-
-
-def _state(metric: DerivativeError) -> Tensor:
-    """Squared errors, squared truths, count, worst error and its place: one row, float64."""
-    sums = (metric.squared_error, metric.squared_truth, metric.count.double())
-    return torch.cat([torch.stack(sums), metric.worst.reshape(-1)])
-
-
 def _countable(values: Tensor) -> Tensor:
     """Where sums in float64 are possible: Apple's GPU has none."""
     return values.cpu() if values.device.type == "mps" else values
@@ -253,18 +166,3 @@ def _fitting(order: int, predicted: Tensor, exact: Tensor | None, required: bool
         f"the model's derivative of order {order} has shape {tuple(predicted.shape)}, the reference's or label's "
         f"{tuple(exact.shape)}; give a reference with the inputs and outputs of the model"
     )
-
-
-def _entry(error: Tensor, size: Tensor) -> dict[str, Any]:
-    """The numbers of one order, from the states (processes, numbers) of all processes."""
-    values = _computed(error)
-    if not values.pop("count"):
-        values = _computed(size)
-        values = {"rms": values["rmse"], "max": values["max"], "at": values["at"]}
-    return values
-
-
-def _computed(states: Tensor) -> dict[str, Any]:
-    squared_error, squared_truth, count = states[:, :3].sum(0)
-    errors = derivative_error_of_sums(squared_error, squared_truth, count.long(), states[:, 3:])
-    return {name: value.tolist() for name, value in errors.items()}

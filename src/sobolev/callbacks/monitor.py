@@ -1,34 +1,31 @@
 """The callback that watches derivatives while a network trains."""
 
-from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
 from sobolev.audit import Finding
-from sobolev.autodiff.operators import ChunkSize, Method
-from sobolev.callbacks.batches import Key, leaves
-from sobolev.callbacks.budget import SHARE, affordable, steps_between
-from sobolev.callbacks.measurement import Measurement, Truth, coefficients
-from sobolev.callbacks.packages import Callback, is_a
+from sobolev.autodiff.engine import ChunkSize, Method
+from sobolev.callbacks.announcing import Announcer, OnFinding
+from sobolev.callbacks.batches import Key
+from sobolev.callbacks.measurement import Measurement, Truth
+from sobolev.callbacks.monitoring import Monitoring, callbacks_of
+from sobolev.callbacks.names import named_places, names_for_figures
 from sobolev.callbacks.places import Places
-from sobolev.callbacks.watching import AUDITED_POINTS, Sample, Stopwatch, Watch
-from sobolev.callbacks.weights import fingerprint, is_sharded_otherwise, which_weights
-from sobolev.errors import UntrustworthyDerivativeError
+from sobolev.callbacks.scalars import Scalars
+from sobolev.callbacks.tensorboard import add_charts
+from sobolev.callbacks.watching import Watch
+from sobolev.callbacks.weights import is_sharded_otherwise
 from sobolev.functions import Function
-from sobolev.notation import Place, derivative_place
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-_NAMES = ("input_names", "output_names", "derivative_names")
-"""What a data module may know names for."""
 
-
-class DerivativeMonitor(Callback):
+class DerivativeMonitor(Monitoring):
     """Logs how good a model's derivatives are, at each validation epoch, in `validate` and in `test`.
 
     Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
@@ -78,7 +75,7 @@ class DerivativeMonitor(Callback):
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
         figure_every_n_epochs: int | Literal["auto"] | None = "auto",
-        on_finding: Literal["warn", "raise", "ignore"] = "warn",
+        on_finding: OnFinding = "warn",
         name: str | None = None,
         inputs: Key | list[Key] | None = None,
         output: Key | list[Key] | None = None,
@@ -100,7 +97,7 @@ class DerivativeMonitor(Callback):
         self.method: Method = method
         self.chunk_size: ChunkSize = chunk_size
         self.figure_every_n_epochs = figure_every_n_epochs
-        self.on_finding = on_finding
+        self.on_finding: OnFinding = on_finding
         self.name = name
         self.inputs, self.output, self.targets = inputs, output, targets
         self.places = points
@@ -117,16 +114,13 @@ class DerivativeMonitor(Callback):
         self.points = 0
         self.weights = "as trained"
         self._watch = Watch(self)
-        self._audited: list[float] | None = None
-        self._announced: set[tuple[str, str]] = set()
-        self._wrong: list[str] = []
-        self._fingerprint: list[float] = []
-        self._measured_epoch = 0
-        self._training_rows = 0
+        self._scalars = Scalars(self.name)
+        self._announcer = Announcer(self.on_finding, self._scalars.tag("audit"))
+        self._start_afresh()
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
-        names = [c.name for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)]
+        names = [c.name for c in callbacks_of(trainer) if isinstance(c, DerivativeMonitor)]
         if len(set(names)) < len(names):
             raise ValueError(
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "
@@ -134,7 +128,7 @@ class DerivativeMonitor(Callback):
             )
         self._start = perf_counter()
         self._forget()  # it may have watched another model, on another device
-        self.measurement.named = _named_places(getattr(trainer, "datamodule", None))
+        self.measurement.named = named_places(getattr(trainer, "datamodule", None))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -143,125 +137,12 @@ class DerivativeMonitor(Callback):
             )
 
     @override
-    def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self.errors, self.named_errors, self.points = [], [], 0
-        self._watch.samples.clear()
-        self._fingerprint = []
-
-    @override
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None:
-            names = ("rmse", "relative_l2", "max")
-            charts = {
-                f"order {k}": ["Multiline", [self._scalar("val", k, n) for n in names]] for k in range(self.order + 1)
-            }
-            logger.experiment.add_custom_scalars({"derivatives": charts})
-
-    @override
-    def on_train_batch_start(
-        self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
-    ) -> None:
-        if not self._training_rows:
-            self._training_rows = _rows(batch)
-        if self._audited is None and not self._off:  # no sanity check came before
-            with Stopwatch(self):
-                self._watch.see(batch, of_training=True)
-                self._audit_all(trainer, pl_module)
-
-    @override
-    def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        if self.places is not None and not sum(trainer.num_val_batches) and self._is_due(trainer):
-            self._begin()
-            self._end(trainer, pl_module, "val")
-
-    @override
-    def on_validation_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
-
-    @override
-    def on_validation_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_test_batch_end(
-        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        self._take(trainer, pl_module, batch)
-
-    @override
-    def on_validation_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "val")
-
-    @override
-    def on_test_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._end(trainer, pl_module, "test")
-
-    @override
-    def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self.finish(trainer, pl_module)
-
-    def finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
-        if self._off:
-            return
-        samples = trainer.strategy.reduce_boolean_decision(bool(self._watch.samples), all=False)
-        if not samples:
-            if not self.errors:
-                rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
-            return
-        changed = fingerprint(pl_module) != self._fingerprint
-        if trainer.strategy.reduce_boolean_decision(changed, all=False):
-            self.measure(trainer, pl_module)
-            self._to_loggers(trainer)
-        if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
-            self._wrong = self._announce(trainer, self.audit(pl_module))
-
-    @override
-    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
-        """What turned out wrong at the end is raised when the report has been written."""
-        wrong, self._wrong = self._wrong, []
-        if wrong and self.on_finding == "raise":
-            raise UntrustworthyDerivativeError("; ".join(wrong))
-
-    def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
-        """Measure now, with the weights as they are, at the points of the last validation.
-
-        For whoever has changed the weights. All processes call it; nothing is logged.
-
-        Returns:
-            `errors`: a dictionary an order; empty where there was no validation yet.
-        """
-        if self._off:
-            return []
-        with Stopwatch(self):
-            self.measurement.reset()
-            self.weights = which_weights(_callbacks(trainer), ended=True)
-            self._fingerprint = fingerprint(pl_module)
-            with self._watch.opened(pl_module):
-                for sample in self._watch.samples.on(pl_module.device):
-                    self._watch.measure(trainer, pl_module, sample)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
-        return self.errors
-
-    def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
-        """Look once more whether the derivatives can be trusted, at the points of the first audit."""
-        if self.on_finding != "ignore":
-            with Stopwatch(self):
-                self.findings = self._watch.audit(pl_module)
-        self._audited = fingerprint(pl_module)
-        return self.findings
+        add_charts(trainer, self.order + 1, self._scalars.tag)
 
     def inputs_of(self, batch: Any) -> Tensor:
         """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
-        return self._watch.evaluation.x(batch)
+        return self._watch.forms.evaluation.x(batch)
 
     def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
         """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
@@ -271,7 +152,7 @@ class DerivativeMonitor(Callback):
             batch: with a row for each row of x.
             x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
         """
-        return self._watch.evaluation.y(model, batch, x)
+        return self._watch.forms.evaluation.y(model, batch, x)
 
     def truth(self, trainer: "Trainer", batch: Any) -> Truth:
         """The exact derivative tensors at the inputs of a batch, as far as anything is known.
@@ -279,8 +160,8 @@ class DerivativeMonitor(Callback):
         Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
         labels, (batch, *out, *in), (batch, *out, *in, *in).
         """
-        reference = self.exact_function(trainer)
-        return self._watch.labels(batch) if reference is None else self._watch.exact(reference, self.inputs_of(batch))
+        reference, truths = self.exact_function(trainer), self._watch.truths
+        return truths.labels(batch) if reference is None else truths.exact(reference, self.inputs_of(batch))
 
     def exact_function(self, trainer: "Trainer") -> Function | None:
         """The reference, or that of the data module."""
@@ -290,149 +171,10 @@ class DerivativeMonitor(Callback):
         """Whether a subclass has its own method of that name."""
         return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
 
-    def _is_due(self, trainer: "Trainer") -> bool:
-        if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
-            return True
-        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
-
-    def _begin(self) -> None:
-        self.measurement.reset()
-        self._watch.begin()
-
-    def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
-        if self._off:
-            return
-        with Stopwatch(self):
-            self._watch.see(batch)
-            due = self._is_due(trainer)
-            if due or not self._watch.samples.complete:
-                samples = self._watch.take(trainer, pl_module, batch)
-                self._measure(trainer, pl_module, samples if due else [])
-
-    def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
-        if not samples:
-            return
-        if not self.measurement.rows:
-            self.weights = which_weights(_callbacks(trainer), ended=trainer.state.fn != "fit")
-            self._fingerprint = fingerprint(pl_module)
-        with self._watch.opened(pl_module):
-            for sample in samples:
-                self._watch.measure(trainer, pl_module, sample)
-
-    def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
-        if self._off:
-            return
-        with Stopwatch(self):
-            if self._audited is None:
-                self._audit_all(trainer, pl_module)
-            rest = self._watch.rest(trainer, pl_module)
-            self._watch.samples.complete = True
-            if not self._is_due(trainer):
-                return
-            self._measure(trainer, pl_module, rest)
-            self.errors, self.points = self.measurement.errors()
-            self.named_errors = self.measurement.named_errors
-            self._measured_epoch = trainer.current_epoch + 1
-            for name, value in self._scalars(stage).items():
-                in_bar = name.endswith(("_rmse", "_rms")) and not name.endswith(("d0_rmse", "d0_rms"))
-                pl_module.log(name, value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
-            if self.errors and self._figure_is_due(trainer):
-                self._log_figure(trainer)
-
-    def _audit_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        """Audit on all processes, at the same points."""
-        if not self._watch.share(trainer, pl_module):
-            return
-        wrong = self._announce(trainer, self.audit(pl_module))
-        if wrong and self.on_finding == "raise":
-            raise UntrustworthyDerivativeError("; ".join(wrong))
-
-    def _announce(self, trainer: "Trainer", findings: tuple[Finding, ...]) -> list[str]:
-        """Warn of what is new and not raised; returns what is wrong, the same on all processes."""
-        silent = ("note", "error") if self.on_finding == "raise" else ("note",)
-        for finding in findings:
-            if finding.severity not in silent and (finding.kind, finding.where) not in self._announced:
-                self._announced.add((finding.kind, finding.where))
-                rank_zero_warn(f"{finding.where}: {finding.message}")
-        logger = tensorboard(trainer)
-        if logger is not None and self.on_finding != "ignore":
-            logger.experiment.add_text(self._scalar("audit"), as_text(findings), global_step=trainer.global_step)
-        return trainer.strategy.broadcast([f.message for f in findings if f.severity == "error"])
-
-    def budget(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int) -> int | None:
-        """How many points to measure, over all processes; None: all."""
-        if trainer.sanity_checking:
-            return AUDITED_POINTS
-        if self.max_points != "auto":
-            return self.max_points  # pyright: ignore[reportReturnType]
-        if trainer.state.fn != "fit" or not self._training_rows:
-            return None
-        steps = steps_between(trainer, self.every_n_epochs)
-        passes = coefficients(inputs, self.order)
-        return affordable(pl_module, passes, steps, self._training_rows) * trainer.world_size
-
-    def _scalars(self, stage: str) -> dict[str, float]:
-        return {
-            self._scalar(stage, entry["order"], name): entry[name]
-            for entry in self.errors
-            for name in entry.keys() - {"order", "at"}
-        }
-
-    def _scalar(self, stage: str, order: int | None = None, quantity: str = "") -> str:
-        return "/".join(part for part in (stage, self.name, f"d{order}_{quantity}" if quantity else "") if part)
-
-    def _to_loggers(self, trainer: "Trainer") -> None:
-        for logger in trainer.loggers:
-            logger.log_metrics(self._scalars("val"), step=trainer.global_step)
-
-    def _figure_is_due(self, trainer: "Trainer") -> bool:
-        done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
-        if every == "auto":
-            every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
-        return isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
-
-    def _log_figure(self, trainer: "Trainer") -> None:
-        logger = tensorboard(trainer)
-        if logger is not None and self.measurement.kept:
-            from sobolev.plots import image
-
-            pixels, tag = image(self.figure(trainer)), self._scalar("derivatives")
-            logger.experiment.add_image(tag, pixels, global_step=trainer.global_step, dataformats="HWC")
-
+    @override
     def figure(self, trainer: "Trainer") -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
         from sobolev.plots import derivatives_figure
 
-        data = getattr(trainer, "datamodule", None)
-        x, predicted, exact = self.measurement.figure_data()
-        names = {name: getattr(data, name) for name in _NAMES if hasattr(data, name)}
-        return derivatives_figure(x, predicted, exact, findings=self.findings, **names)
-
-
-def _named_places(data: Any) -> dict[str, Place]:
-    """Where the derivatives stand that a data module has names for."""
-    names = getattr(data, "derivative_names", {})
-    return {
-        name: derivative_place(derivative, data.input_names, data.output_names, "derivative_names")
-        for derivative, name in names.items()
-    }
-
-
-def as_text(findings: Sequence[Finding]) -> str:
-    """Findings as a table in Markdown."""
-    rows = "\n".join(f"| {f.severity} | {f.kind} | {f.where} | {f.message} |" for f in findings)
-    return "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
-
-
-def _rows(batch: Any) -> int:
-    return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
-
-
-def _callbacks(trainer: "Trainer") -> list[Any]:
-    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def tensorboard(trainer: "Trainer") -> Any:
-    """The TensorBoard logger of a trainer, on the process that writes, or None."""
-    found = [logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")]
-    return found[0] if found and trainer.is_global_zero else None
+        names = names_for_figures(getattr(trainer, "datamodule", None))
+        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)

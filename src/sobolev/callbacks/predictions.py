@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sobolev.autodiff import hessian
+from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.guard import evaluating
-from sobolev.autodiff.operators import ChunkSize, Method
 from sobolev.callbacks.joining import PartWriter, join
 from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.run_directory import free_path, run_directory

@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from typing_extensions import override
 
+from sobolev.callbacks.announcing import as_text
 from sobolev.callbacks.budget import advice
-from sobolev.callbacks.monitor import DerivativeMonitor, as_text, tensorboard
+from sobolev.callbacks.monitor import DerivativeMonitor
+from sobolev.callbacks.monitoring import callbacks_of
 from sobolev.callbacks.packages import Callback, is_a
 from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
+from sobolev.callbacks.tensorboard import tensorboard
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
@@ -66,7 +69,7 @@ class Report(Callback):
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
         seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
-        readout = next((c for c in _callbacks(trainer) if isinstance(c, LeastSquaresReadout)), None)
+        readout = next((c for c in callbacks_of(trainer) if isinstance(c, LeastSquaresReadout)), None)
         report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
         if readout is not None and readout.result is not None:
             report["readout"] = asdict(readout.result)
@@ -136,17 +139,13 @@ def _write_tensorboard(
 
 
 def _monitor(trainer: "Trainer") -> DerivativeMonitor | None:
-    return next((c for c in _callbacks(trainer) if isinstance(c, DerivativeMonitor)), None)
-
-
-def _callbacks(trainer: "Trainer") -> list[Any]:
-    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return next((c for c in callbacks_of(trainer) if isinstance(c, DerivativeMonitor)), None)
 
 
 def _checkpoints(trainer: "Trainer") -> list[Path]:
     if trainer.state.fn != "fit":
         return []
-    saved = [c.last_model_path or c.best_model_path for c in _callbacks(trainer) if is_a(c, "ModelCheckpoint")]
+    saved = [c.last_model_path or c.best_model_path for c in callbacks_of(trainer) if is_a(c, "ModelCheckpoint")]
     return [Path(path) for path in saved if path]
 
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
+from sobolev.autodiff.engine import Method
 from sobolev.autodiff.guard import evaluating, undisturbed
-from sobolev.autodiff.operators import Method
 from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.least_squares import RidgePath
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose

@@ -83,8 +83,8 @@ def test_what_is_kept_of_the_first_batch():
 
 
 def test_stateful_compares_with_the_first_value():
-    assert not list(stateful(probe(torch.sin), torch.sin(X)))
-    assert [finding.kind for finding in stateful(probe(torch.sin), torch.sin(X) + 1e-6)] == ["stateful"]
+    assert not list(stateful(torch.sin(X), torch.sin(X)))
+    assert [finding.kind for finding in stateful(torch.sin(X) + 1e-6, torch.sin(X))] == ["stateful"]
 
 
 def test_relative_change():

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from zoo.settings import Coarse
 
 import sobolev
 
@@ -25,3 +26,37 @@ def test_float32_is_enough_for_a_network_and_bfloat16_is_not():
     assert sobolev.audit(net(), X).findings == ()
     kinds = [finding.kind for finding in sobolev.audit(net().bfloat16(), X.bfloat16()).findings]
     assert kinds == ["dtype"]
+
+
+@pytest.fixture
+def high():
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize(("scale", "severity"), [(1.0, "note"), (60.0, "warning")])
+def test_products_in_tf32_are_measured(high, scale, severity):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), Coarse(16, 16), nn.Tanh(), nn.Linear(16, 1)).eval()
+    with torch.no_grad():
+        model[2].weight *= scale
+    findings = [each for each in sobolev.audit(model, X).findings if each.kind == "reduced-precision"]
+    assert [each.severity for each in findings] == [severity]
+    assert torch.get_float32_matmul_precision() == "high"
+
+
+def test_products_in_tf32_that_change_nothing_are_no_finding(high):
+    assert sobolev.audit(lambda x: torch.sin(x) * x, X).findings == ()
+
+
+def test_rounding_that_float64_does_not_cure_is_said():
+    weight = 1e11 * torch.randn(40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def f(x):
+        h = torch.tanh(x * torch.linspace(0.1, 1, 40, dtype=x.dtype))
+        return torch.sin(x) + ((h @ weight) - (h * weight).sum(1))[:, None]
+
+    kinds = [finding.kind for finding in sobolev.audit(f, X.double()).findings]
+    assert "dtype" in kinds
+    assert not {"cross-sample", "kink", "discontinuity"} & set(kinds)

@@ -5,7 +5,9 @@ import pytest
 import torch
 from rule_check import assert_rule
 from torch import nn
+from torch.nn import functional
 
+import sobolev
 from sobolev.autodiff import taylor
 
 ACTIVATIONS = [nn.SiLU(), nn.Mish(), nn.GELU(), nn.GELU("tanh"), nn.Softplus(), nn.Softplus(2.0), nn.LogSigmoid()]
@@ -88,3 +90,11 @@ def test_very_far_out(activation, dtype):
     _, d1, *higher = taylor.derivatives(activation, x, ORDER, torch.ones_like(x))
     assert ((d1 >= 0) & (d1 <= 1)).all()
     assert all((d.abs() < 1e-11).all() for d in higher)
+
+
+@pytest.mark.parametrize("point", [1e13, -1e13, 1e20, -1e20])
+def test_gelu_by_tanh_where_the_cube_overflows(point):
+    x = torch.tensor([point])
+    gelu = lambda x: functional.gelu(x, approximate="tanh")  # noqa: E731
+    results = sobolev.derivatives(gelu, x, 4, method="taylor")
+    assert torch.cat(results).tolist() == [max(x.item(), 0), float(point > 0), 0, 0, 0]

@@ -3,6 +3,7 @@ import torch
 from rule_check import assert_rule
 from torch import nn
 
+import sobolev
 from sobolev.autodiff import taylor
 
 X = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -43,3 +44,18 @@ def test_angle_far_out_and_on_the_axes():
     far = torch.tensor([[1e30]])
     _, slope = taylor.derivatives(lambda x: torch.atan2(far, x), far, 1, torch.ones_like(far))
     torch.testing.assert_close(slope * 1e30, torch.tensor([[-0.5]]))
+
+
+def test_sums_of_real_and_complex_jets():
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(3, 2)
+    assert_rule(lambda x: torch.exp(1j * x - x * x).real + (x.sin() - torch.exp(1j * x)).imag, x)
+
+
+def test_sign_and_angle_at_zero_are_those_of_pytorch():
+    x = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
+    y, J = sobolev.jacobian(lambda x: torch.sgn(torch.complex(x, x)).real, x, method="taylor")
+    torch.testing.assert_close(y, torch.tensor([[0.0, 0.5**0.5]], dtype=torch.float64))
+    torch.testing.assert_close(J, torch.zeros(1, 2, 2, dtype=torch.float64))
+    y, J = sobolev.jacobian(lambda x: torch.atan2(x[:, 0], x[:, 0] * x[:, 1]), x, method="taylor")
+    assert y.item() == 0
+    assert not J.any()

@@ -49,3 +49,14 @@ def test_maxima_come_with_their_places():
 def test_one_image_without_a_batch():
     layer = nn.Conv1d(2, 3, 2).double()
     assert_rule(lambda x: torch.stack([layer(image.sin()).mean(1) for image in x]), LINES, orders=(2,))
+
+
+def test_convolution_along_the_first_axis():
+    weight = torch.randn(2, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    bias = torch.ones(3, dtype=torch.float64)
+    assert_rule(
+        lambda x: functional.conv_tbc(x.sin().permute(2, 0, 1), weight, bias, 1).permute(1, 0, 2),
+        LINES,
+        (1, 3),
+        reference=lambda x: functional.conv1d(x.sin(), weight.permute(2, 1, 0), bias, padding=1).mT,
+    )

@@ -1,6 +1,11 @@
+import math
+
+import mpmath
 import pytest
 import torch
 from rule_check import assert_rule
+
+import sobolev
 
 EVERYWHERE = [
     "exp",
@@ -49,3 +54,18 @@ def test_acosh():
 
 def test_inner_jet_of_full_degree():
     assert_rule(lambda x: torch.tanh(torch.exp(torch.sin(x))), points(-2, 2), orders=(1, 2, 3, 6))
+
+
+def test_arcsine_near_one_has_all_digits():
+    point = torch.tensor([0.9999], dtype=torch.float64)
+    exact = mpmath.taylor(mpmath.asin, mpmath.mpf(point.item()), 8)
+    for order, ours in enumerate(sobolev.derivatives(torch.asin, point, 8, method="taylor")):
+        assert math.isclose(ours.item(), exact[order] * mpmath.factorial(order), rel_tol=1e-11)
+
+
+@pytest.mark.parametrize("function", [torch.asin, torch.atanh])
+def test_curvature_near_zero_has_all_digits(function):
+    x = torch.tensor([1e-12, -1e-3])
+    second = sobolev.derivatives(function, x, 2, method="taylor")[2]
+    exact = sobolev.derivatives(function, x.double(), 2, method="reverse")[2]
+    torch.testing.assert_close(second.double(), exact, rtol=1e-6, atol=0)

@@ -18,6 +18,9 @@ MAPS = {
     "mask": lambda x: x[:, torch.tensor([[True, False, True], [False, True, False]])],
     "gather": lambda x: x.gather(2, GRID) + torch.take_along_dim(x, GRID[:1], 2) + x.index_select(-1, PLACES)[..., :2],
     "take": lambda x: torch.stack([row.take(PLACES) + row.masked_select(row > -9)[:3] for row in x]),
+    "put": lambda x: torch.stack(
+        [row.put(PLACES[:2], row[0, 1:].exp()) + row.put(PLACES, row[1].sin(), accumulate=True) for row in x]
+    ),
     "narrow": lambda x: x.narrow(1, 1, 1) + x.select(2, -1).unsqueeze(1).sum(2, keepdim=True),
     "diagonal": lambda x: x.diagonal(dim1=1, dim2=2) + x[:, :, :2].diag_embed().diagonal(0, 1, 3).sum(1),
     "triangles": lambda x: x.tril() + x.triu(1) + x[0, 0].diag().diag() * 0,

@@ -30,6 +30,15 @@ ELEMENTS = {
     "gaussian": lambda x, **o: functional.gaussian_nll_loss(x, T, x.exp(), full=True, **o),
     "ranking": lambda x, **o: functional.margin_ranking_loss(x, x.sin(), SIGNS, margin=0.1, **o),
     "triplet": lambda x, **o: functional.triplet_margin_loss(x, T, x.exp(), margin=2.0, swap=True, **o),
+    "l1": lambda x, **o: functional.l1_loss(x**2, T, **o),
+    "distance": lambda x, **o: functional.triplet_margin_with_distance_loss(
+        x, T, x.exp(), distance_function=lambda a, b: (a - b).square().sum(-1), swap=True, **o
+    ),
+    "cosine": lambda x, **o: functional.cosine_embedding_loss(x, x.exp() + T, SIGNS[:, 0], 0.1, **o),
+    "multilabel soft margin": lambda x, **o: functional.multilabel_soft_margin_loss(x, SHARES, WEIGHTS, **o),
+    "linear cross entropy": lambda x, **o: functional.linear_cross_entropy(
+        x, T[:3].exp(), CLASSES, linear_bias=T[3], weight=WEIGHTS, label_smoothing=0.1, **o
+    ),
     "nll": lambda x, **o: functional.nll_loss(x**2, CLASSES, WEIGHTS, ignore_index=1, **o),
     "cross entropy": lambda x, **o: functional.cross_entropy(x**2, CLASSES, WEIGHTS, label_smoothing=0.1, **o),
     "cross entropy of shares": lambda x, **o: functional.cross_entropy(x**2, SHARES, label_smoothing=0.1, **o),
@@ -64,9 +73,17 @@ def test_legacy_arguments():
     assert_rule(lambda x: torch.stack([functional.mse_loss(r, r.sin(), size_average=False) for r in x]), X, orders=(2,))
 
 
-def test_a_weight_that_torch_does_not_hand_on_is_not_lost():
-    """`l1_loss` forgets it on the way to a rule, so there is none, and reverse mode is right."""
-    x, weight = torch.randn(5, 3, dtype=torch.float64), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64).expand(5, 3)
-    y, J = sobolev.jacobian(lambda x: functional.l1_loss(x, 0 * x, reduction="none", weight=weight), x)
-    torch.testing.assert_close(y, x.abs() * weight)
-    torch.testing.assert_close(J, torch.diag_embed(x.sign() * weight))
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_a_weight_that_torch_does_not_hand_on_is_not_lost(reduction):
+    """`l1_loss` forgets it on the way to a rule."""
+    x, weight = torch.randn(5, 3, dtype=torch.float64), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
+
+    def f(x):
+        rows = [functional.l1_loss(row, 0 * row, reduction=reduction, weight=weight) for row in x]
+        return torch.stack(rows)
+
+    y, J = sobolev.jacobian(f, x, method="taylor")
+    terms, slopes = x.abs() * weight, torch.diag_embed(x.sign() * weight)
+    total = weight.sum() if reduction == "mean" else 1
+    torch.testing.assert_close(y, terms if reduction == "none" else terms.sum(1) / total)
+    torch.testing.assert_close(J, slopes if reduction == "none" else slopes.sum(1) / total)

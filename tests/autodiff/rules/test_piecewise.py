@@ -5,7 +5,8 @@ from rule_check import assert_rule
 from torch import nn
 from torch.nn import functional
 
-from sobolev.autodiff import taylor
+import sobolev
+from sobolev.autodiff import reverse, taylor
 
 X = torch.linspace(-7.7, 7.9, 24, dtype=torch.float64).reshape(8, 3)
 B = torch.linspace(-3, 3, 3, dtype=torch.float64)
@@ -89,3 +90,20 @@ def test_what_where_does_not_take_may_be_infinite():
     _, d1, d2 = taylor.derivatives(lambda x: torch.where(x > 0, x.log(), x**2), x, 2, torch.ones_like(x))
     assert d1.tolist() == [[0.0], [0.5]]
     assert d2.tolist() == [[2.0], [-0.25]]
+
+
+@pytest.mark.parametrize("function", [torch.fmax, torch.fmin])
+def test_the_extreme_that_is_a_number(function):
+    """Of equal ones the first, as in PyTorch."""
+    x = torch.tensor([[1.0, torch.nan, 2.0]], dtype=torch.float64)
+    other = torch.tensor([1.0, 3.0, torch.nan], dtype=torch.float64)
+    y, J = sobolev.jacobian(lambda x: function(x, other), x, method="taylor")
+    assert y.tolist() == [[1, 3, 2]]
+    assert J.diagonal(0, 1, 2).tolist() == [[1, 0, 1]]
+
+
+@pytest.mark.parametrize("function", [functional.elu, functional.celu, functional.selu])
+def test_curvature_at_the_seam_of_exponential_units_is_that_of_pytorch(function):
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    for ours, theirs in zip(sobolev.hessian(function, x, method="taylor"), reverse.hessian(function, x), strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -1,6 +1,7 @@
 import mpmath
 import pytest
 import torch
+from rule_check import assert_rule
 
 from sobolev.autodiff import taylor
 from sobolev.autodiff.rules import NoRuleError
@@ -34,3 +35,12 @@ def test_every_order(name, degree):
 def test_a_degree_for_each_element_is_refused():
     with pytest.raises(NoRuleError, match="degree"):
         taylor.jacobian(lambda x: torch.special.legendre_polynomial_p(x, torch.arange(3)), torch.rand(2, 3))
+
+
+def test_powers_side_by_side():
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3)
+    assert_rule(
+        lambda x: torch.linalg.vander(x, N=4) + torch.stack([torch.vander(row, 4) for row in x]),
+        x,
+        reference=lambda x: torch.stack([x**k + x ** (3 - k) for k in range(4)], 2),
+    )

@@ -14,9 +14,7 @@ from sobolev.audit.probe import Probe
 _ALONE = 6
 """So many samples are evaluated alone."""
 _MAGNIFIED = 30
-"""Rounding inside f may be so many times what the last digit of x makes of it."""
-_LARGEST_ROUNDING = 1e-6
-"""More than this, relative, is not called rounding."""
+"""Other batches may change so many times what rounding typically does."""
 
 
 def stochastic(probe: Probe) -> Iterator[Finding]:
@@ -56,22 +54,22 @@ def grad_mode(probe: Probe) -> Iterator[Finding]:
             return
 
 
-def stateful(probe: Probe, fresh: Tensor) -> Iterator[Finding]:
-    """What f returned at once must not change when f has seen another batch before.
+def stateful(early: Tensor, late: Tensor) -> Iterator[Finding]:
+    """What f returns must not change when f has seen another batch before.
 
     Args:
-        probe: of an f that has seen another batch.
-        fresh: f(x), when x was the first that it saw.
+        early: f at some points, when no other batch had been seen.
+        late: the same, when one had.
     """
-    change = relative_change(fresh, probe.y)
-    if change > tolerance(probe.y):
+    change = relative_change(early, late)
+    if change > tolerance(late):
         yield Finding(
             "stateful",
             "error",
             "f",
             f"the output at the same x changes by {change:.1e} (relative) when f has seen another batch first: it "
-            "keeps something of the first batch, a mean or a result. Compute that from the training data, once, and "
-            "store it as a buffer (sobolev.Standardized does)",
+            "keeps something of the batches that it sees, a mean, an extreme or a result. Compute it from the training "
+            "data, once, and store it as a buffer (sobolev.Standardized does)",
         )
 
 
@@ -79,7 +77,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
     """A sample must not depend on the others in its batch, nor on its place there."""
     if len(probe.x) < 2:
         return
-    allowed = max(tolerance(probe.y), _shaken(probe))
+    allowed = max(tolerance(probe.y), _MAGNIFIED * probe.noise)
     for how, batch, rows in _regroupings(probe.x):
         try:
             y = probe(batch).detach()
@@ -94,15 +92,6 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
             return
-
-
-def _shaken(probe: Probe) -> float:
-    """What rounding inside f may change: large weights that cancel (a least-squares readout has such) magnify it."""
-    try:
-        y = probe(torch.nextafter(probe.x, torch.full_like(probe.x, torch.inf))).detach()
-    except Exception:  # f knows these points alone
-        return 0.0
-    return min(_MAGNIFIED * relative_change(probe.y, y), _LARGEST_ROUNDING)
 
 
 def relative_change(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:

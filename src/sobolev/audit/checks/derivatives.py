@@ -17,6 +17,8 @@ from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
 
 _TAYLOR = ". Taylor mode is right: method='taylor'"
+_LOST = 1e-8
+"""A function that varies by less than this, relative, hides in its own rounding."""
 _ADVICE = {
     "detached": "Remove the detach, no_grad, .data, .item() or numpy call there, or differentiate without it",
     "straight-through": "Take the straight-through estimator, the rounding or the fake quantisation out",
@@ -49,16 +51,24 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
 
 def unverified(probe: Probe) -> Iterator[Finding]:
     """Finite differences that tell nothing: nothing has been checked against the function itself."""
-    known = [truth.error.isfinite() for truth in probe.finite]
-    order = next((k for k, rows in enumerate(known, 1) if not rows.any()), None)
-    if order is not None:
-        yield Finding(
-            "unverified",
-            "warning",
-            "f",
-            f"derivative {order} could not be checked: beside the points f fails, or is NaN or infinite, so finite "
-            "differences tell nothing of it. Give points inside the domain of f, or let f take points a little outside",
+    order = next((k for k, truth in enumerate(probe.finite, 1) if not probe.knows(truth)), None)
+    if order is None or is_level(probe):
+        return
+    severity: Severity = "warning"
+    if not probe.finite[order - 1].error.isfinite().any():
+        reason = (
+            "beside the points f fails, or is NaN or infinite, so finite differences tell nothing of it. Give points "
+            "inside the domain of f, or let f take points a little outside"
         )
+    elif probe.size < _LOST * probe.values(probe.x).abs().amax():
+        severity = "note"
+        reason = "between the points f varies by hardly more than its last digits, in which finite differences drown"
+    else:
+        reason = (
+            "on the scale of finite differences f is rough: rounding, jumps or kinks inside it (lookup tables, a "
+            "solver that stops early, half precision) hide its derivative. Make f smooth, or compute it in more digits"
+        )
+    yield Finding("unverified", severity, "f", f"derivative {order} could not be checked: {reason}")
 
 
 def agreement(probe: Probe) -> Iterator[Finding]:
@@ -66,9 +76,11 @@ def agreement(probe: Probe) -> Iterator[Finding]:
     method, failures = verdict(probe)
     reverse, taylor = failures["reverse"], failures["taylor"]
     if reverse is not None and not _said_elsewhere(probe, reverse):
-        yield _reverse_finding(reverse, "error" if method == "none" else "warning")
+        relief = _TAYLOR if taylor is None else ""
+        yield _reverse_finding(reverse, "error" if method == "none" else "warning", relief)
     if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
-        yield Finding("taylor-disagrees", "error", "f", _taylor_is_off(taylor, taylor.off))
+        severity = "warning" if taylor.slight else "error"
+        yield Finding("taylor-disagrees", severity, "f", _taylor_is_off(taylor, taylor.off))
 
 
 def _taylor_is_off(failure: Failure, off: Mismatch) -> str:
@@ -101,8 +113,8 @@ def _said_elsewhere(probe: Probe, failure: Failure) -> bool:
     return not bool((failure.off.rows & results[failure.order].isfinite()).any())
 
 
-def _reverse_finding(failure: Failure, severity: Severity) -> Finding:
-    probe, relief = failure.probe, "" if severity == "error" else _TAYLOR
+def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Finding:
+    probe = failure.probe
     if failure.error is not None:
         return _raised(probe, failure.error, severity, relief)
     off = failure.off

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -11,6 +12,7 @@ from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
 from sobolev.audit.modules import label
 from sobolev.audit.probe import Derivatives, probing
+from sobolev.autodiff.guard import products_are_coarse
 
 _Modules = dict[str, nn.Module]
 
@@ -22,12 +24,15 @@ class Entry(NamedTuple):
         findings: about weights and output; nothing else is looked at after an error.
         double: whether f runs in float64.
         own: its derivatives in its own precision, or why there are none.
+        coarse: the same where torch may take products in less than float32, as elsewhere in the user's program; or
+            None where it may not.
         y: f(x) at the first call, in float64 where it runs in that.
     """
 
     findings: list[Finding]
     double: bool = False
     own: Derivatives | Exception = []  # noqa: RUF012  never written to
+    coarse: Derivatives | None = None
     y: Tensor | None = None
 
 
@@ -41,12 +46,13 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     findings, own, y = _in_own_precision(f, x, order, modules)
     if findings:
         return Entry(findings, False, own)
+    coarse = _in_coarse_products(f, x, order, modules)
     try:
         with probing(f, x, order, modules) as probe:
-            return Entry(made_in_inference + _non_finite(probe.y), True, own, probe.y)
+            return Entry(made_in_inference + _non_finite(probe.y), True, own, coarse, probe.y)
     except Exception as error:
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
-        return Entry([Finding("dtype", "note", "f", message), *_non_finite(y)], False, own, y)
+        return Entry([Finding("dtype", "note", "f", message), *_non_finite(y)], False, own, coarse, y)
 
 
 def _in_own_precision(
@@ -59,6 +65,13 @@ def _in_own_precision(
             return [Finding("fails", "error", "f", _failed(error, x, modules))], error, None
         findings = _output(y, x)
         return findings, [] if findings else probe.reverse, y.detach() if isinstance(y, Tensor) else None
+
+
+def _in_coarse_products(f: Callable, x: Tensor, order: int, modules: _Modules) -> Derivatives | None:
+    if not products_are_coarse(x.device):
+        return None
+    with probing(f, x, order, modules, double=False, exact=False) as probe:
+        return None if isinstance(probe.reverse, Exception) else probe.reverse
 
 
 def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
@@ -81,6 +94,9 @@ def _output(y: Any, x: Tensor) -> list[Finding]:
     """What is wrong with an output that is not one floating-point tensor with a row for each sample."""
     if not isinstance(y, Tensor):
         return [Finding("output-type", "error", "f", f"f returns {_described(y)}")]
+    if y.layout is not torch.strided or y.is_nested:
+        kind = "nested" if y.is_nested else str(y.layout).removeprefix("torch.")
+        return [Finding("output-type", "error", "f", f"f returns a {kind} tensor: call .to_dense() on it")]
     if not y.is_floating_point():
         advice = "take .real, .imag or .abs()" if y.is_complex() else "round and take the class after differentiating"
         return [Finding("output-type", "error", "f", f"f returns {y.dtype}, which has no real derivative: {advice}")]

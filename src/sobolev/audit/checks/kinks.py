@@ -22,6 +22,8 @@ _STANDS_OUT = 1.2
 _PERSISTS = 0.3
 """A jump keeps this part of its size while its cell shrinks by 8⁴, and by 8⁹; a smooth change shrinks as well."""
 _SMALLEST = 1e-6
+_ROUGH = 30
+"""Jumps of so many times what rounding does are none."""
 _WHAT = (
     ("discontinuity", "the function jumps", "its derivatives know nothing of the jump"),
     ("kink", "the first derivative jumps", "the second derivative knows nothing of the jump"),
@@ -42,6 +44,8 @@ def kinks(probe: Probe) -> Iterator[Finding]:
     nodes = max(_NODES // len(lines), _FEWEST_NODES)
     t = torch.linspace(0, 1, nodes, dtype=probe.x.dtype, device=probe.x.device).expand(len(lines), nodes)
     levels = walk.derivatives(torch.arange(len(lines), device=t.device), t)
+    if levels and not levels[0].isfinite().all():
+        yield _hole(walk, t, ~levels[0].isfinite())
     for order in range(len(levels)):
         found = _jump(walk, t, levels, order)
         if found is not None:
@@ -67,7 +71,10 @@ class _Walk:
         direction = (self.end - self.start)[line.repeat_interleave(t.shape[1])]
         order = min(self.probe.order, 2)
         found = self.probe.differentiated(verdict(self.probe)[0], self.at(line, t), direction, order)
-        return [] if isinstance(found, Exception) else [level.reshape(t.shape) for level in found]
+        if isinstance(found, Exception):
+            return []
+        known = found[0].isfinite()  # a branch that is NaN has derivatives of its own
+        return [level.where(known, torch.nan).reshape(t.shape) for level in found]
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,17 @@ def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
     )
 
 
+def _hole(walk: _Walk, t: Tensor, bad: Tensor) -> Finding:
+    line, place = bad.nonzero()[0].tolist()
+    x = walk.at(torch.tensor([line], device=t.device), t[line : line + 1, place : place + 1])[0]
+    return Finding(
+        "non-finite",
+        "note",
+        "f",
+        f"f is NaN or infinite at places between the points, at x = {shown(x)} for one: the domain has a hole there",
+    )
+
+
 def _lines(probe: Probe) -> list[tuple[Tensor, Tensor]]:
     """From the lowest to the highest point in every input, or in a few of many; each pair of points once."""
     rows = as_rows(probe.x)
@@ -107,6 +125,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
     lines, cells = _suspicious(changes, scale, smooth=order + 1 < len(levels))
     if not len(cells):
         return None
+    smallest = max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order])
     left, width, first = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells]
     for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
@@ -117,7 +136,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
         last, part = _changes(finer, order, width).max(1)
         left = left + part * width
         if zoom >= _ZOOMS:
-            real = (last > _PERSISTS * first) & (last > _SMALLEST * scale)
+            real = (last > _PERSISTS * first) & (last > smallest * scale)
             lines, left, first, last = lines[real], left[real], first[real], last[real]
             if not len(lines):
                 return None

@@ -10,6 +10,8 @@ from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.verdict import verdict
 
 _FEW, _NONE = 1e-3, 0.3
+_ROUNDED = 1e-6
+_SEEN = 1e-5
 
 
 def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
@@ -21,7 +23,7 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
     losses = [_loss(mine, exact, probe.size) for mine, exact in zip(own, probe.reverse, strict=True)]
     worst = max(range(len(losses)), key=losses.__getitem__)
     if losses[worst] < _FEW:
-        return []
+        return [_rounded(probe.noise)] if probe.noise > _ROUNDED else []
     what = f"derivative {worst}" if worst else "the value"
     return [
         Finding(
@@ -33,6 +35,38 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
             "float32 or float64 (model.double(), x.double()), and look for casts inside",
         )
     ]
+
+
+def products(probe: Probe, own: Derivatives | Exception, coarse: Derivatives | None) -> list[Finding]:
+    """What TF32 or bfloat16 in products of float32, which sobolev switches off, costs where they are on."""
+    if coarse is None or isinstance(own, Exception) or isinstance(probe.reverse, Exception):
+        return []
+    losses = [_loss(mine, exact.double(), probe.size) for mine, exact in zip(coarse, own, strict=True)]
+    worst = max(range(len(losses)), key=losses.__getitem__)
+    if losses[worst] < _SEEN:
+        return []
+    what = f"derivative {worst}" if worst else "the value"
+    return [
+        Finding(
+            "reduced-precision",
+            "warning" if losses[worst] > _FEW else "note",
+            "torch.get_float32_matmul_precision()",
+            f"torch may compute products of float32 in TF32 or bfloat16 here, which changes {what} by "
+            f"{losses[worst]:.1e} (relative). sobolev switches that off for its own derivatives, nobody else does: for "
+            "training and for autograd elsewhere call torch.set_float32_matmul_precision('highest')"
+            + (" and torch.backends.cudnn.allow_tf32 = False" if probe.x.device.type == "cuda" else ""),
+        )
+    ]
+
+
+def _rounded(noise: float) -> Finding:
+    return Finding(
+        "dtype",
+        "warning",
+        "f",
+        f"even in float64 rounding changes the value by {noise:.1e} (relative): large numbers cancel inside, or a part "
+        "is computed in less precision. Regularise large weights, and look for casts",
+    )
 
 
 def _fails_as_it_is(probe: Probe, error: Exception) -> Finding:

@@ -18,6 +18,9 @@ from sobolev.autodiff.rules.riccati import sigmoid
 _ROUNDED_AWAY = 20.0
 """Beyond this, PyTorch's softplus returns x, to which log(1 + exp(x)) rounds in float32."""
 
+_SATURATED = 100.0
+"""Beyond, the gate of GELU is 0 or 1 in every precision."""
+
 primitive(functional.logsigmoid, lambda x: torch.sigmoid(-x))
 
 
@@ -77,7 +80,8 @@ def _normal_distribution(x: Any) -> Any:
 
 
 def _gelu_tanh_gate(x: Any) -> Any:
-    """(1 + tanh(u / 2)) / 2 = sigmoid(u), u = √(8/π) (x + 0.044715 x³)."""
+    """(1 + tanh(u / 2)) / 2 = sigmoid(u), u = √(8/π) (x + 0.044715 x³), which is 0 or 1 where x³ could overflow."""
+    x = torch.clamp(x, -_SATURATED, _SATURATED)
     return torch.sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x))
 
 

@@ -1,6 +1,5 @@
-"""Rules of +, -, *, / and powers, between jets, tensors and numbers."""
+"""Rules of +, -, * and /, between jets, tensors and numbers."""
 
-import math
 import operator
 from typing import Any
 
@@ -8,7 +7,8 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import aligned, bilinear, compose, dims, padded_sum, settled
+from sobolev.autodiff.rules.kinds import bilinear, compose
+from sobolev.autodiff.rules.matching import aligned, dims, padded_sum, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -17,7 +17,7 @@ def add(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
     """A + alpha b."""
     if alpha != 1:
         b = mul(b, alpha) if isinstance(b, Jet) else b * alpha
-    a, b = _broadcastable(a, b)
+    a, b = broadcastable(a, b)
     if isinstance(a, Jet) and isinstance(b, Jet):
         return _tracked(settled(a.space, a.value + b.value, padded_sum(a.higher, b.higher)), a, b)
     jet, other = (a, b) if isinstance(a, Jet) else (b, a)
@@ -39,7 +39,7 @@ def rsub(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
 @rule("mul", "multiply")
 def mul(a: Any, b: Any) -> Jet:
     """The truncated product."""
-    a, b = _broadcastable(a, b)
+    a, b = broadcastable(a, b)
     if isinstance(a, Jet) and isinstance(b, Jet) and a.space.tape is not None:
         return _taped_product(a, b)
     product = bilinear(operator.mul, a, b)
@@ -51,18 +51,17 @@ def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A / b; the value is the quotient itself, rounded once."""
     if rounding_mode is not None:  # locally constant
         return torch.div(*(x.value if isinstance(x, Jet) else x for x in (a, b)), rounding_mode=rounding_mode)
+    a, b = broadcastable(a, b)
     if isinstance(b, Jet):
-        quotient = mul(reciprocal(b), a)
-        if b.space.tape is None:
-            quotient.value = (a.value if isinstance(a, Jet) else a) / b.value
-        return quotient
-    a, b = _broadcastable(a, b)
+        return mul(reciprocal(b), a) if b.space.tape else _tracked(_quotient(a, b), a, b)
     return _tracked(settled(a.space, a.value / b, a.higher / b), a)
 
 
 @rule("reciprocal")
 def reciprocal(x: Jet) -> Jet:
     """1 / x."""
+    if x.space.order > 2 and len(x.higher) > 1:
+        return div(1.0, x)
     inverse = x.value.reciprocal()
     coefficients = [inverse]
     for _ in range(x.space.order):
@@ -88,56 +87,8 @@ def positive(x: Jet) -> Jet:
     return x
 
 
-@rule("pow", "float_power", Tensor.__pow__)
-def power(base: Any, exponent: Any) -> Jet:
-    """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
-    if isinstance(exponent, Jet):
-        number: Any = base
-        logarithm: Any = torch.log(number) if isinstance(base, (Jet, Tensor)) else math.log(number)
-        result: Any = torch.exp(exponent * logarithm)
-        value = torch.pow(base.value if isinstance(base, Jet) else base, exponent.value)
-        return settled(result.space, value, result.higher)
-    base, exponent = _broadcastable(base, exponent)
-    return compose(base, [_power_coefficient(base.value, exponent, k) for k in range(base.space.order + 1)])
-
-
-@rule(Tensor.__rpow__)
-def reflected_power(exponent: Any, base: Any) -> Jet:
-    """Base ** exponent; dynamo calls it for a base that is a jet, too."""
-    return power(base, exponent)
-
-
-@rule("square")
-def square(x: Jet) -> Jet:
-    """x²."""
-    return power(x, 2)
-
-
-@rule("sqrt")
-def sqrt(x: Jet) -> Jet:
-    """√x."""
-    return power(x, 0.5)
-
-
-@rule("rsqrt")
-def rsqrt(x: Jet) -> Jet:
-    """1/√x."""
-    return power(x, -0.5)
-
-
-def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:
-    """x^(n - k) times n over k: 0, not 0 · ∞, where the k-th derivative vanishes."""
-    binomial = 1.0
-    for i in range(k):
-        binomial = binomial * (n - i) / (i + 1)
-    if isinstance(binomial, Tensor):
-        return torch.where(binomial == 0, 0, binomial * torch.pow(x, n - k))
-    if binomial == 0:
-        return torch.zeros_like(x)
-    return torch.pow(x, n - k) if binomial == 1 else binomial * torch.pow(x, n - k)
-
-
-def _broadcastable(a: Any, b: Any) -> tuple[Any, Any]:
+def broadcastable(a: Any, b: Any) -> tuple[Any, Any]:
+    """Both with as many axes, so that their coefficients broadcast like their values."""
     if isinstance(a, Jet) and not isinstance(b, (Jet, Tensor)):
         return a, b
     most = max(dims(a), dims(b))
@@ -150,6 +101,27 @@ def _tracked(result: Jet, *operands: Any) -> Jet:
         jet.rows_first and jet.value.dim() == result.value.dim() for jet in operands if isinstance(jet, Jet)
     )
     return result
+
+
+def _quotient(a: Any, b: Jet) -> Jet:
+    """Q = A / B: b_0 q_k = a_k - Σ q_(k - j) b_j; nothing is multiplied that could overflow before it is divided."""
+    value = (a.value if isinstance(a, Jet) else a) / b.value
+    space, length = b.space, sum(b.space.sizes)
+    ratio = b.full / b.value
+    rest = -value * ratio
+    if isinstance(a, Jet):
+        rest = padded_sum(a.full / b.value, rest)
+    d = space.directions
+    if space.order > 2:
+        q = []
+        for k in range(space.order):
+            terms = [q[k - 1 - j] * ratio[j] for j in range(min(k, len(ratio)))]
+            q.append(sum((-term for term in terms), rest[k] if k < len(rest) else torch.zeros_like(value)))
+        rest = torch.stack(q)
+    elif space.order == 2 and len(ratio):
+        rest = padded_sum(rest, rest.new_zeros(0, *rest.shape[1:]), length)
+        rest = torch.cat([rest[:d], rest[d:] - space.second_degree(operator.mul, rest[:d], ratio[:d])])
+    return settled(space, value, rest)
 
 
 def _taped_product(a: Jet, b: Jet) -> Jet:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.registry import NoRuleError, keyword_rule, rule
 
 
 @rule(functional.scaled_dot_product_attention)
@@ -34,47 +34,31 @@ def scaled_dot_product_attention(
     return _attend(query, key, value, attn_mask, dropout_p, scale)[0]
 
 
-@rule(functional.multi_head_attention_forward)
+@keyword_rule(functional.multi_head_attention_forward)
 def multi_head_attention_forward(
     query: Any,
     key: Any,
     value: Any,
-    embed_dim_to_check: int,
     num_heads: int,
-    in_proj_weight: Tensor | None,
-    in_proj_bias: Tensor | None,
-    bias_k: Tensor | None,
-    bias_v: Tensor | None,
-    add_zero_attn: bool,
     dropout_p: float,
     out_proj_weight: Tensor,
     out_proj_bias: Tensor | None,
-    training: bool = True,
-    key_padding_mask: Tensor | None = None,
-    need_weights: bool = True,
-    attn_mask: Tensor | None = None,
-    use_separate_proj_weight: bool = False,
-    q_proj_weight: Tensor | None = None,
-    k_proj_weight: Tensor | None = None,
-    v_proj_weight: Tensor | None = None,
-    static_k: Tensor | None = None,
-    static_v: Tensor | None = None,
-    average_attn_weights: bool = True,
-    is_causal: bool = False,
+    training: bool,
+    key_padding_mask: Tensor | None,
+    need_weights: bool,
+    attn_mask: Tensor | None,
+    average_attn_weights: bool,
+    **options: Any,
 ) -> Any:
     """What `nn.MultiheadAttention` computes; (length, batch, features), or without the batch."""
-    del embed_dim_to_check, is_causal  # the mask comes along
-    if static_k is not None or static_v is not None:
+    if options["static_k"] is not None or options["static_v"] is not None:
         raise NoRuleError("Taylor mode has no rule for attention with static keys or values")
     batched = query.dim() == 3
     if not batched:
         query, key, value = (item.unsqueeze(1) for item in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
-    weights = separate if use_separate_proj_weight or in_proj_weight is None else in_proj_weight.chunk(3)
-    biases = (None, None, None) if in_proj_bias is None else in_proj_bias.chunk(3)
-    projected = [functional.linear(*item) for item in zip((query, key, value), weights, biases, strict=True)]
-    q, k, v, padding, mask = _extended(*projected, bias_k, bias_v, add_zero_attn, key_padding_mask, attn_mask)
+    q, k, v = _projected(query, key, value, **options)
+    k, v, padding, mask = _extended(k, v, key_padding_mask, attn_mask, **options)
     q, k, v = (_heads(item, num_heads) for item in (q, k, v))
     mask = _joint_mask(mask, padding, num_heads, q.shape[0])
     attended, attention = _attend(q, k, v, mask, dropout_p if training else 0.0, None)
@@ -101,23 +85,38 @@ def _attend(q: Any, k: Any, v: Any, mask: Any, dropout_p: float, scale: float | 
     return torch.matmul(attention, v), attention
 
 
-def _extended(q: Any, k: Any, v: Any, bias_k: Any, bias_v: Any, zero: bool, padding: Any, mask: Any) -> tuple:
+def _projected(
+    query: Any,
+    key: Any,
+    value: Any,
+    in_proj_weight: Any,
+    in_proj_bias: Any,
+    use_separate_proj_weight: bool,
+    q_proj_weight: Any,
+    k_proj_weight: Any,
+    v_proj_weight: Any,
+    **_: Any,
+) -> list[Any]:
+    """Queries, keys and values, (length, batch, features)."""
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights = separate if use_separate_proj_weight or in_proj_weight is None else in_proj_weight.chunk(3)
+    biases = (None, None, None) if in_proj_bias is None else in_proj_bias.chunk(3)
+    return [functional.linear(*item) for item in zip((query, key, value), weights, biases, strict=True)]
+
+
+def _extended(
+    k: Any, v: Any, padding: Any, mask: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool, **_: Any
+) -> tuple[Any, ...]:
     """One more source each for the learnt bias and for zeros, which nothing masks."""
-    batch, features = k.shape[1], k.shape[2]
-    sources = []
-    if bias_k is not None:
-        sources.append((bias_k.expand(1, batch, features), bias_v.expand(1, batch, features)))
-    if zero:
-        sources.append(
-            (bias_k.new_zeros(1, batch, features),) * 2
-            if bias_k is not None
-            else (torch.zeros(1, batch, features, dtype=k.dtype, device=k.device),) * 2
-        )
+    shape = (1, *k.shape[1:])
+    sources = [] if bias_k is None else [(bias_k.expand(shape), bias_v.expand(shape))]
+    if add_zero_attn:
+        sources.append((torch.zeros(shape, dtype=k.dtype, device=k.device),) * 2)
     for source_k, source_v in sources:
         k, v = torch.cat([k, source_k]), torch.cat([v, source_v])
     padding = padding if padding is None else functional.pad(padding, (0, len(sources)))
     mask = mask if mask is None else functional.pad(mask, (0, len(sources)))
-    return q, k, v, padding, mask
+    return k, v, padding, mask
 
 
 def _heads(x: Any, heads: int) -> Any:

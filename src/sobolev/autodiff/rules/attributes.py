@@ -58,3 +58,4 @@ for _name in (*_BLANK, *_CONSTANT):
             _function = getattr(_home, _member)
             rule(_function)((blank if _name in _BLANK else of_value)(_function))
 rule(Tensor.__rfloordiv__)(of_value(lambda x, dividend: dividend // x))
+rule(torch.special.round)(of_value(torch.special.round))

@@ -3,9 +3,9 @@
 With u = f'(z) as a jet, dy = u dz is a truncated product, and its transpose is the whole backward pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +22,31 @@ Gradients = tuple[Tensor, Tensor]
 """With respect to a value and its higher coefficients."""
 
 
+class Line(Protocol):
+    """The same along one direction up to order 2, on bare tensors, for chains of layers."""
+
+    def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Value and coefficients, (order, rows, units), of y = f(z), and what the backward pass needs, if `keep`.
+
+        Args:
+            order: 1 or 2.
+            z: (rows, units); may be written over.
+            higher: (1 or 2, rows or 1, units); may be written over.
+            keep: whether there will be a backward pass.
+        """
+        ...
+
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+        """Turn the gradients of y into those of z.
+
+        Args:
+            kept: by `bend`.
+            y: the coefficients, (order, rows, units).
+            g: of the value and the coefficients, (1 + order, rows, units).
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Elementwise:
     """A function of each element.
@@ -29,12 +54,14 @@ class Elementwise:
     Attributes:
         push: z -> y = f(z).
         slope: z, y -> f'(z), to the same order.
+        line: see there.
         pull_back: z, y, gradients of y -> gradients of z, where there is a faster way than by the slope; it may
             answer None. It is not differentiable.
     """
 
     push: Callable[[Jet], Jet]
     slope: Callable[[Jet, Jet], Jet]
+    line: Line
     pull_back: Callable[[Jet, Jet, Gradients], Gradients | None] = lambda z, y, gradients: None  # noqa: ARG005
 
 
@@ -48,7 +75,39 @@ def pointwise(coefficients: Coefficients) -> Elementwise:
         higher = coefficients(z.value, z.space.order + 1)[1:]
         return compose(z, [c if k == 1 else k * c for k, c in enumerate(higher, start=1)])
 
-    return Elementwise(push, slope)
+    return Elementwise(push, slope, PointwiseLine(coefficients))
+
+
+@dataclass(frozen=True)
+class PointwiseLine:
+    """By Taylor coefficients at every point, see `Line`."""
+
+    coefficients: Coefficients
+
+    def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """See `Line`."""
+        value, *c = self.coefficients(z, order + keep)
+        first, *second = higher.unbind(0)
+        y = higher if not keep and higher.shape == (order, *z.shape) else z.new_empty(order, *z.shape)
+        square = first * first if order == 2 else None
+        torch.mul(higher, c[0], out=y if second or order == 1 else y[:1])
+        if square is not None:
+            y[1].addcmul_(c[1], square) if second else torch.mul(c[1], square, out=y[1])
+        return value, y, (*c, higher) if keep else ()
+
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+        """See `Line`."""
+        del y
+        (slope, bend, *more), (first, *second) = kept[:-1], kept[-1].unbind(0)
+        inner = first * g[1]
+        if more:
+            crossed = first * g[2]
+            inner = inner.addcmul_(second[0], g[2]) if second else inner
+        g.mul_(slope)
+        g[0].addcmul_(bend, inner, value=2)
+        if more:
+            g[0].addcmul_(crossed * first, more[0], value=3)
+            g[1].addcmul_(bend, crossed, value=2)
 
 
 def apply(function: Elementwise, x: Jet) -> Jet:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import batched_linear, padded, settled
+from sobolev.autodiff.rules.kinds import batched_linear
+from sobolev.autodiff.rules.matching import padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -76,12 +77,14 @@ def atan2(y: Any, x: Any) -> Any:
     """The angle of (x, y): its derivative is (x y' - y x') / (x² + y²)."""
     values = [part.value if isinstance(part, Jet) else part for part in (y, x)]
     largest = torch.maximum(*torch.broadcast_tensors(*(value.detach().abs() for value in values)))
-    scale = torch.where(largest > 0, largest, 1.0)
+    origin = largest == 0
+    scale = torch.where(origin, 1.0, largest)
     value = torch.atan2(*values)
     cosine, sine = torch.cos(value), torch.sin(value)
     y, x = y / scale, x / scale
     along, across = x * cosine + y * sine, y * cosine - x * sine  # turned so that the point lies on the x axis
-    return settled(along.space, value, torch.atan(across / along).full)
+    turn: Any = torch.atan(across / torch.where(origin, 1.0, along))
+    return settled(turn.space, value, torch.where(origin, 0.0, turn.full))
 
 
 @rule("hypot")

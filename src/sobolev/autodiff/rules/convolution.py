@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.norms import power_or_zero
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
 _SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
@@ -76,7 +77,7 @@ def _power_pooling(function: Callable) -> Callable:
     def apply(x: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
         sizes = kernel_size if isinstance(kernel_size, Sequence) else [kernel_size] * _SPATIAL[function.__name__[-2:]]
         sums = function(x**norm_type, kernel_size, stride, 0, ceil_mode) * math.prod(sizes)
-        return torch.relu(sums) ** (1 / norm_type)
+        return power_or_zero(torch.relu(sums), 1 / norm_type)
 
     return apply
 
@@ -108,3 +109,9 @@ for _suffix, _places in _SPATIAL.items():
         rule(_function)(partial(_apply, return_indices=True))
         rule(getattr(functional, f"fractional_max_pool{_suffix}"))(_apply)
 rule(torch.max_pool1d_with_indices)(RULES[functional.max_pool1d_with_indices])
+
+
+@rule(functional.conv_tbc)
+def conv_tbc(x: Any, weight: Tensor, bias: Tensor, pad: int = 0) -> Any:
+    """A convolution along the first axis of (time, batch, channels)."""
+    return functional.conv1d(x.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.rules import series
 from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
 from sobolev.autodiff.rules.kinds import padded_rows, tower
 from sobolev.autodiff.rules.registry import rule
@@ -29,7 +30,8 @@ def primitive(function: Callable, derivative: Callable[[Any], Any], *names: Call
     def coefficients(x: Tensor, order: int) -> list[Tensor]:
         return [function(x), *integrated(derivative, x, order)]
 
-    elementwise(function, *names)(coefficients)
+    primitive = series.elementwise(coefficients, series.integral(derivative), lambda z, _: derivative(z))
+    rule(function, *names)(lambda x: apply(primitive, x))
 
 
 def coefficients_of(function: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:
@@ -47,21 +49,25 @@ def integrated(derivative: Callable[[Any], Any], x: Tensor, order: int) -> list[
     return [c / k if k > 1 else c for k, c in enumerate(coefficients_of(derivative, x, order - 1), start=1)]
 
 
-@elementwise("exp")
-def exp(x: Tensor, order: int) -> list[Tensor]:
+def _exp(x: Tensor, order: int) -> list[Tensor]:
     """eˣ / k!."""
     value = torch.exp(x)
     return [value if k < 2 else value / math.factorial(k) for k in range(order + 1)]
 
 
-@elementwise("log")
-def log(x: Tensor, order: int) -> list[Tensor]:
+def _log(x: Tensor, order: int) -> list[Tensor]:
     """Log x, then -(-1/x)^k / k."""
     ratio = -x.reciprocal()
     powers = [-ratio]
     for _ in range(order - 1):
         powers.append(powers[-1] * ratio)
     return [torch.log(x), *(power / k for k, power in enumerate(powers, start=1))][: order + 1]
+
+
+EXP = series.elementwise(_exp, series.exponential, lambda _, y: y)
+LOG = series.elementwise(_log, series.logarithm, lambda z, _: torch.reciprocal(z))  # pyright: ignore
+rule("exp")(lambda x: apply(EXP, x))
+rule("log")(lambda x: apply(LOG, x))
 
 
 def _cycle(values: list[Tensor], order: int) -> list[Tensor]:
@@ -94,12 +100,17 @@ def cosh(x: Tensor, order: int) -> list[Tensor]:
     return _cycle([torch.cosh(x), torch.sinh(x)], order)
 
 
-primitive(torch.asin, lambda x: torch.rsqrt(1 - x * x), "asin", "arcsin")
-primitive(torch.acos, lambda x: -torch.rsqrt(1 - x * x), "acos", "arccos")
+def _distance(x: Any) -> Any:
+    """1 - x², with all digits near 0 and near 1."""
+    return torch.where(torch.lt(torch.abs(x), 0.5), 1 - x * x, (1 - x) * (1 + x))
+
+
+primitive(torch.asin, lambda x: torch.rsqrt(_distance(x)), "asin", "arcsin")
+primitive(torch.acos, lambda x: -torch.rsqrt(_distance(x)), "acos", "arccos")
 primitive(torch.atan, lambda x: 1 / (1 + x * x), "atan", "arctan")
 primitive(torch.asinh, lambda x: torch.rsqrt(1 + x * x), "asinh", "arcsinh")
 primitive(torch.acosh, lambda x: torch.rsqrt(x - 1) * torch.rsqrt(x + 1), "acosh", "arccosh")
-primitive(torch.atanh, lambda x: 1 / ((1 - x) * (1 + x)), "atanh", "arctanh")
+primitive(torch.atanh, lambda x: 1 / _distance(x), "atanh", "arctanh")
 primitive(torch.erf, lambda x: 2 / math.sqrt(math.pi) * torch.exp(-x * x), "erf", torch.special.erf)
 primitive(torch.erfc, lambda x: -2 / math.sqrt(math.pi) * torch.exp(-x * x), "erfc", torch.special.erfc)
 primitive(torch.expm1, torch.exp, "expm1", torch.special.expm1)

@@ -31,6 +31,18 @@ def polygamma(n: Any, x: Any) -> Any:
     return compose(x, [torch.polygamma(n, x.value), *_polygammas(x.value, x.space.order, n + 1)])
 
 
+@rule(torch.special.zeta)
+def zeta(s: Any, q: Any) -> Any:
+    """Hurwitz' zeta function, whose derivative by q is -s ζ(s + 1, q)."""
+    if isinstance(s, Jet):
+        raise NoRuleError("Taylor mode has no rule for zeta with a first argument that depends on x")
+    rising, c = 1.0, [torch.special.zeta(s, q.value)]
+    for k in range(1, q.space.order + 1):
+        rising = rising * -(s + k - 1) / k
+        c.append(rising * torch.special.zeta(s + k, q.value))
+    return compose(q, c)
+
+
 @rule("mvlgamma", torch.special.multigammaln)
 def mvlgamma(x: Any, p: int) -> Any:
     """The logarithm of the gamma function of p dimensions."""
@@ -58,4 +70,11 @@ def igammac(a: Any, x: Any) -> Any:
 
 def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:
     """The coefficients 1, ..., order of polygamma(first - 1)."""
-    return [torch.polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+    return [_polygamma(first + k - 1, x) / math.factorial(k) for k in range(1, order + 1)]
+
+
+def _polygamma(n: int, x: Tensor) -> Tensor:
+    """PyTorch's own, but for its trigamma function, which has ten digits; the zeta function has all."""
+    if n != 1 or x.requires_grad:
+        return torch.polygamma(n, x)
+    return torch.where(x > 0, torch.special.zeta(2.0, x.clamp(min=torch.finfo(x.dtype).tiny)), torch.polygamma(1, x))

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sobolev.autodiff.rules.kinds import compose, settled
+from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
 
 

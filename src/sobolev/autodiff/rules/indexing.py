@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along_one
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.rules.memory import assigned, link, overwrite, with_coefficients
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
@@ -85,12 +86,25 @@ def select(x: Jet, dim: int, index: int) -> Jet:
     return along_one(x, dim, lambda t, axis: t.select(axis, index))
 
 
-@rule("embedding")
-def embedding(index: Tensor, weight: Any, *_: Any, **__: Any) -> Any:
-    """Rows of a table of weights that depend on x."""
-    if isinstance(index, Jet):
-        raise NoRuleError("Taylor mode cannot turn numbers that have derivatives into indices; detach them: x.long()")
-    return weight[index]
+@rule("index_put")
+def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Jet:
+    """Elements put, or added, where index tensors say."""
+    item = values if isinstance(values, Jet) else x
+    x = x if isinstance(x, Jet) else Jet(item.space, x, x.new_zeros(0, *x.shape))
+    if accumulate:
+        places = torch.zeros_like(x.value)[tuple(indices)].shape
+        length = max(len(item.higher) for item in (x, values) if isinstance(item, Jet))
+        value = x.value.index_put(indices, values.value if isinstance(values, Jet) else values, True)
+        added = padded(values.expand(places), length).movedim(0, -1)
+        higher = padded(x, length).movedim(0, -1).index_put(indices, added, True).movedim(-1, 0)
+        return Jet(x.space, value, higher)
+    return assigned(x, tuple(indices), values)
+
+
+@rule("put")
+def put(x: Any, index: Tensor, source: Any, accumulate: bool = False) -> Any:
+    """Elements put, or added, at places of the flattened tensor."""
+    return index_put(x.reshape(-1), (index.reshape(-1),), source.reshape(-1), accumulate).reshape(tuple(x.shape))
 
 
 def _indexed(x: Jet, dim: int, index: Tensor, function: Callable) -> Jet:

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import aligned, bilinear, dims, in_rows, rows, settled
+from sobolev.autodiff.rules.kinds import bilinear, in_rows, rows
+from sobolev.autodiff.rules.matching import aligned, dims, settled
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 

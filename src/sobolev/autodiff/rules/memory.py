@@ -11,7 +11,7 @@ from weakref import ref
 import torch
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import padded
+from sobolev.autodiff.rules.matching import padded
 
 
 class Links(NamedTuple):

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import settled
-from sobolev.autodiff.rules.reductions import centred
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.variances import centred
 
 
 @rule("layer_norm")

@@ -1,4 +1,4 @@
-"""Rules of vector norms and of distances and directions, which are made of them."""
+"""Rules of norms of vectors and matrices, and of what is scaled by them."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportOperatorIssue=false
@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
-from sobolev.autodiff.rules.kinds import settled
 from sobolev.autodiff.rules.reductions import root, total
 from sobolev.autodiff.rules.registry import rule
 
@@ -32,8 +31,8 @@ def vector_norm(
     value = torch.linalg.vector_norm(x.value, ord, axes, keepdim)
     if ord == 0:
         return Jet(x.space, value, value.new_zeros(0, *value.shape))
-    higher = _root_of_powers(x, float(ord), axes, keepdim).full
-    return Jet(x.space, value, higher)
+    higher = _length(x, axes, keepdim) if ord == 2 else _root_of_powers(x, float(ord), axes, keepdim)
+    return Jet(x.space, value, higher.full)
 
 
 @rule("norm")
@@ -95,42 +94,10 @@ def nuclear_norm(x: Any, dim: Any = (-2, -1), keepdim: bool = False) -> Any:
     return matrix_norm(x, "nuc", dim, keepdim)
 
 
-@rule("pdist")
-def pdist(x: Any, p: float = 2.0) -> Any:
-    """Distances between all pairs of rows i < j."""
-    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device=x.device)
-    return vector_norm(x[i] - x[j], p, -1)
-
-
-@rule("dist")
-def dist(a: Any, b: Any, p: float = 2.0) -> Any:
-    """The norm of the difference."""
-    return vector_norm(a - b, p)
-
-
-@rule("pairwise_distance")
-def pairwise_distance(a: Any, b: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
-    """The norm of a - b + eps along the last axis."""
-    return vector_norm(a - b + eps, p, -1, keepdim)
-
-
-@rule("cdist")
-def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:  # noqa: ARG001
-    """Distances between all rows of two matrices, from the differences, which is accurate for close points."""
-    return vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
-
-
 @rule(functional.normalize)
 def normalize(x: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """X divided by its norm, or by eps where that is larger."""
     return x / torch.clamp_min(vector_norm(x, p, dim, keepdim=True), eps)
-
-
-@rule("cosine_similarity")
-def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """The scalar product of the two, each divided by its length or by eps where that is larger."""
-    lengths = [torch.clamp_min(torch.linalg.vector_norm(item, dim=dim, keepdim=True), eps) for item in (a, b)]
-    return ((a / lengths[0]) * (b / lengths[1])).sum(dim)
 
 
 @rule("renorm")
@@ -141,30 +108,41 @@ def renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
     return x * torch.where(length.value > maxnorm, maxnorm / (length + 1e-7), 1.0)
 
 
+def _length(x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The 2-norm. Its derivatives need the squares of degree 1 and more only: x is scaled by how much it changes."""
+    slopes = x.full[: x.space.directions]
+    own, kept = _scale(x.value.abs(), axes), _scale(slopes.abs().amax(0) if len(slopes) else x.value.abs(), axes)
+    scaled = x / kept
+    squares = torch.view_as_real(scaled).square().sum(-1) if x.value.is_complex() else scaled * scaled
+    value = torch.linalg.vector_norm(x.value / own, 2, axes, True) * (own / kept)
+    result = root(total(squares, axes, True), value) * kept
+    return result if keepdim else result.squeeze(axes)
+
+
 def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) -> Any:  # noqa: A002
-    """The norm; squares are taken of numbers scaled to 1, so that they neither overflow nor vanish."""
+    """Other norms; powers are taken of numbers scaled to 1, so that they neither overflow nor vanish."""
     if math.isinf(ord):
         return (torch.amax if ord > 0 else torch.amin)(torch.abs(x), axes, keepdim)
+    absolute: Any = torch.abs(x)
     if ord == 1:
-        return total(torch.abs(x), axes, keepdim)
-    if x.value.is_complex():
-        return (
-            _root_of_powers(torch.view_as_real(x), ord, (*axes, x.value.dim()), keepdim)
-            if ord == 2
-            else (_root_of_powers(torch.abs(x), ord, axes, keepdim))
-        )
-    kept = _scale(x.value, axes)
-    scaled, scale = x / kept, kept if keepdim else kept.squeeze(axes)
-    if ord == 2:
-        return root(total(scaled * scaled, axes, keepdim)) * scale
-    powers = total(torch.abs(scaled) ** ord, axes, keepdim)
-    return settled(x.space, powers.value ** (1 / ord), (powers ** (1 / ord)).higher) * scale
+        return total(absolute, axes, keepdim)
+    kept = _scale(absolute.value, axes)
+    return power_or_zero(total((absolute / kept) ** ord, axes, keepdim), 1 / ord) * (
+        kept if keepdim else kept.squeeze(axes)
+    )
+
+
+def power_or_zero(x: Any, exponent: float) -> Any:
+    """X ** exponent; where x is 0, all derivatives are 0, as PyTorch has them."""
+    zero = x.value == 0
+    safe = Jet(x.space, torch.where(zero, 1.0, x.value), x.higher)
+    return torch.where(zero, x.value**exponent, safe**exponent)
 
 
 def _scale(value: Tensor, axes: tuple[int, ...]) -> Tensor:
     """A power of two near the largest entry; constant, for the norm does not depend on it."""
     if value.numel() == 0:
         return value.new_ones([1 if axis in axes else n for axis, n in enumerate(value.shape)])
-    largest = value.detach().abs().amax(axes, keepdim=True)
+    largest = value.detach().amax(axes, keepdim=True)
     _, exponent = torch.frexp(torch.where(torch.isfinite(largest) & (largest > 0), largest, 1.0))
     return torch.ldexp(torch.ones_like(largest), exponent)

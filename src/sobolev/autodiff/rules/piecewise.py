@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import aligned, dims, padded, settled
+from sobolev.autodiff.rules.matching import aligned, dims, padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -45,16 +45,28 @@ def clamp_max(x: Any, max: Any) -> Any:  # noqa: A002
     return clamp(x, max=max)
 
 
-@rule("maximum", "fmax")
+@rule("maximum")
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two; where they are equal, half of the derivatives of each."""
     return _larger(a, b, value_of(a) - value_of(b), torch.maximum(value_of(a), value_of(b)))
 
 
-@rule("minimum", "fmin")
+@rule("minimum")
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two; where they are equal, half of the derivatives of each."""
     return _larger(a, b, value_of(b) - value_of(a), torch.minimum(value_of(a), value_of(b)))
+
+
+@rule("fmax")
+def fmax(a: Any, b: Any) -> Any:
+    """The larger of two, or the one that is a number; where they are equal, the first."""
+    return where((value_of(a) >= value_of(b)) | torch.isnan(value_of(b)), a, b)
+
+
+@rule("fmin")
+def fmin(a: Any, b: Any) -> Any:
+    """The smaller of two, or the one that is a number; where they are equal, the first."""
+    return where((value_of(a) <= value_of(b)) | torch.isnan(value_of(b)), a, b)
 
 
 @rule(torch.where)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.indexing import repeated
-from sobolev.autodiff.rules.kinds import padded, settled
-from sobolev.autodiff.rules.memory import assigned
+from sobolev.autodiff.rules.matching import padded, settled
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -91,21 +90,6 @@ def index_reduce(x: Any, dim: int, index: Tensor, source: Any, reduce: str, *, i
     return scatter_reduce(x, axis, places, source, reduce, include_self=include_self)
 
 
-@rule("index_put")
-def index_put(x: Any, indices: Any, values: Any, accumulate: bool = False) -> Jet:
-    """Elements put, or added, where index tensors say."""
-    item = values if isinstance(values, Jet) else x
-    x = x if isinstance(x, Jet) else Jet(item.space, x, x.new_zeros(0, *x.shape))
-    if accumulate:
-        places = torch.zeros_like(x.value)[tuple(indices)].shape
-        length = max(len(item.higher) for item in (x, values) if isinstance(item, Jet))
-        value = x.value.index_put(indices, values.value if isinstance(values, Jet) else values, True)
-        added = padded(values.expand(places), length).movedim(0, -1)
-        higher = padded(x, length).movedim(0, -1).index_put(indices, added, True).movedim(-1, 0)
-        return Jet(x.space, value, higher)
-    return assigned(x, tuple(indices), values)
-
-
 @rule("diagonal_scatter")
 def diagonal_scatter(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Jet:
     """A diagonal replaced."""
@@ -119,6 +103,18 @@ def diagonal_scatter(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int
     return _placed(x, src, place, dim1)
 
 
+@rule("select_scatter")
+def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
+    """A copy of x with one place of an axis replaced."""
+    return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), source.unsqueeze(dim))
+
+
+@rule("slice_scatter")
+def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    """A copy of x with a stretch of an axis replaced."""
+    return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
+
+
 def _cropped(source: Any, index: Tensor) -> Any:
     return source[tuple(slice(length) for length in index.shape)]
 
@@ -130,3 +126,7 @@ def _placed(x: Any, source: Any, function: Callable[[Tensor, Tensor, int], Tenso
     a, b = (item.value if isinstance(item, Jet) else item for item in (x, source))
     axis = dim % max(a.dim(), 1)
     return Jet(jets[0].space, function(a, b, axis), function(padded(x, length), padded(source, length), axis + 1))
+
+
+def _places(x: Any, dim: int, start: Any, end: Any, step: int) -> Tensor:
+    return torch.arange(x.shape[dim], device=x.device)[start:end:step]

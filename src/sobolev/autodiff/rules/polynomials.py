@@ -1,4 +1,4 @@
-"""Rules of the classical orthogonal polynomials, by their three-term recurrences."""
+"""Rules of powers side by side, and of the classical orthogonal polynomials by their three-term recurrences."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,3 +46,16 @@ for _name in _FAMILIES:
     rule(getattr(torch.special, _name))(_polynomial(_name, shifted=False))
     if _name.startswith("chebyshev"):
         rule(getattr(torch.special, f"shifted_{_name}"))(_polynomial(_name, shifted=True))
+
+
+@rule(torch.vander)
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The powers of each element, the highest first unless they are to increase."""
+    exponents = range(x.shape[-1] if N is None else N)
+    return torch.stack([x**k for k in (exponents if increasing else reversed(exponents))], -1)
+
+
+@rule(torch.linalg.vander)
+def linalg_vander(x: Any, *, N: int | None = None) -> Any:
+    """The powers of each element, increasing."""
+    return vander(x, N, True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sobolev.autodiff.rules.kinds import dims as axes_number
+from sobolev.autodiff.rules.matching import dims as axes_number
 from sobolev.autodiff.rules.registry import rule
 
 

@@ -128,4 +128,9 @@ def _exponential(x: Any, amplitude: float, rate: float, steepness: float) -> Any
     curve = amplitude * torch.exp(below)
     coefficients = [curve * (rate**k / math.factorial(k)) for k in range(1, x.space.order + 1)]
     straight = (steepness, *[0.0] * (x.space.order - 1))
-    return compose(x, [value, *(torch.where(positive, s, c) for s, c in zip(straight, coefficients, strict=True))])
+    sides = (
+        positive,
+        *[x.value >= 0] * (x.space.order - 1),
+    )  # at 0 the slope on the left, the rest on the right
+    rows = zip(sides, straight, coefficients, strict=True)
+    return compose(x, [value, *(torch.where(right, s, c) for right, s, c in rows)])

@@ -1,16 +1,18 @@
-"""Rules of sums, means, variances and products along axes."""
+"""Rules of sums, means and products along axes."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.axes import along, along_one, axes_of, length_of
+from sobolev.autodiff.rules.axes import along, along_one, axes_of
+from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.space import Space
 
 
 @rule("sum")
@@ -19,6 +21,15 @@ def total(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype 
     x = x if dtype is None else x.to(dtype)
     axes = axes_of(x, dim)
     return along(x, axes, lambda t, a: t.sum(a, keepdim)) if axes else x
+
+
+@rule(Tensor.sum_to_size)
+def sum_to_size(x: Any, *size: Any) -> Any:
+    """Sums along the axes that a tensor of that size would be broadcast along."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    extra = x.value.dim() - len(shape)
+    axes = [axis for axis, n in enumerate(x.value.shape) if axis < extra or shape[axis - extra] != n]
+    return total(x, axes, True).reshape(shape) if axes else x
 
 
 @rule("mean")
@@ -102,65 +113,38 @@ def cumprod(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     return products
 
 
-@rule("var")
-def var(
-    x: Any,
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    """The mean square of the distances to the mean."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    axes, correction = axes_of(x, dim), float(unbiased) if correction is None else correction
-    squares = total(centred(x, axes) ** 2, axes, keepdim)
-    return squares / max(0.0, length_of(x, axes) - correction)
-
-
-@rule("std")
-def std(x: Any, *args: Any, **kwargs: Any) -> Any:
-    """The root of the variance."""
-    return root(var(x, *args, **kwargs))
-
-
-@rule("var_mean")
-def var_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """Variance and mean."""
-    spread = var(x, dim, *args, **kwargs)
-    return spread, _mean_like(x, spread, dim)
-
-
-@rule("std_mean")
-def std_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """Standard deviation and mean."""
-    spread = std(x, dim, *args, **kwargs)
-    return spread, _mean_like(x, spread, dim)
-
-
-def centred(x: Any, axes: Sequence[int]) -> Any:
-    """X minus its mean, which is taken off the value twice: far from 0, its own rounding error is what remains."""
-    once = x - mean(x, axes, True)
-    return Jet(x.space, once.value - once.value.mean(axes, keepdim=True), once.higher) if axes else once
-
-
-def root(squares: Any) -> Any:
+def root(squares: Any, value: Any = None) -> Any:
     """√s of a sum of squares. At 0: slope 0, as PyTorch has it; from the second degree on NaN, for there is none.
 
     Where all coefficients are 0 as well, as in the distance of a point to itself, so are those of the root.
+
+    Args:
+        squares: the sum.
+        value: its root, where it is known; the value of `squares` may then have overflowed.
     """
-    zero = squares.value == 0
-    safe = Jet(squares.space, torch.where(zero, 1.0, squares.value), squares.higher)
-    result = torch.sqrt(safe)
-    higher = torch.where(zero, 0.0, result.full)
-    first = squares.space.directions
-    if len(higher) > first:
-        kink = zero & (squares.full != 0).any(0)
-        higher = torch.cat([higher[:first], torch.where(kink, torch.nan, higher[first:])])
-    return Jet(squares.space, torch.where(zero, 0.0, result.value), higher)
+    space, d = squares.space, squares.space.directions
+    value = torch.sqrt(squares.value) if value is None else value
+    zero = value == 0
+    s, half = squares.full, 0.5 / torch.where(zero, 1.0, value)
+    if space.tape is not None:
+        result = torch.sqrt(Jet(space, torch.where(zero, 1.0, value.square()), squares.higher))
+        return Jet(space, value, torch.where(zero, 0.0, result.higher), result.rows_first)
+    higher = s[:d] * half
+    if space.order > 1 and len(s):
+        s = padded(squares, sum(space.sizes))
+        higher = torch.cat([higher, _later_degrees(space, higher, s, half)])
+        kink = zero & (s != 0).any(0)
+        higher = torch.where(zero, torch.cat([0 * s[:d], torch.where(kink, torch.nan, 0 * s[d:])]), higher)
+    else:
+        higher = torch.where(zero, 0.0, higher)
+    return Jet(space, value, higher)
 
 
-def _mean_like(x: Any, spread: Any, dim: Any) -> Any:
-    axes = axes_of(x, None if isinstance(dim, bool) else dim)
-    return mean(x, axes, keepdim=spread.value.dim() == x.value.dim())
+def _later_degrees(space: Space, first: Tensor, s: Tensor, half: Tensor) -> Tensor:
+    """Degrees 2 and up of the root v: 2 v_0 v_k = s_k - Σ v_i v_(k - i)."""
+    if space.order == 2:
+        return (s[space.directions :] - space.second_degree(torch.mul, first, first)) * half
+    v = [first[0]]
+    for k in range(2, space.order + 1):
+        v.append((s[k - 1] - sum(v[i - 1] * v[k - i - 1] for i in range(1, k))) * half)
+    return torch.stack(v[1:])

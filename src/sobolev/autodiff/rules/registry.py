@@ -11,6 +11,7 @@ helper of `sobolev.autodiff.rules.kinds`:
 Anything else is written in terms of these, by calling torch functions on the jets themselves.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,21 @@ def rule(*functions: Callable | str) -> Callable[[Callable], Callable]:
             RULES.update(dict.fromkeys(named, implementation))
             names = (name for item in named for name in _METHOD_NAMES.get(item, ()))
             METHODS.update(dict.fromkeys(names, implementation))
+        return implementation
+
+    return register
+
+
+def keyword_rule(function: Callable) -> Callable[[Callable], Callable]:
+    """Register the decorated rule for a function of many arguments: it gets all of them by name, defaults filled in."""
+    parameters = inspect.signature(function).parameters
+    names = tuple(parameters)
+    defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+
+    def register(implementation: Callable) -> Callable:
+        rule(function)(
+            lambda *args, **kwargs: implementation(**defaults | dict(zip(names, args, strict=False)) | kwargs)
+        )
         return implementation
 
     return register

@@ -3,7 +3,7 @@
 y' = a + b y + c y² gives the coefficients of y and of u = y' by turns, in O(order²) (Griewank & Walther 2008, 13.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +44,7 @@ class Riccati:
         if space.order == 1 or not (z.higher.shape[0] or space.tape):
             return Jet(space, y, slope * z.higher)
         if space.order > 2:
-            return in_rows(space, y, self._series(z, y, slope, base))
+            return self._series(z, y, slope, base)
         if space.directions > 1 or space.tape:
             return compose(z, [y, slope, (base * slope).mul_(self.rate / 2)])
         if traced():
@@ -63,21 +63,49 @@ class Riccati:
         """Along one direction up to order 2: the transpose of y' dz, in the fewest passes."""
         if z.space.order != 2 or z.space.directions > 1:
             return None
-        slope, base = self.terms(z.value, y.value)
-        (g, g_higher), (y1, y2), (g1, g2) = gradients, y.higher.unbind(0), gradients[1].unbind(0)
-        crossed = y1 * g2
-        inner = torch.mul(y1, g1).addcmul_(y2, g2)
-        to_value = torch.mul(slope, g).addcmul_(base, inner, value=self.rate).addcmul_(y1, crossed, value=self.square)
-        to_higher = slope * g_higher[: z.higher.shape[0]]
-        to_higher[0].addcmul_(base, crossed, value=self.rate)
-        return to_value, to_higher
+        g = torch.cat((gradients[0][None], gradients[1]))
+        self.transpose(self.terms(z.value, y.value), y.higher, g)
+        return g[0], g[1:]
+
+    def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """See `sobolev.autodiff.rules.chain.Line`."""
+        del keep  # it is little, and made in any case
+        value = self.function(z)
+        slope, base = kept = self.terms(z, value)
+        if order == 1:
+            return value, slope * higher, kept
+        half, (first, *second) = self.rate / 2, higher.unbind(0)
+        if second and first.shape == z.shape:
+            torch.addcmul(second[0], base, torch.mul(first, first, out=z), value=half, out=second[0])
+            return value, higher.mul_(slope), kept
+        y1, y2 = y = z.new_empty(2, *z.shape)
+        torch.mul(slope, first, out=y1)
+        torch.mul(base, first * half, out=y2).mul_(y1)
+        if second:
+            y2.addcmul_(slope, second[0])
+        return value, y, kept
+
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+        """See `sobolev.autodiff.rules.chain.Line`."""
+        slope, base = kept
+        inner = y[0] * g[1]
+        if len(y) == 1:
+            g.mul_(slope)
+            g[0].addcmul_(base, inner, value=self.rate)
+            return
+        crossed = y[0] * g[2]
+        inner.addcmul_(y[1], g[2])
+        g.mul_(slope)
+        g[0].addcmul_(base, inner, value=self.rate).addcmul_(y[0], crossed, value=self.square)
+        g[1].addcmul_(base, crossed, value=self.rate)
 
     def coefficients(self, x: Tensor, order: int) -> list[Tensor]:
         """Of y, at the points x."""
         y, slope, base = self._at(x)
         c = [y]
+        rated = base * self.rate
         for k in range(1, order + 1):
-            c.append(slope if k == 1 else self._next(c, base) / k)
+            c.append(slope if k == 1 else self._next(c, rated) / k)
         return c
 
     def _at(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,23 +142,27 @@ class Riccati:
         torch.mul(slope, first, out=y1)
         return y
 
-    def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> list[Tensor]:
-        """Degrees 1 and up: y_k = Σ_j j z_j u_(k - j) / k."""
-        u, c = [slope], [y]
-        moved = [j * row if j > 1 else row for j, row in enumerate(rows(z), start=1)]
-        for k in range(1, z.space.order + 1):
-            first = max(1, k - len(u) + 1)
-            total = moved[first - 1] * u[k - first]
-            for j in range(first + 1, min(k, len(moved)) + 1):
-                total.addcmul_(moved[j - 1], u[k - j])
-            c.append(total.div_(k) if k > 1 else total)
-            u.append(self._next(c, base))
-        return c[1:]
+    def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> Jet:
+        """The jet of y, degrees 1 and up: y_k = Σ_j j z_j u_(k - j) / k."""
+        order, inner = z.space.order, rows(z)
+        result = None if torch.is_grad_enabled() or traced() else slope.new_empty(order, *slope.shape)
+        places = [None] * order if result is None else result.unbind(0)
+        rated, u, c = base * self.rate, [slope], [y]
+        for k, place in enumerate(places, start=1):
+            last = min(k, len(inner))
+            row = inner[last - 1] if last == k else inner[last - 1] * (last / k)
+            total = torch.mul(u[k - last], row, out=place)
+            for j in range(1, last):
+                total.addcmul_(inner[j - 1], u[k - j], value=j / k)
+            c.append(total)
+            if k < order:
+                u.append(self._next(c, rated))
+        return in_rows(z.space, y, c[1:]) if result is None else Jet(z.space, y, result)
 
-    def _next(self, c: list[Tensor], base: Tensor) -> Tensor:
+    def _next(self, c: list[Tensor], rated: Tensor) -> Tensor:
         """The newest coefficient of y': (b + 2 c y) y_k + c Σ_i y_i y_(k - i), 0 < i < k."""
         k = len(c) - 1
-        total = (base * c[k]).mul_(self.rate)
+        total = rated * c[k]
         for i in range(1, (k + 1) // 2):
             total.addcmul_(c[i], c[k - i], value=2 * self.square)
         return total.addcmul_(c[k // 2], c[k // 2], value=self.square) if k % 2 == 0 else total
@@ -158,7 +190,7 @@ def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
     """1 - y², y = tanh(x), to full accuracy. The cheap difference does where it loses at most four digits."""
     if x.is_complex():
         return 1 - y.square()
-    if x.device.type == "cpu" and x.numel() and not traced():
+    if x.is_cpu and x.numel() and not traced():
         difference = torch.addcmul(_ONE, y, y, value=-1)
         if difference.amin().item() > _FOUR_DIGITS:
             return difference
@@ -171,7 +203,7 @@ def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
 tanh = Riccati(torch.tanh, _tanh_terms, rate=-2, square=-1, at_once=_tanh_at_once)
 sigmoid = Riccati(torch.sigmoid, _sigmoid_terms, rate=1, square=-1)
 tan = Riccati(torch.tan, _tan_terms, rate=2, square=1)
-TANH, SIGMOID, TAN = (Elementwise(f.push, f.derivative, f.pull_back) for f in (tanh, sigmoid, tan))
+TANH, SIGMOID, TAN = (Elementwise(f.push, f.derivative, f, f.pull_back) for f in (tanh, sigmoid, tan))
 
 for _elementwise, *_names in ((TANH, "tanh"), (SIGMOID, "sigmoid", torch.special.expit), (TAN, "tan")):
     rule(*_names)(lambda x, elementwise=_elementwise: apply(elementwise, x))

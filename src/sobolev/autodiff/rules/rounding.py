@@ -3,21 +3,32 @@
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportArgumentType=false
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.piecewise import select, value_of
 from sobolev.autodiff.rules.registry import rule
+
+
+class Parts(NamedTuple):
+    """What `torch.frexp` returns."""
+
+    mantissa: Any
+    exponent: Tensor
 
 
 @rule("sgn", "sign")
 def sign(x: Any) -> Any:
     """-1, 0 or 1, which is constant; for a complex x the unit number x / |x|."""
-    return x / torch.abs(x) if x.value.is_complex() else torch.sign(x.value)
+    if not x.value.is_complex():
+        return torch.sign(x.value)
+    zero = x.value == 0
+    quotient: Any = x / torch.where(zero, 1.0, torch.abs(x))
+    return settled(x.space, torch.sgn(x.value), torch.where(zero, 0.0, quotient.higher))
 
 
 @rule("copysign")
@@ -32,7 +43,7 @@ def remainder(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="floor")
     result = x - divisor * quotient
-    return settled(result.space, torch.remainder(value_of(x), value_of(divisor)), result.higher)
+    return settled(result.space, _exact(torch.remainder(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule(Tensor.__rmod__)
@@ -46,7 +57,7 @@ def fmod(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor, with the sign of x."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="trunc")
     result = x - divisor * quotient
-    return settled(result.space, torch.fmod(value_of(x), value_of(divisor)), result.higher)
+    return settled(result.space, _exact(torch.fmod(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule("abs", "absolute", Tensor.__abs__)
@@ -63,7 +74,19 @@ def frac(x: Any) -> Any:
     return Jet(x.space, torch.frac(x.value), x.higher)
 
 
+@rule("frexp")
+def frexp(x: Any) -> Parts:
+    """X as a number between 1/2 and 1 times a power of two, which is locally constant."""
+    exponent = torch.frexp(x.value.detach()).exponent
+    return Parts(torch.ldexp(x, -exponent), exponent)
+
+
 @rule("nan_to_num")
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """Numbers in place of NaN and infinities."""
     return select(torch.isfinite(x.value), x, torch.nan_to_num(x.value, nan, posinf, neginf))
+
+
+def _exact(value: Tensor, other: Tensor) -> Tensor:
+    """A value with the gradient of another form of it: PyTorch does not differentiate remainders by the divisor."""
+    return value.detach() + (other - other.detach())

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import linear, settled
+from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.piecewise import select, value_of
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 

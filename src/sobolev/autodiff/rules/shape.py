@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import padded
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -24,9 +23,9 @@ def reshape(x: Jet, *sizes: Any, shape: Any = None) -> Jet:
 
 
 @rule(Tensor.reshape_as, Tensor.view_as)
-def reshape_as(x: Jet, other: Any) -> Jet:
+def reshape_as(x: Any, other: Any) -> Any:
     """The shape of another tensor."""
-    return reshape(x, tuple(other.shape))
+    return x.reshape(tuple(other.shape))
 
 
 @rule("flatten", "ravel")
@@ -95,45 +94,9 @@ def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
 
 
 @rule(Tensor.expand_as)
-def expand_as(x: Jet, other: Any) -> Jet:
+def expand_as(x: Any, other: Any) -> Any:
     """The shape of another tensor."""
-    return expand(x, tuple(other.shape))
-
-
-@rule("cat", "concat", "concatenate")
-def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
-    """Joined along an axis; tensors that are no jets have zero coefficients."""
-    space = next(item.space for item in tensors if isinstance(item, Jet))
-    length = max(len(item.higher) for item in tensors if isinstance(item, Jet))
-    values = [item.value if isinstance(item, Jet) else item for item in tensors]
-    return Jet(space, torch.cat(values, dim), torch.cat([padded(item, length) for item in tensors], shifted(dim)))
-
-
-@rule("stack")
-def stack(tensors: Sequence[Any], dim: int = 0) -> Jet:
-    """Joined along a new axis."""
-    return cat([item.unsqueeze(dim) for item in tensors], dim)
-
-
-@rule("split")
-def split(x: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
-    """Pieces along an axis."""
-    values = x.value.split(split_size_or_sections, dim)
-    higher = x.full.split(split_size_or_sections, shifted(dim))
-    return tuple(Jet(x.space, v, h) for v, h in zip(values, higher, strict=True))
-
-
-@rule("chunk", "unsafe_chunk")
-def chunk(x: Jet, chunks: int, dim: int = 0) -> tuple[Jet, ...]:
-    """So many pieces along an axis."""
-    return split(x, [piece.shape[dim] for piece in x.value.chunk(chunks, dim)], dim)
-
-
-@rule("unbind", Tensor.__iter__)
-def unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
-    """One piece for every place along an axis."""
-    pairs = zip(x.value.unbind(dim), x.full.unbind(shifted(dim)), strict=True)
-    return tuple(Jet(x.space, v, h) for v, h in pairs)
+    return x.expand(tuple(other.shape))
 
 
 @rule("clone", "contiguous")

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
-from sobolev.autodiff.rules.kinds import settled
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
 
 

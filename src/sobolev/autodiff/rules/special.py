@@ -1,4 +1,4 @@
-"""Rules of special functions: sinc, gamma, normal distribution, entropy and the like."""
+"""Rules of special functions: sinc, entropies, logarithms of sums, degrees."""
 
 # A jet stands where torch's annotations say Tensor:
 # pyright: reportAttributeAccessIssue=false
@@ -7,19 +7,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.elementwise import integrated
-from sobolev.autodiff.rules.kinds import compose, settled
+from sobolev.autodiff.rules.elementwise import primitive
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
 
 _SMALL = 4.0
 _TERMS = 20
-_FORWARD = 1.0
-"""Up to here the recurrence of erfcx runs forwards."""
-_STEPS = 150
-"""Beyond, so many steps back are enough for every digit."""
 
 
 @rule("sinc", torch.special.sinc)
@@ -32,22 +27,25 @@ def sinc(x: Any) -> Any:
     return settled(x.space, torch.sinc(x.value), result.higher)
 
 
+@rule(torch.special.spherical_bessel_j0)
+def spherical_bessel_j0(x: Any) -> Any:
+    """sin(x) / x."""
+    return settled(x.space, torch.special.spherical_bessel_j0(x.value), sinc(x / math.pi).higher)
+
+
 @rule("xlogy", torch.special.xlogy)
 def xlogy(a: Any, b: Any) -> Any:
     """A log b, 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log)
+    return _zero_where_zero(a, b, torch.log, torch.xlogy)
 
 
 @rule(torch.special.xlog1py)
 def xlog1py(a: Any, b: Any) -> Any:
     """A log(1 + b), 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log1p)
+    return _zero_where_zero(a, b, torch.log1p, torch.special.xlog1py)
 
 
-@rule(torch.special.entr)
-def entropy(x: Any) -> Any:
-    """-x log x."""
-    return -x * torch.log(x)
+primitive(torch.special.entr, lambda x: -1 - torch.log(x))  # a product would overflow near 0 before it is formed
 
 
 @rule("logit", torch.special.logit)
@@ -70,18 +68,6 @@ def rad2deg(x: Any) -> Any:
     return x * (180 / math.pi)
 
 
-@rule(torch.special.erfcx)
-def erfcx(x: Any) -> Any:
-    """exp(x²) erfc(x)."""
-    return compose(x, _scaled_erfc(x.value, x.space.order))
-
-
-@rule(torch.special.log_ndtr)
-def log_ndtr(x: Any) -> Any:
-    """The logarithm of the distribution function of the normal distribution."""
-    return compose(x, [torch.special.log_ndtr(x.value), *integrated(_hazard, x.value, x.space.order)])
-
-
 @rule("logaddexp2")
 def logaddexp2(a: Any, b: Any) -> Any:
     """log2(2^a + 2^b)."""
@@ -94,26 +80,6 @@ def ldexp(x: Any, exponent: Any) -> Any:
     return x * torch.exp2(exponent)
 
 
-@rule("erfinv", torch.special.erfinv)
-def erfinv(x: Any) -> Any:
-    """The inverse of erf, whose derivative is √π/2 exp(y²): degree by degree from itself."""
-    return compose(x, _inverse_of_erf(torch.erfinv(x.value), x.space.order))
-
-
-@rule(torch.special.ndtr)
-def ndtr(x: Any) -> Any:
-    """The distribution function of the normal distribution."""
-    result = torch.erfc(x * -math.sqrt(0.5)) / 2
-    return settled(x.space, torch.special.ndtr(x.value), result.higher)
-
-
-@rule(torch.special.ndtri)
-def ndtri(p: Any) -> Any:
-    """Its inverse."""
-    result = math.sqrt(2) * torch.erfinv(2 * p - 1)
-    return settled(p.space, torch.special.ndtri(p.value), result.higher)
-
-
 def _sinc_series(z: Any) -> Any:
     """1 - z²/3! + z⁴/5! - ..., by Horner's scheme."""
     square, total = z * z, 0.0
@@ -122,48 +88,10 @@ def _sinc_series(z: Any) -> Any:
     return total
 
 
-def _zero_where_zero(a: Any, b: Any, function: Any) -> Any:
+def _zero_where_zero(a: Any, b: Any, function: Any, whole: Any) -> Any:
     zero = (a.value if isinstance(a, Jet) else torch.as_tensor(a)) == 0
     constant = not isinstance(a, Jet)
     safe = torch.where(zero, 1.0, b) if constant else b
-    return a * function(safe)
-
-
-def _scaled_erfc(x: Tensor, order: int) -> list[Tensor]:
-    """Coefficients c of y' = 2 x y - 2/√π: (k + 1) c_(k + 1) = 2 (x c_k + c_(k - 1)).
-
-    For larger x they are the solution of the recurrence that vanishes fastest, so it runs backwards, on ratios of
-    neighbours (Gautschi 1967).
-    """
-    value = torch.special.erfcx(x)
-    forward = [value, 2 * x * value - 2 / math.sqrt(math.pi)]
-    for k in range(1, order):
-        forward.append(2 * (x * forward[k] + forward[k - 1]) / (k + 1))
-    positive = torch.where(x > _FORWARD, x, 1.0)
-    ratio, ratios = torch.full_like(x, -math.sqrt(2 / _STEPS)), []
-    for k in range(_STEPS, 0, -1):
-        ratio = -2 / (2 * positive - (k + 1) * ratio)
-        ratios.append(ratio)
-    backward = [value]
-    for k in range(1, order + 1):
-        backward.append(backward[-1] * ratios[-k])
-    return [torch.where(x > _FORWARD, b, f) for b, f in zip(backward, forward, strict=False)]
-
-
-def _hazard(x: Any) -> Any:
-    """φ(x) / Φ(x), in a form for either side of 0."""
-    left: Any = torch.lt(x, 0)
-    scaled: Any = torch.special.erfcx(torch.where(left, -math.sqrt(0.5) * x, 0.0))
-    right: Any = torch.where(left, 0.0, x)
-    density: Any = torch.exp(-right * right / 2) / (math.sqrt(2 * math.pi) * torch.special.ndtr(right))
-    return torch.where(left, math.sqrt(2 / math.pi) / scaled, density)
-
-
-def _inverse_of_erf(y: Tensor, order: int) -> list[Tensor]:
-    """Coefficients c of y' = s, where s = √π/2 exp(y²) obeys s' = 2 y y' s."""
-    c, slope, square = [y], [math.sqrt(math.pi) / 2 * torch.exp(y * y)], [y * y]
-    for k in range(1, order + 1):
-        c.append(slope[k - 1] / k)
-        square.append(sum((c[i] * c[k - i] for i in range(k + 1)), torch.zeros_like(y)))
-        slope.append(sum((j * square[j] * slope[k - j] for j in range(1, k + 1)), torch.zeros_like(y)) / k)
-    return c
+    result = a * function(safe)
+    values = (item.value if isinstance(item, Jet) else item for item in (a, b))
+    return settled(result.space, whole(*values), result.higher)

@@ -1,14 +1,30 @@
-"""Rules of functions that join, split and broadcast several tensors, some of which are jets."""
+"""Rules of functions that join and broadcast several tensors, some of which are jets."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.rules.kinds import dims
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.matching import dims, padded
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.shape import shifted
+
+
+@rule("cat", "concat", "concatenate")
+def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    """Joined along an axis; tensors that are no jets have zero coefficients."""
+    space = next(item.space for item in tensors if isinstance(item, Jet))
+    length = max(len(item.higher) for item in tensors if isinstance(item, Jet))
+    values = [item.value if isinstance(item, Jet) else item for item in tensors]
+    return Jet(space, torch.cat(values, dim), torch.cat([padded(item, length) for item in tensors], shifted(dim)))
+
+
+@rule("stack")
+def stack(tensors: Sequence[Any], dim: int = 0) -> Jet:
+    """Joined along a new axis."""
+    return cat([item.unsqueeze(dim) for item in tensors], dim)
 
 
 @rule("atleast_1d")
@@ -88,31 +104,6 @@ def block_diag(*tensors: Any) -> Any:
     return torch.cat(rows)
 
 
-@rule("tensor_split")
-def tensor_split(x: Any, indices_or_sections: Any, dim: int = 0, *, sections: Any = None, indices: Any = None) -> Any:
-    """Pieces of nearly equal length, or between given places."""
-    places = next(item for item in (sections, indices, indices_or_sections) if item is not None)
-    return x.split([piece.shape[dim] for piece in x.value.tensor_split(places, dim)], dim)
-
-
-@rule("hsplit")
-def hsplit(x: Any, places: Any) -> Any:
-    """Pieces along axis 1, of a vector along axis 0."""
-    return tensor_split(x, places, 0 if x.value.dim() == 1 else 1)
-
-
-@rule("vsplit")
-def vsplit(x: Any, places: Any) -> Any:
-    """Pieces along axis 0."""
-    return tensor_split(x, places, 0)
-
-
-@rule("dsplit")
-def dsplit(x: Any, places: Any) -> Any:
-    """Pieces along axis 2."""
-    return tensor_split(x, places, 2)
-
-
 @rule("cartesian_prod")
 def cartesian_prod(*tensors: Any) -> Any:
     """All combinations of the entries of some vectors, as rows."""
@@ -125,28 +116,6 @@ def cartesian_prod(*tensors: Any) -> Any:
 def combinations(x: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of r entries of a vector, as rows."""
     return x[torch.combinations(torch.arange(x.shape[0], device=x.device), r, with_replacement)]
-
-
-@rule("split_with_sizes", "unsafe_split", "unsafe_split_with_sizes")
-def split_with_sizes(x: Any, sizes: Any, dim: int = 0) -> Any:
-    """Pieces of given lengths."""
-    return x.split(sizes, dim)
-
-
-@rule("select_scatter")
-def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
-    """A copy of x with one place of an axis replaced."""
-    return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), source.unsqueeze(dim))
-
-
-@rule("slice_scatter")
-def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
-    """A copy of x with a stretch of an axis replaced."""
-    return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
-
-
-def _places(x: Any, dim: int, start: Any, end: Any, step: int) -> Tensor:
-    return torch.arange(x.shape[dim], device=x.device)[start:end:step]
 
 
 def _each(tensors: tuple[Any, ...], function: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import linear, settled
+from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.ordering import Selected, picked
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 

@@ -1,0 +1,63 @@
+"""How many rows are computed at a time."""
+
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff.engine import BatchedFunction, ChunkSize
+
+_CACHED_NUMBERS = 400_000
+"""So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
+_FEWEST_ROWS = 128
+"""With fewer rows, the calls of PyTorch's functions cost as much as what they compute."""
+
+_LARGER_BLOCKS = {"laplacian": 2, "hessian": 10}
+"""These run through the network more than once: larger blocks pay for fewer calls with some cache misses."""
+
+_LARGEST_TENSOR = 16_000_000
+"""In no case more coefficients than this in one layer: 64 MB in float32."""
+
+torch.empty(3 * _CACHED_NUMBERS // 2)
+"""The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
+is computed in it. Once a piece as large as this was freed, it keeps such pieces (mallopt(3), M_MMAP_THRESHOLD)."""
+
+_WIDTHS: dict[int, int] = {}
+"""Of modules that are alive, by `id`: a `WeakKeyDictionary` takes longer to ask."""
+
+
+def block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, Any]) -> int:
+    """The rows of a block."""
+    if chunk_size == "auto":
+        return _auto_rows(f, x, operator, options)
+    if chunk_size is None:
+        return max(len(x), 1)
+    if type(chunk_size) is not int or chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
+    return chunk_size
+
+
+def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, Any]) -> int:
+    """As many rows as keep the coefficients of the widest layer in the cache; compiled code gets no loop."""
+    if torch.compiler.is_compiling():
+        return max(1, x.shape[0])
+    inputs = x.shape[1] if x.dim() == 2 else x.shape[1:].numel()
+    if operator == "derivatives":
+        higher = options["order"] if options["order"] < 3 else 2 * options["order"]  # slopes are carried along, too
+    else:
+        higher = {"jacobian": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
+    module = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)  # of a bound method
+    width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
+    numbers = width * (1 + higher)
+    cached = _CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
+    return max(cached // numbers, min(_FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
+
+
+def _width(module: nn.Module) -> int:
+    """The longest axis of outputs; remembered, since asking takes longer than a small network."""
+    width = _WIDTHS.get(id(module))
+    if width is None:
+        _WIDTHS[id(module)] = width = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+        finalize(module, _WIDTHS.pop, id(module), None)
+    return width

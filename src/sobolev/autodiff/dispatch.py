@@ -1,0 +1,148 @@
+"""From an operator to results: checks of the function, guard, choice of engine, blocks of rows."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff import reverse, taylor
+from sobolev.autodiff.agreement import compare, is_new, random_state
+from sobolev.autodiff.blocks import block_rows
+from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
+from sobolev.autodiff.guard import guarded, undisturbed
+from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.layers import perceptron
+from sobolev.autodiff.precision import HALF, SinglePrecision
+from sobolev.autodiff.rules import NoRuleError
+from sobolev.autodiff.sequential import is_plain, sequential
+from sobolev.autodiff.stored import settle
+
+_METHODS = ("auto", "taylor", "reverse")
+
+_log = logging.getLogger(__name__)
+
+
+def by_blocks(
+    operator: str,
+    f: BatchedFunction,
+    x: Tensor,
+    method: Method,
+    chunk_size: ChunkSize,
+    direction: Tensor | None = None,
+    **options: Any,
+) -> Any:
+    """Run one operator over blocks of rows, and join the blocks."""
+    if method not in _METHODS:
+        raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
+    rows, checked = x.shape[0], _checked(f, x)
+    own_blocks = chunk_size == "auto" and method != "reverse" and taylor.layers_along(checked, options.get("order", 0))
+    size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
+    if direction is not None:
+        options["direction"] = direction
+    with undisturbed(x.device):
+        if rows <= size:
+            return _one_block(operator, checked, usable(x), method, options)
+        blocks = []
+        for start in range(0, rows, size):
+            if direction is not None and len(direction) > 1:
+                options["direction"] = usable(direction[start : start + size])
+            blocks.append(_one_block(operator, checked, usable(x[start : start + size]), method, options))
+    return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+
+
+def _one_block(
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, arguments: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    """The results of the chosen engine, or of the first that can do it."""
+    if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
+        if method == "reverse":
+            raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
+        return getattr(taylor, operator)(f, x, **arguments)
+    if method != "reverse":
+        try:
+            return _by_taylor_mode(operator, f, x, arguments)
+        except NoRuleError as error:
+            if method == "taylor":
+                raise NoRuleError(
+                    f"{error}{_where(error)}. Use method='auto' or 'reverse', or register a rule: sobolev.autodiff.rule"
+                ) from None
+            _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
+        except Exception as error:  # whatever a model may do to what it takes for a tensor
+            if method == "taylor":
+                raise
+            _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
+    keep_graph = torch.is_grad_enabled()
+    with guarded(x.device):
+        results = getattr(reverse, operator)(f, x, **arguments)
+        return results if keep_graph else tuple(result.detach() for result in results)
+
+
+def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Once for every function, its value is compared with that of a plain call."""
+    new = x.shape[0] > 0 and is_new(f.original)
+    randomness = random_state(x) if new else x
+    results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+    if new:
+        compare(f.original, x, results[0], randomness)
+    return results
+
+
+def _in_single_precision(
+    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, arguments: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    """Half precision is good for the points and the results, not for what lies between."""
+    if x.dtype not in HALF:
+        return operator(f, x, **arguments)
+    if "direction" in arguments:
+        arguments = {**arguments, "direction": arguments["direction"].float()}
+    with SinglePrecision():
+        results = operator(f, x.float(), **arguments)
+    return tuple(result.to(x.dtype) for result in results)
+
+
+def _where(error: Exception) -> str:
+    """The innermost module whose forward raised the error."""
+    module, trace = None, error.__traceback__
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        module = owner if isinstance(owner, nn.Module) else module
+        trace = trace.tb_next
+    return "" if module is None else f", in {type(module).__name__}"
+
+
+def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
+    """F, whose results are looked at; where it is a chain of layers, it says so to Taylor mode."""
+    chain = f if isinstance(f, nn.Sequential) and is_plain(f) else None
+    layers = None if chain is None else perceptron(chain, x)
+    run: Any = f if chain is None else partial(sequential, chain)
+
+    def evaluate(x: Tensor) -> Any:
+        try:
+            y = run(x)
+        finally:
+            if layers is None and isinstance(x, Jet) and not torch.compiler.is_compiling():
+                settle(f)
+        value = y.value if isinstance(y, Jet) else y
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            kind = value.dtype if isinstance(value, Tensor) else type(y).__name__
+            raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
+        rows = x.value.shape[0] if isinstance(x, Jet) else x.shape[0]
+        if not value.dim() or value.shape[0] != rows:
+            raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
+        return y
+
+    evaluate.original = f
+    if chain is not None:
+        evaluate.chain, evaluate.layers = chain, layers
+    return evaluate
+
+
+def usable(x: Tensor) -> Tensor:
+    """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
+    if torch.compiler.is_compiling() or not x.is_inference():
+        return x
+    with torch.inference_mode(False):
+        return x.clone()

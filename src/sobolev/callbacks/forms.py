@@ -1,0 +1,89 @@
+"""Batches of one form are evaluated in one way, which is found out once."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff.guard import undisturbed
+from sobolev.callbacks.batches import entry, leaves, mapped, replaced
+from sobolev.callbacks.evaluation import Evaluation, evaluation, evaluation_by_user
+from sobolev.callbacks.opened import opened
+
+if TYPE_CHECKING:
+    from sobolev.callbacks.monitor import DerivativeMonitor
+
+
+class Forms:
+    """How a monitor evaluates a module on the batches it meets.
+
+    Attributes:
+        evaluation: on batches of the present form.
+    """
+
+    def __init__(self, monitor: "DerivativeMonitor") -> None:
+        self._monitor = monitor
+        self._known: dict[tuple[str, ...], Evaluation] = {}
+        self.evaluation: Evaluation
+
+    @property
+    def alone(self) -> bool:
+        """Whether the outputs depend on nothing but the inputs."""
+        return self.evaluation.alone and not self._monitor.overridden("outputs_at")
+
+    def inputs(self, model: Any, batch: Any) -> Tensor:
+        """Those of a batch, which becomes the present form."""
+        form = _form(batch)
+        if form not in self._known:
+            with opened(model):
+                self.prepared(model, batch)
+        self.evaluation = self._known[form]
+        return self._monitor.inputs_of(batch)
+
+    def inputs_at(self, batch: Any, given: Tensor | None) -> Tensor:
+        """The inputs of a batch, or in their place the given points, in the same shape and precision."""
+        x = self._monitor.inputs_of(batch)
+        if given is None:
+            return x
+        inputs = x.shape[1:].numel()
+        if given.shape[1] != inputs:
+            raise ValueError(
+                f"DerivativeMonitor: the points have {given.shape[1]} columns, but the model is differentiated by "
+                f"{inputs} inputs; give a column for each, or name the inputs: inputs=..."
+            )
+        return given.to(x).reshape(-1, *x.shape[1:])
+
+    def prepared(self, model: nn.Module, batch: Any) -> Any:
+        """The batch in the module's precision, but for its targets; inside `opened`."""
+        batch = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, batch)
+        precisions = {w.dtype for w in (*model.parameters(), *model.buffers()) if w.is_floating_point()}
+        converted = mapped(lambda tensor: _fitted(tensor, precisions), batch)
+        form = _form(batch)
+        if form not in self._known:
+            with torch.no_grad(), undisturbed(model.device):  # pyright: ignore[reportArgumentType]
+                self._known[form] = self._found_out(model, converted)
+        self.evaluation = self._known[form]
+        for path in self.evaluation.targets:
+            if path is not None and path in form[1:]:
+                converted = replaced(converted, path, entry(batch, path))
+        return converted
+
+    def _found_out(self, model: nn.Module, batch: Any) -> Evaluation:
+        monitor = self._monitor
+        if monitor.overridden("outputs_at"):
+            return evaluation_by_user(batch, monitor.inputs, monitor.targets)
+        x = monitor.inputs_of(batch) if monitor.overridden("inputs_of") else None
+        return evaluation(model, batch, monitor.inputs, monitor.output, monitor.targets, x)
+
+
+def _form(batch: Any) -> tuple[str, ...]:
+    return (type(batch).__name__, *(path for path, _ in leaves(batch)))
+
+
+def _fitted(tensor: Tensor, precisions: set[torch.dtype]) -> Tensor:
+    """In one of the module's precisions; half precision blurs derivatives."""
+    if not tensor.is_floating_point() or tensor.dtype in precisions:
+        return tensor
+    if precisions:
+        return tensor.to(max(precisions, key=lambda dtype: dtype.itemsize))
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor

@@ -1,0 +1,44 @@
+"""What a monitor draws and writes in TensorBoard, besides its scalars."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sobolev.callbacks.packages import is_a
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+_QUANTITIES = ("rmse", "relative_l2", "max")
+
+
+def tensorboard(trainer: "Trainer") -> Any:
+    """The TensorBoard logger of a trainer, on the process that writes, or None."""
+    found = [logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")]
+    return found[0] if found and trainer.is_global_zero else None
+
+
+def add_charts(trainer: "Trainer", orders: int, tag: Callable[[str, str], str]) -> None:
+    """One chart for each order with all its quantities."""
+    logger = tensorboard(trainer)
+    if logger is not None:
+        charts = {
+            f"order {k}": ["Multiline", [tag("val", f"d{k}_{quantity}") for quantity in _QUANTITIES]]
+            for k in range(orders)
+        }
+        logger.experiment.add_custom_scalars({"derivatives": charts})
+
+
+def add_text(trainer: "Trainer", tag: str, text: str) -> None:
+    """A text in Markdown."""
+    logger = tensorboard(trainer)
+    if logger is not None:
+        logger.experiment.add_text(tag, text, global_step=trainer.global_step)
+
+
+def add_figure(trainer: "Trainer", tag: str, figure: Callable[[], Any]) -> None:
+    """A figure, which is drawn only where it is written."""
+    logger = tensorboard(trainer)
+    if logger is not None:
+        from sobolev.plots import image
+
+        logger.experiment.add_image(tag, image(figure()), global_step=trainer.global_step, dataformats="HWC")

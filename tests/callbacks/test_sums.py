@@ -1,0 +1,56 @@
+"""Sums of batches in any division, against the metric on all of them at once."""
+
+import pytest
+import torch
+
+from sobolev.callbacks import sums
+from sobolev.callbacks.sums import Sums
+from sobolev.metrics import derivative_error
+
+X = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+FOUND, TRUTH = X.sin(), X.cos()
+
+
+def counted(*divisions):
+    total = Sums()
+    for rows in divisions:
+        total.add("sine", FOUND[rows], TRUTH[rows], X[rows])
+        total.samples += len(X[rows])
+    return total
+
+
+def expected():
+    values = derivative_error(FOUND, TRUTH, X)
+    return {name: pytest.approx(value.tolist()) for name, value in values.items() if name != "count"}
+
+
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_batches(size):
+    errors, samples = counted(*(slice(start, start + size) for start in range(0, 12, size))).everywhere()
+    assert errors == {"sine": expected()} and samples == 12
+
+
+def test_processes(monkeypatch):
+    """One without any batch, one that has counted something else besides."""
+    first, second, third = counted(slice(0, 4)), counted(slice(4, 12)), Sums()
+    second.add("other", FOUND, FOUND, X)
+    told = []
+    monkeypatch.setattr(sums, "gathered", lambda value: told.append(value) or list(told))
+    for part in (first, second, third):
+        errors, samples = part.everywhere()
+    assert errors["sine"] == expected() and errors["other"]["rmse"] == 0 and samples == 12
+
+
+def test_what_has_no_truth_is_left_out():
+    total = counted(slice(0, 12))
+    total.add("unknown", FOUND, torch.full_like(FOUND, torch.nan), X)
+    assert set(total.everywhere()[0]) == {"sine"}
+    assert Sums().everywhere() == ({}, 0)
+
+
+def test_not_a_number_is_the_worst_error():
+    total = Sums()
+    for value in (torch.nan, 3.0):
+        total.add("sine", torch.tensor([[value]]), torch.zeros(1, 1), torch.tensor([[value]]))
+    error = total.everywhere()[0]["sine"]
+    assert error["max"] != error["max"] and error["at"][0] != error["at"][0]
