@@ -51,5 +51,4 @@ def _training(derivatives: Job, network: nn.Module, x: Tensor, compiled: bool) -
 
 
 def _compiled(function):
-    torch.compiler.reset()
     return torch.compile(function, dynamic=False)

@@ -39,6 +39,7 @@ def main() -> None:
 
 def measure(case: Case, options: argparse.Namespace) -> dict:
     """Every engine that can do the case, right ones timed, the others with the reason."""
+    torch.compiler.reset()  # not between engines: they would all be compiled again while they are timed
     network, x = case.network().to(options.device), case.batch().to(options.device)
     expected = reference(case, network, x)
     forward, runs = _forward(network, x), _blocks(network, x)

@@ -25,10 +25,12 @@ class Jet:
             axis 1 of length 1 stands for coefficients that are the same for every row.
         rows_first: the first axis of the value is known to be the batch.
         links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory`.
+        rows: in compiled code along one direction, the higher coefficients one by one where they were computed so:
+            read like that, they are fused into what comes next instead of passing through memory.
         writable: nobody else knows the tensors, and the next operation may write over them.
     """
 
-    __slots__ = ("__weakref__", "higher", "links", "rows_first", "space", "value", "writable")
+    __slots__ = ("__weakref__", "higher", "links", "rows", "rows_first", "space", "value", "writable")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
@@ -39,6 +41,7 @@ class Jet:
         self.higher = higher
         self.rows_first = rows_first
         self.links: Any = None
+        self.rows: list[Tensor] | None = None
         self.writable = False
 
     @classmethod

@@ -11,6 +11,7 @@ from torch.nn import functional
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import activation, unhooked
 from sobolev.autodiff.rules.chain import Elementwise
+from sobolev.autodiff.rules.kinds import rows
 from sobolev.autodiff.space import Space, sum_of_squares
 from sobolev.autodiff.tape import contracted
 
@@ -62,8 +63,8 @@ def second_order(module: nn.Sequential, x: Tensor, second: SecondDerivatives) ->
     if 2 * outputs > x.shape[1]:
         return None
     y, entered = _forward(steps, x, second)
-    rows = [_one_output(steps, entered, y, second, output) for output in range(outputs)]
-    first, derivatives = zip(*rows, strict=True)
+    found = [_one_output(steps, entered, y, second, output) for output in range(outputs)]
+    first, derivatives = zip(*found, strict=True)
     return y, _joined(first), _joined(derivatives)
 
 
@@ -83,7 +84,7 @@ def _forward(
             entered.append((second.keep(first), slope, bend))
             left -= 1
             if left:
-                full = second.overwrites and first.shape[1:] == slope.shape
+                full = second.overwrites and first.shape[1:] == slope.shape and not torch.is_grad_enabled()
                 first = first.mul_(slope) if full else slope * first
         else:
             value = functional.linear(value, layer.weight, layer.bias)
@@ -95,8 +96,8 @@ def _one_output(
     steps: list[Step], entered: list[tuple[Tensor, Tensor, Tensor]], y: Tensor, second: SecondDerivatives, output: int
 ) -> tuple[Tensor, Tensor]:
     """Gradient (batch, inputs) and second derivatives (batch, ...) of one output."""
-    gradient, waiting, parts = torch.zeros_like(y), list(entered), []
-    gradient[:, output] = 1
+    waiting, parts = list(entered), []
+    gradient = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)[output : output + 1]  # up to a layer: of all rows
     for layer, function in reversed(steps):
         if function:
             kept, slope, bend = waiting.pop()
@@ -105,6 +106,7 @@ def _one_output(
         else:
             gradient = gradient @ layer.weight
     if not parts:  # as if an activation had entered without bend
+        gradient = gradient.repeat(y.shape[0], 1)
         first = torch.eye(gradient.shape[1], dtype=y.dtype, device=y.device)[:, None]
         parts.append(second.contract(second.keep(first), torch.zeros_like(gradient)))
     return gradient, sum(parts[1:], parts[0])
@@ -113,5 +115,4 @@ def _one_output(
 def _two_coefficients(function: Elementwise, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The function, f' and f''/2, at every element."""
     jet = function.push(Jet(Space(2), z, z.new_ones(1, *[1] * z.dim())))
-    slope, bend = jet.higher.unbind(0)
-    return jet.value, slope, bend
+    return jet.value, *rows(jet)

@@ -6,7 +6,7 @@ it reaches an output; the Hessian is the sum of the products (the collapsed Tayl
 linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,39 +25,72 @@ class Tape:
     Attributes:
         probing: False while the entries are noted; True in the pass that is differentiated.
         entries: (a, b, weight): the operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
+        shapes: of the results of these operations.
         probes: zeros added to the result of each operation, in the same order, to differentiate by.
+        given: probes that somebody else made, those still to be used.
     """
 
     probing: bool = False
     entries: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
+    shapes: list[torch.Size] = field(default_factory=list)
     probes: list[Tensor] = field(default_factory=list)
+    given: list[Tensor] = field(default_factory=list)
 
     def enter(self, jet: Any, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Any:
         """Note an operation whose result, of first degree only, is `jet`."""
         if not jet.rows_first:
             raise NotCollapsibleError
-        if self.probing:
+        if not self.probing:
+            self.entries.append((a, b, weight))
+            self.shapes.append(jet.value.shape)
+        elif self.given:
+            jet.value = jet.value + self.given.pop(0)
+        else:
             self.probes.append(torch.zeros_like(jet.value, requires_grad=True))
             jet.value = jet.value + self.probes[-1]
-        else:
-            self.entries.append((a, b, weight))
         return jet
 
-    def hessian(self, outputs: Sequence[Tensor], inputs: int) -> Tensor:
-        """(batch, outputs, inputs, inputs), from the outputs of the probing pass, each (batch,)."""
+    def hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
+        """(batch, outputs, inputs, inputs), from the probing pass, which gives (batch, outputs)."""
+        self.probing = True
+        with torch.enable_grad():
+            outputs = probed().unbind(1)
         return torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
 
+    def compiled_hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
+        """The same for dynamo, which knows no graphs that are made on the way."""
+        self.probing = True
+        if not self.entries:
+            y = probed()
+            return y.new_zeros(*y.shape, inputs, inputs)
+        zeros = [a.new_zeros(shape) for (a, _, _), shape in zip(self.entries, self.shapes, strict=True)]
+
+        def pass_through(*probes: Tensor) -> Tensor:
+            self.given = list(probes)
+            return probed()
+
+        y, pull = torch.func.vjp(pass_through, *zeros)
+        seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
+        rows = [self._contracted(pull(seed.expand_as(y)), y, inputs) for seed in seeds.unbind(0)]
+        return torch.stack(rows, dim=1)
+
     def _one_output(self, y: Tensor, inputs: int) -> Tensor:
-        if self.probes and not y.requires_grad:  # the graph was cut: a Hessian of 0 would be a guess
+        if not self.probes:
+            return self._contracted([], y, inputs)
+        if not y.requires_grad:  # the graph was cut: a Hessian of 0 would be a guess
             raise NotCollapsibleError
-        keep_graph, parts = torch.is_grad_enabled(), []
-        if self.probes:
-            reach = torch.autograd.grad(
-                y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
-            )
-            for (a, b, weight), part in zip(self.entries, reach, strict=True):
-                if part is not None:
-                    parts.append(contracted(a, b, part if weight is None else part * weight))
+        keep_graph = torch.is_grad_enabled()
+        reach = torch.autograd.grad(
+            y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
+        )
+        return self._contracted(reach, y, inputs)
+
+    def _contracted(self, reach: Sequence[Tensor | None], y: Tensor, inputs: int) -> Tensor:
+        """The sum over the entries, given how much of each reaches an output."""
+        parts = []
+        for (a, b, weight), part in zip(self.entries, reach, strict=True):
+            if part is not None:
+                parts.append(contracted(a, b, part if weight is None else part * weight))
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
 
 

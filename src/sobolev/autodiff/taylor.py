@@ -18,7 +18,7 @@ from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import traced
+from sobolev.autodiff.rules.kinds import padded_rows, traced
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
@@ -33,10 +33,12 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
         return (f(x),)
     if (layers := layers_along(f, order)) is not None:
         y, higher = along(layers, x, direction[None], order)
+        first, *others = higher.unbind(0)
     else:
-        y, higher = _push(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-    first, *rows = higher.unbind(0)
-    return y, first, *[row * factorial(k) for k, row in enumerate(rows, start=2)]
+        result, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+        y = result.value if isinstance(result, Jet) else result
+        first, *others = padded_rows(result, length)
+    return y, first, *[row * factorial(k) for k, row in enumerate(others, start=2)]
 
 
 def layers_along(f: BatchedFunction, order: int) -> Layers | None:
@@ -54,7 +56,7 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
     if (found := _of_a_chain(f, x, HESSIAN)) is not None:
         return found
-    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0] and not torch.compiler.is_compiling():
+    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0]:
         try:
             return _collapsed_hessian(f, x)
         except NotCollapsibleError:
@@ -63,9 +65,9 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _of_a_chain(f: BatchedFunction, x: Tensor, second: SecondDerivatives) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The short way of a perceptron, where no graph is wanted."""
+    """The short way of a perceptron; with a graph to the weights it pays in compiled code only."""
     chain = getattr(f, "chain", None)
-    if chain is None or not x.shape[0] or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if chain is None or not x.shape[0] or (torch.is_grad_enabled() and not torch.compiler.is_compiling()):
         return None
     return second_order(chain, x, second)
 
@@ -76,11 +78,12 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, T
     y, J = _push(f, first)
     if 2 * y.shape[1:].numel() > d:
         raise NotCollapsibleError
-    tape.probing = True
-    with torch.enable_grad():
-        probed, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
-        outputs = probed.reshape(x.shape[0], -1).unbind(1)
-    H = tape.hessian(outputs, d)
+
+    def probed() -> Tensor:
+        value, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
+        return value.reshape(x.shape[0], -1)
+
+    H = tape.compiled_hessian(probed, d) if torch.compiler.is_compiling() else tape.hessian(probed, d)
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
@@ -120,12 +123,18 @@ def _graph() -> bool:
 
 def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
     """The value of f and all higher coefficients, (coefficients, batch, *out)."""
+    y, length = _jet(f, x)
+    if not isinstance(y, Jet):
+        return y, padded(y, length)
+    return y.value, y.higher if y.higher.shape == (length, *y.value.shape) else padded(y, length)
+
+
+def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:
+    """What f makes of x, and how many higher coefficients there are; a tensor where f does not depend on x."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
     if x.space.tape is not None and not getattr(y, "rows_first", True):
         raise NotCollapsibleError
-    if not isinstance(y, Jet):  # f does not depend on x
-        return y, y.new_zeros(()).expand(length, *y.shape)
-    return y.value, y.higher if y.higher.shape == (length, *y.value.shape) else padded(y, length)
+    return y, length
 
 
 def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import sobolev
 from sobolev.autodiff import taylor
 
 torch.manual_seed(0)
@@ -190,3 +191,102 @@ def test_what_dynamo_confuses_is_refused(f):
     compiled = torch.compile(lambda x: taylor.jacobian(lambda x: f(x, w), x), fullgraph=True, backend="eager")
     with pytest.raises(Exception, match=r"torch\.matmul"):
         compiled(x)
+
+
+class Products(nn.Module):
+    """No chain of layers; products and quotients of what depends on x."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x)) * self.first(x) / (2 + torch.sin(self.first(x)))
+        return self.last(self.second(hidden) * x - x.exp())
+
+
+def chain(activation, outputs=1):
+    layers = nn.Linear(5, 6), activation(), nn.Linear(6, 6), activation(), nn.Linear(6, outputs)
+    return nn.Sequential(*layers)
+
+
+OF_MANY_INPUTS = {
+    "tanh": chain(nn.Tanh),
+    "silu, two outputs": chain(nn.SiLU, 2),
+    "more outputs than pay": chain(nn.Sigmoid, 4),
+    "layer norm": nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.GELU(), nn.Linear(6, 1)),
+    "ends in an activation": nn.Sequential(nn.Linear(5, 2), nn.Tanh()),
+    "linear": nn.Sequential(nn.Linear(5, 6), nn.Linear(6, 1)),
+    "linear, no chain": nn.Linear(5, 1),
+    "products": Products(),
+    "rows change places": lambda x: torch.tanh(x.transpose(0, 1) * 2).transpose(0, 1).exp().sum(1, keepdim=True),
+    "constant": lambda x: torch.ones_like(x[:, :1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"),
+    [(sobolev.hessian, name) for name in OF_MANY_INPUTS] + [(sobolev.laplacian, "tanh"), (sobolev.laplacian, "linear")],
+)
+def test_second_derivatives_of_many_inputs(name, operator):
+    """With a graph to the weights and without one; LayerNorm's weights have a wrong gradient in reverse mode."""
+    model, x = OF_MANY_INPUTS[name], torch.randn(5, 5)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda x: operator(model, x), fullgraph=True, backend="aot_eager")
+    expected, found = operator(model, x, method="reverse"), compiled(x)
+    with torch.no_grad():
+        graphless = compiled(x)
+    for a, b, c in zip(found, graphless, expected, strict=True):
+        assert not b.requires_grad
+        torch.testing.assert_close(a, c, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(b, c, rtol=1e-4, atol=1e-5)
+    if isinstance(model, nn.Module):
+        weights = list(model.parameters())
+        ours, theirs = (
+            torch.autograd.grad(sum(y.square().sum() for y in results), weights, allow_unused=True)
+            for results in (found, operator(model, x, method="taylor"))
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a is None) == (b is None) or not (b if a is None else a).any()
+            if a is not None and b is not None:
+                torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("activation", "dtype"),
+    [(nn.Tanh, torch.float32), (nn.Tanh, torch.float64), (nn.Sigmoid, torch.float32), (nn.SiLU, torch.float64)],
+)
+def test_all_orders_of_a_chain(activation, dtype):
+    torch.compiler.reset()
+    model, x = chain(activation).to(dtype), torch.linspace(-2, 2, 7, dtype=dtype)[:, None].repeat(1, 5)
+    compiled = torch.compile(lambda x: sobolev.derivatives(model, x, 6, torch.ones(5)), fullgraph=True, backend="eager")
+    exact = sobolev.derivatives(model.double(), x.double(), 6, torch.ones(5))
+    model.to(dtype)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    with torch.no_grad():
+        for order, (a, b) in enumerate(zip(compiled(x), exact, strict=True)):
+            assert (a - b).abs().max() <= tolerance * 3**order * (1 + b.abs().max())
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda model, x: sobolev.derivatives(model, x, 3, torch.ones(5)),
+        lambda model, x: sobolev.hessian(model, x),
+        lambda model, x: sobolev.laplacian(lambda x: model(x), x),
+    ],
+)
+def test_other_numbers_of_the_same_shapes_are_not_compiled_again(run):
+    torch.compiler.reset()
+    model = chain(nn.Tanh)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    compiled = torch.compile(lambda x: sum(y.square().mean() for y in run(model, x)), fullgraph=True, backend="eager")
+    compiled(torch.randn(5, 5)).backward()
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for _ in range(2):
+            optimizer.step()
+            optimizer.zero_grad()
+            x = torch.randn(5, 5)
+            loss = compiled(x)
+            loss.backward()
+            torch.testing.assert_close(loss, sum(y.square().mean() for y in run(model, x)))

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from sobolev.autodiff.rules import series
 from sobolev.autodiff.rules.chain import Coefficients, apply, pointwise
-from sobolev.autodiff.rules.kinds import tower
-from sobolev.autodiff.rules.matching import padded
+from sobolev.autodiff.rules.kinds import padded_rows, tower
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -40,7 +39,7 @@ def coefficients_of(function: Callable[[Any], Any], x: Tensor, order: int) -> li
     if order == 0:
         return [function(x)]
     y = function(tower(x, order))
-    return [y.value, *padded(y, order)]
+    return [y.value, *padded_rows(y, order)]
 
 
 def integrated(derivative: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:

@@ -70,7 +70,7 @@ def reshaping(apply: Callable) -> Callable:
 
     def reshape(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         result = apply(x, *args, **kwargs)
-        x.value, x.higher, x.rows_first = result.value, result.higher, False
+        x.value, x.higher, x.rows_first, x.rows = result.value, result.higher, False, None
         x.links = x.links and Links(x.links.family)
         return x
 

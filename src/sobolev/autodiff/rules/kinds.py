@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.matching import padded_sum
+from sobolev.autodiff.rules.matching import padded, padded_sum
 from sobolev.autodiff.space import BilinearMap, Space
 from sobolev.autodiff.tape import NotCollapsibleError
 
@@ -15,6 +15,19 @@ from sobolev.autodiff.tape import NotCollapsibleError
 def traced() -> bool:
     """Whether the code is compiled or transformed by torch.func, where plain operations serve better."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
+def rows(x: Jet) -> list[Tensor]:
+    """The higher coefficients one by one."""
+    return list(x.higher.unbind(0)) if x.rows is None else x.rows
+
+
+def in_rows(space: Space, value: Tensor, rows: list[Tensor], rows_first: bool = False) -> Jet:
+    """A jet of these higher coefficients; a compiler also keeps them one by one, and drops whatever is not used."""
+    jet = Jet(space, value, torch.stack(rows), rows_first)
+    if torch.compiler.is_compiling() and space.directions == 1:
+        jet.rows = rows
+    return jet
 
 
 def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
@@ -81,6 +94,8 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
         return Jet(x.space, value, _scaled(x, first))
+    if torch.compiler.is_compiling() and x.space.directions == 1:
+        return in_rows(x.space, value, _power_series_in_rows(rows(x), coefficients))
     if x.space.order > 2:
         return Jet(x.space, value, _power_series(x.higher, coefficients))
     d = x.space.directions
@@ -129,6 +144,26 @@ def _power_series(p: Tensor, coefficients: Sequence[Tensor]) -> Tensor:
             scaled[i + 1 :].addcmul_(p[i], total[: degree - 1 - i])
         total = scaled
     return total
+
+
+def _power_series_in_rows(p: list[Tensor], coefficients: Sequence[Tensor]) -> list[Tensor]:
+    """The same, one expression for each degree."""
+    inner: list[Tensor] = []
+    for degree, coefficient in enumerate(reversed(coefficients[1:]), start=1):
+        total = []
+        for k in range(1, degree + 1):
+            terms = [p[i - 1] * inner[k - i - 1] for i in range(1, min(k, len(p) + 1))]
+            terms += [coefficient * p[k - 1]] if k <= len(p) else []
+            total.append(sum(terms[1:], terms[0]))
+        inner = total
+    return inner
+
+
+def padded_rows(x: Any, length: int) -> list[Tensor]:
+    """The same, one by one."""
+    if isinstance(x, Jet) and x.rows is not None and len(x.rows) == length:
+        return [row.expand(x.value.shape) for row in x.rows]
+    return list(padded(x, length).unbind(0))
 
 
 def tower(x: Tensor, order: int) -> Jet:

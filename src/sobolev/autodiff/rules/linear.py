@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import bilinear
+from sobolev.autodiff.rules.kinds import bilinear, in_rows, rows
 from sobolev.autodiff.rules.matching import aligned, dims, settled
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
@@ -23,8 +23,24 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if weight.dtype != x.value.dtype:
         weight, bias = widened(weight, x), widened(bias, x)
     rows_first = x.rows_first and x.value.dim() > 1
+    if torch.compiler.is_compiling() and x.space.directions == 1 and len(x.higher):
+        return _row_by_row(x, weight, bias, rows_first)
     higher = x.higher if x.value.dim() > 1 else x.full
     return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
+
+
+def _row_by_row(x: Jet, weight: Tensor, bias: Tensor | None, rows_first: bool) -> Jet:
+    """For the compiler: one product for each coefficient, and none where a sum can be fused into what is around it."""
+    if weight.shape[1] == 1:
+        multiply = lambda row: row * weight[:, 0]  # noqa: E731
+    elif weight.shape[0] == 1 and x.space.order < 3:  # more sums would not fit into one loop
+        multiply = lambda row: (row * weight[0]).sum(-1, keepdim=True)  # noqa: E731
+    else:
+        multiply = lambda row: functional.linear(row, weight)  # noqa: E731
+    value = multiply(x.value)
+    if bias is not None:
+        value = value - -bias  # with +, product and bias would be one call of BLAS, into which nothing is fused
+    return in_rows(x.space, value, [multiply(row) for row in rows(x)], rows_first)
 
 
 @rule("matmul", "mm", "bmm", "mv", "dot", torch.linalg.matmul)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules import hyperbolic
 from sobolev.autodiff.rules.chain import Elementwise, Gradients, apply
-from sobolev.autodiff.rules.kinds import compose, traced
+from sobolev.autodiff.rules.kinds import compose, in_rows, rows, traced
 from sobolev.autodiff.rules.registry import rule
 
 _FOUR_DIGITS = 1e-4
@@ -27,24 +28,27 @@ class Riccati:
         terms: x, y -> y', accurate far out, and what `rate` times gives b + 2 c y.
         rate: see there.
         square: c.
+        at_once: x -> y and its terms, for compiled code; None: one after the other.
     """
 
     function: Callable[[Tensor], Tensor]
     terms: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     rate: float
     square: float
+    at_once: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None
 
     def push(self, z: Jet) -> Jet:
         """The jet of y."""
-        y = self.function(z.value)
-        slope, base = self.terms(z.value, y)
+        y, slope, base = self._at(z.value)
         space = z.space
         if space.order == 1 or not (z.higher.shape[0] or space.tape):
             return Jet(space, y, slope * z.higher)
         if space.order > 2:
-            return Jet(space, y, self._series(z, y, slope, base))
+            return self._series(z, y, slope, base)
         if space.directions > 1 or space.tape:
             return compose(z, [y, slope, (base * slope).mul_(self.rate / 2)])
+        if traced():
+            return in_rows(space, y, self._two_rows(z, slope, base))
         return Jet(space, y, self._second_order(z, slope, base))
 
     def derivative(self, z: Jet, y: Jet) -> Jet:
@@ -97,17 +101,32 @@ class Riccati:
 
     def coefficients(self, x: Tensor, order: int) -> list[Tensor]:
         """Of y, at the points x."""
-        c = [self.function(x)]
-        slope, base = self.terms(x, c[0])
+        y, slope, base = self._at(x)
+        c = [y]
         rated = base * self.rate
         for k in range(1, order + 1):
             c.append(slope if k == 1 else self._next(c, rated) / k)
         return c
 
+    def _at(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The value and its terms."""
+        if self.at_once is not None and hyperbolic.suits(x):
+            return self.at_once(x)
+        y = self.function(x)
+        return y, *self.terms(x, y)
+
+    def _two_rows(self, z: Jet, slope: Tensor, base: Tensor) -> list[Tensor]:
+        """The same as `_second_order`, as expressions that a compiler fuses."""
+        first, *second = rows(z)
+        bend = base * (first * first * (self.rate / 2))
+        if not second:
+            return [slope * first, slope * bend]
+        return [slope * first, slope * second[0] + slope * bend]  # product + bend would be one call of BLAS, not fused
+
     def _second_order(self, z: Jet, slope: Tensor, base: Tensor) -> Tensor:
         """Degrees 1 and 2 along one direction: y' z1, and y' (z2 + (b + 2 c y) z1² / 2)."""
         half, (first, *second) = self.rate / 2, z.higher.unbind(0)
-        if torch.is_grad_enabled() or traced() or (second and first.shape != slope.shape):
+        if torch.is_grad_enabled() or (second and first.shape != slope.shape):
             bend = (
                 torch.addcmul(second[0], base, first * first, value=half) if second else base * (first * first * half)
             )
@@ -123,22 +142,22 @@ class Riccati:
         torch.mul(slope, first, out=y1)
         return y
 
-    def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> Tensor:
-        """Degrees 1 and up: y_k = Σ_j j z_j u_(k - j) / k."""
-        order, rows = z.space.order, z.higher.unbind(0)
+    def _series(self, z: Jet, y: Tensor, slope: Tensor, base: Tensor) -> Jet:
+        """The jet of y, degrees 1 and up: y_k = Σ_j j z_j u_(k - j) / k."""
+        order, inner = z.space.order, rows(z)
         result = None if torch.is_grad_enabled() or traced() else slope.new_empty(order, *slope.shape)
         places = [None] * order if result is None else result.unbind(0)
         rated, u, c = base * self.rate, [slope], [y]
         for k, place in enumerate(places, start=1):
-            last = min(k, len(rows))
-            row = rows[last - 1] if last == k else rows[last - 1] * (last / k)
+            last = min(k, len(inner))
+            row = inner[last - 1] if last == k else inner[last - 1] * (last / k)
             total = torch.mul(u[k - last], row, out=place)
             for j in range(1, last):
-                total.addcmul_(rows[j - 1], u[k - j], value=j / k)
+                total.addcmul_(inner[j - 1], u[k - j], value=j / k)
             c.append(total)
             if k < order:
                 u.append(self._next(c, rated))
-        return torch.stack(c[1:]) if result is None else result
+        return in_rows(z.space, y, c[1:]) if result is None else Jet(z.space, y, result)
 
     def _next(self, c: list[Tensor], rated: Tensor) -> Tensor:
         """The newest coefficient of y': (b + 2 c y) y_k + c Σ_i y_i y_(k - i), 0 < i < k."""
@@ -151,6 +170,11 @@ class Riccati:
 
 def _tanh_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return _sech_squared(x, y), y
+
+
+def _tanh_at_once(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    y, slope = hyperbolic.tanh_and_slope(x)
+    return y, slope, y
 
 
 def _sigmoid_terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,7 +200,7 @@ def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
     return torch.exp(-2 * x.abs()) * (1 + y.abs()).square()
 
 
-tanh = Riccati(torch.tanh, _tanh_terms, rate=-2, square=-1)
+tanh = Riccati(torch.tanh, _tanh_terms, rate=-2, square=-1, at_once=_tanh_at_once)
 sigmoid = Riccati(torch.sigmoid, _sigmoid_terms, rate=1, square=-1)
 tan = Riccati(torch.tan, _tan_terms, rate=2, square=1)
 TANH, SIGMOID, TAN = (Elementwise(f.push, f.derivative, f, f.pull_back) for f in (tanh, sigmoid, tan))
