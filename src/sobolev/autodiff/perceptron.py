@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import activation, unhooked
+from sobolev.autodiff.layers import activation, is_linear, unhooked
 from sobolev.autodiff.rules.chain import Elementwise
 from sobolev.autodiff.rules.kinds import rows
 from sobolev.autodiff.space import Space, sum_of_squares
@@ -56,7 +56,7 @@ def second_order(module: nn.Sequential, x: Tensor, second: SecondDerivatives) ->
         kind, or there are more outputs than passes would pay.
     """
     steps = [(layer, activation(layer)) for layer in module]
-    known = all(unhooked(layer) and (function or type(layer) is nn.Linear) for layer, function in steps)
+    known = all(unhooked(layer) and (function or is_linear(layer)) for layer, function in steps)
     if not known or x.dim() != 2 or any(p.dtype != x.dtype for p in module.parameters()):
         return None
     outputs = next((layer.out_features for layer in reversed(module) if type(layer) is nn.Linear), x.shape[1])
@@ -115,4 +115,5 @@ def _one_output(
 def _two_coefficients(function: Elementwise, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The function, f' and f''/2, at every element."""
     jet = function.push(Jet(Space(2), z, z.new_ones(1, *[1] * z.dim())))
-    return jet.value, *rows(jet)
+    slope, bend = rows(jet)
+    return jet.value, slope, bend

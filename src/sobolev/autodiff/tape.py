@@ -69,7 +69,7 @@ class Tape:
             self.given = list(probes)
             return probed()
 
-        y, pull = torch.func.vjp(pass_through, *zeros)
+        y, pull, *_ = torch.func.vjp(pass_through, *zeros)
         seeds = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)
         rows = [self._contracted(pull(seed.expand_as(y)), y, inputs) for seed in seeds.unbind(0)]
         return torch.stack(rows, dim=1)
