@@ -76,4 +76,4 @@ def test_no_input_is_differentiated_by_in_vain():
         return x.sum(1, keepdim=True)
 
     compute_components(f, torch.rand(3, 4), [Component(0, (0, 0, 1, 0)), Component(0, (0, 0, 0, 0))])
-    assert len(seen) == 1
+    assert seen == ["Jet", "Tensor"]  # the one pass, and the plain call by which every new function is checked
