@@ -43,7 +43,7 @@ def by_blocks(
     size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
         options["direction"] = direction
-    with undisturbed(x.device):
+    with undisturbed(x.device, compiled=getattr(checked, "layers", None) is None):
         if rows <= size:
             return _one_block(operator, checked, usable(x), method, options)
         blocks = []

@@ -38,7 +38,7 @@ def guarded(device: torch.device, *, exact: bool = True) -> Iterator[None]:
         yield
 
 
-def undisturbed(device: torch.device, *, exact: bool = True) -> AbstractContextManager[None]:
+def undisturbed(device: torch.device, *, exact: bool = True, compiled: bool = True) -> AbstractContextManager[None]:
     """Switch off what blurs or breaks even a single forward pass.
 
     That is inference mode, autocast, float32 products in less than float32 (TF32, bfloat16), compiled code. What is
@@ -47,18 +47,21 @@ def undisturbed(device: torch.device, *, exact: bool = True) -> AbstractContextM
     Args:
         device: where the function runs.
         exact: whether the precision of products is raised as well.
+        compiled: whether the function may hold compiled code; while it is switched off, every call of Python takes
+            longer.
     """
     if torch.compiler.is_compiling():  # dynamo cannot enter these
         return _NOTHING
     inference, autocast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled(device.type)
     coarse = exact and products_are_coarse(device)
+    eager = compiled and "torch._dynamo" in sys.modules  # before dynamo is imported, nothing is compiled
     if inference or autocast or coarse:
-        return _switched_off(device, inference, autocast, coarse)
-    return _EAGER if _may_be_compiled() else _NOTHING
+        return _switched_off(device, inference, autocast, coarse, eager)
+    return _EAGER if eager else _NOTHING
 
 
 @contextmanager
-def _switched_off(device: torch.device, inference: bool, autocast: bool, coarse: bool) -> Iterator[None]:
+def _switched_off(device: torch.device, inference: bool, autocast: bool, coarse: bool, eager: bool) -> Iterator[None]:
     gradients = torch.is_grad_enabled()
     with ExitStack() as stack:
         if inference:
@@ -68,7 +71,7 @@ def _switched_off(device: torch.device, inference: bool, autocast: bool, coarse:
             stack.enter_context(torch.autocast(device.type, enabled=False))
         if coarse:
             stack.enter_context(_EXACT_PRODUCTS)
-        if _may_be_compiled():
+        if eager:
             stack.enter_context(_EAGER)
         yield
 
@@ -108,11 +111,6 @@ class _Shared(AbstractContextManager[None]):
 
 def _eager() -> AbstractContextManager:
     return torch.compiler.set_stance("force_eager")
-
-
-def _may_be_compiled() -> bool:
-    """Nothing is before dynamo is imported."""
-    return "torch._dynamo" in sys.modules
 
 
 def products_are_coarse(device: torch.device) -> bool:
