@@ -30,12 +30,18 @@ _WIDTHS: dict[int, int] = {}
 def block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: str, options: dict[str, Any]) -> int:
     """The rows of a block."""
     if chunk_size == "auto":
-        return _auto_rows(f, x, operator, options)
+        return even_rows(x.shape[0], _auto_rows(f, x, operator, options))
     if chunk_size is None:
         return max(len(x), 1)
     if type(chunk_size) is not int or chunk_size < 1:
         raise ValueError(f"chunk_size is {chunk_size!r}; it is 'auto', None or a whole number, 1 or more")
     return chunk_size
+
+
+def even_rows(rows: int, most: int) -> int:
+    """The rows of a block, of which as few as possible are made, and all about alike."""
+    blocks = -(-rows // most)
+    return -(-rows // blocks) if blocks > 1 else most
 
 
 def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sobolev.autodiff.blocks import even_rows
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.rules.chain import apply
@@ -48,6 +49,7 @@ def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -
     rows = max(_CACHED_NUMBERS // ((1 + order) * max(w.shape[0] for w in weights[::2])), _FEWEST_ROWS)
     if value.shape[0] <= rows:
         return [(value, higher)]
+    rows = even_rows(value.shape[0], rows)
     alike = higher.shape[1] == 1
     highers = [higher] * -(-len(value) // rows) if alike else higher.split(rows, dim=1)
     return list(zip(value.split(rows), highers, strict=True))
