@@ -14,7 +14,8 @@ from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.autodiff.guard import guarded, undisturbed
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import perceptron
+from sobolev.autodiff.layers import Layers, perceptron
+from sobolev.autodiff.perceptron import short_way
 from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.sequential import is_plain, sequential
@@ -38,25 +39,25 @@ def by_blocks(
     """Run one operator over blocks of rows, and join the blocks."""
     if method not in _METHODS:
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
-    rows, checked = x.shape[0], _checked(f, x)
-    own_blocks = chunk_size == "auto" and method != "reverse" and taylor.layers_along(checked, options.get("order", 0))
+    layers = perceptron(f, x) if is_plain(f) else None
+    short = None if layers is None or method == "reverse" else short_way(operator, layers, x, **options)
+    run = short or partial(_one_block, operator, _checked(f, layers), method)
+    rows, own_blocks = x.shape[0], short is not None and operator == "derivatives" and chunk_size == "auto"
     size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
         options["direction"] = direction
-    with undisturbed(x.device, compiled=getattr(checked, "layers", None) is None):
+    with undisturbed(x.device, perceptron=layers is not None):
         if rows <= size:
-            return _one_block(operator, checked, usable(x), method, options)
+            return run(usable(x), **options)
         blocks = []
         for start in range(0, rows, size):
             if direction is not None and len(direction) > 1:
                 options["direction"] = usable(direction[start : start + size])
-            blocks.append(_one_block(operator, checked, usable(x[start : start + size]), method, options))
+            blocks.append(run(usable(x[start : start + size]), **options))
     return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
 
 
-def _one_block(
-    operator: str, f: BatchedFunction, x: Tensor, method: Method, arguments: dict[str, Any]
-) -> tuple[Tensor, ...]:
+def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **arguments: Any) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
     if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
         if method == "reverse":
@@ -125,11 +126,9 @@ def _where(error: Exception) -> str:
     return "" if module is None else f", in {type(module).__name__}"
 
 
-def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
-    """F, whose results are looked at; where it is a chain of layers, it says so to Taylor mode."""
-    chain = f if isinstance(f, nn.Sequential) and is_plain(f) else None
-    layers = None if chain is None else perceptron(chain, x)
-    run: Any = f if chain is None else partial(sequential, chain)
+def _checked(f: BatchedFunction, layers: Layers | None) -> BatchedFunction:
+    """F, whose results are looked at; `layers` where it is a perceptron."""
+    run: Any = partial(sequential, f) if is_plain(f) else f
 
     def evaluate(x: Tensor) -> Any:
         try:
@@ -147,8 +146,6 @@ def _checked(f: BatchedFunction, x: Tensor) -> BatchedFunction:
         return y
 
     evaluate.original = f
-    if chain is not None:
-        evaluate.chain, evaluate.layers = chain, layers
     return evaluate
 
 

@@ -38,7 +38,7 @@ def guarded(device: torch.device, *, exact: bool = True) -> Iterator[None]:
         yield
 
 
-def undisturbed(device: torch.device, *, exact: bool = True, compiled: bool = True) -> AbstractContextManager[None]:
+def undisturbed(device: torch.device, *, exact: bool = True, perceptron: bool = False) -> AbstractContextManager[None]:
     """Switch off what blurs or breaks even a single forward pass.
 
     That is inference mode, autocast, float32 products in less than float32 (TF32, bfloat16), compiled code. What is
@@ -47,14 +47,14 @@ def undisturbed(device: torch.device, *, exact: bool = True, compiled: bool = Tr
     Args:
         device: where the function runs.
         exact: whether the precision of products is raised as well.
-        compiled: whether the function may hold compiled code; while it is switched off, every call of Python takes
-            longer.
+        perceptron: whether the function is made of plain linear layers and activations. Then it holds neither
+            compiled code, during whose absence every call of Python takes longer, nor convolutions.
     """
     if torch.compiler.is_compiling():  # dynamo cannot enter these
         return _NOTHING
     inference, autocast = torch.is_inference_mode_enabled(), torch.is_autocast_enabled(device.type)
-    coarse = exact and products_are_coarse(device)
-    eager = compiled and "torch._dynamo" in sys.modules  # before dynamo is imported, nothing is compiled
+    coarse = exact and (matrix_products_are_coarse() if perceptron else products_are_coarse(device))
+    eager = not perceptron and "torch._dynamo" in sys.modules  # before dynamo is imported, nothing is compiled
     if inference or autocast or coarse:
         return _switched_off(device, inference, autocast, coarse, eager)
     return _EAGER if eager else _NOTHING
@@ -115,12 +115,15 @@ def _eager() -> AbstractContextManager:
 
 def products_are_coarse(device: torch.device) -> bool:
     """Whether products, convolutions or recurrent layers of float32 may be computed in less (TF32, bfloat16) there."""
+    return matrix_products_are_coarse() or any(home.fp32_precision in _COARSE for home in _homes(device.type))
+
+
+def matrix_products_are_coarse() -> bool:
+    """Whether matrix products of float32 may be computed in less on some device."""
     try:
-        if torch.get_float32_matmul_precision() != "highest":
-            return True
+        return torch.get_float32_matmul_precision() != "highest"
     except RuntimeError:  # it was set by one of its newer names
         return True
-    return any(home.fp32_precision in _COARSE for home in _homes(device.type))
 
 
 @cache

@@ -1,22 +1,20 @@
-"""Hessian and Laplacian of a perceptron: first degrees forward, and one reverse pass for each output."""
+"""The short ways of the operators through a perceptron: on bare tensors, without jets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from sobolev.autodiff.directional import along
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import activation, is_linear, unhooked
+from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.rules.chain import Elementwise
-from sobolev.autodiff.rules.kinds import rows
+from sobolev.autodiff.rules.kinds import rows, traced
 from sobolev.autodiff.space import Space, sum_of_squares
 from sobolev.autodiff.tape import contracted
-
-Step = tuple[Any, Elementwise | None]
-"""A layer, and its function where it is an activation."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +38,50 @@ LAPLACIAN = SecondDerivatives(
 )
 
 
-def second_order(module: nn.Sequential, x: Tensor, second: SecondDerivatives) -> tuple[Tensor, Tensor, Tensor] | None:
+def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Callable[..., tuple[Tensor, ...]] | None:
+    """The operator for these layers, where there is a faster way than Taylor mode through each operation.
+
+    Args:
+        operator: its name.
+        layers: see `sobolev.autodiff.layers.perceptron`.
+        x: the points, (batch, inputs).
+        order: of derivatives along a direction.
+
+    Returns:
+        What takes points and the operator's options, and answers as the operator does; or None.
+    """
+    if operator == "derivatives":
+        return partial(_derivatives, layers) if order in (1, 2) and not traced() else None
+    second = {"hessian": HESSIAN, "laplacian": LAPLACIAN}.get(operator)
+    graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()  # with one, it pays in compiled code only
+    if second is None or graph or not len(x) or 2 * layers[0][-2].shape[0] > x.shape[1]:
+        return None
+    return partial(_second_order, layers, second)
+
+
+def _derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
+    """Value and derivatives along the direction, (batch or 1, inputs)."""
+    y, higher = along(layers, x, direction[None], order)
+    first, *second = higher.unbind(0)
+    return y, first, *[row + row for row in second]
+
+
+def _second_order(layers: Layers, second: SecondDerivatives, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and second derivatives of a perceptron: first degrees forward, a reverse pass for each output.
 
     With z the input of an activation f and g the gradient of an output with respect to f(z), the Hessian is the sum
     of g f''(z) (dz/dx)(dz/dx)ᵀ over all units of all layers, and the Laplacian its trace.
 
     Args:
-        module: linear layers and smooth activations.
-        x: (batch, inputs).
+        layers: see `sobolev.autodiff.layers.perceptron`.
         second: Hessian or Laplacian.
+        x: (batch, inputs).
 
     Returns:
-        (batch, outputs), (batch, outputs, inputs), (batch, outputs[, inputs, inputs]); None where a layer is of another
-        kind, or there are more outputs than passes would pay.
+        (batch, outputs), (batch, outputs, inputs), (batch, outputs[, inputs, inputs]).
     """
-    steps = [(layer, activation(layer)) for layer in module]
-    known = all(unhooked(layer) and (function or is_linear(layer)) for layer, function in steps)
-    if not known or x.dim() != 2 or any(p.dtype != x.dtype for p in module.parameters()):
-        return None
-    outputs = next((layer.out_features for layer in reversed(module) if type(layer) is nn.Linear), x.shape[1])
-    if 2 * outputs > x.shape[1]:
-        return None
-    y, entered = _forward(steps, x, second)
-    found = [_one_output(steps, entered, y, second, output) for output in range(outputs)]
+    y, entered = _forward(layers, x, second)
+    found = [_one_output(layers, entered, y, second, output) for output in range(y.shape[1])]
     first, derivatives = zip(*found, strict=True)
     return y, _joined(first), _joined(derivatives)
 
@@ -73,42 +91,39 @@ def _joined(outputs: tuple[Tensor, ...]) -> Tensor:
 
 
 def _forward(
-    steps: list[Step], x: Tensor, second: SecondDerivatives
+    layers: Layers, x: Tensor, second: SecondDerivatives
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
     """The value, and for each activation what is kept of the first degrees, f' and f''/2."""
+    weights, functions = layers
     value, first = x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None]
-    entered, left = [], sum(function is not None for _, function in steps)
-    for layer, function in steps:
-        if function:
-            value, slope, bend = _two_coefficients(function, value)
-            entered.append((second.keep(first), slope, bend))
-            left -= 1
-            if left:
-                full = second.overwrites and first.shape[1:] == slope.shape and not torch.is_grad_enabled()
-                first = first.mul_(slope) if full else slope * first
-        else:
-            value = functional.linear(value, layer.weight, layer.bias)
-            first = functional.linear(first, layer.weight) if left else first
+    entered, left = [], sum(function is not None for function in functions)
+    for function, weight, bias in zip(functions, weights[::2], weights[1::2], strict=True):
+        value = functional.linear(value, weight, bias)
+        if function is None:
+            continue  # the last layer
+        first = functional.linear(first, weight)
+        value, slope, bend = _two_coefficients(function, value)
+        entered.append((second.keep(first), slope, bend))
+        left -= 1
+        if left:
+            full = second.overwrites and first.shape[1:] == slope.shape and not torch.is_grad_enabled()
+            first = first.mul_(slope) if full else slope * first
     return value, entered
 
 
 def _one_output(
-    steps: list[Step], entered: list[tuple[Tensor, Tensor, Tensor]], y: Tensor, second: SecondDerivatives, output: int
+    layers: Layers, entered: list[tuple[Tensor, Tensor, Tensor]], y: Tensor, second: SecondDerivatives, output: int
 ) -> tuple[Tensor, Tensor]:
     """Gradient (batch, inputs) and second derivatives (batch, ...) of one output."""
+    weights, functions = layers
     waiting, parts = list(entered), []
     gradient = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)[output : output + 1]  # up to a layer: of all rows
-    for layer, function in reversed(steps):
-        if function:
+    for function, weight in zip(reversed(functions), reversed(weights[::2]), strict=True):
+        if function is not None:
             kept, slope, bend = waiting.pop()
             parts.append(second.contract(kept, gradient * bend))
             gradient = gradient * slope
-        else:
-            gradient = gradient @ layer.weight
-    if not parts:  # as if an activation had entered without bend
-        gradient = gradient.repeat(y.shape[0], 1)
-        first = torch.eye(gradient.shape[1], dtype=y.dtype, device=y.device)[:, None]
-        parts.append(second.contract(second.keep(first), torch.zeros_like(gradient)))
+        gradient = gradient @ weight
     return gradient, sum(parts[1:], parts[0])
 
 

@@ -1,6 +1,6 @@
 """A chain of layers on jets: what one layer hands to the next is nobody else's, and may be written over."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -38,7 +38,7 @@ def _is_short(x: Jet) -> bool:
     return space.directions == 1 and space.order in (1, 2) and space.tape is None and x.higher.shape[0] > 0
 
 
-def is_plain(module: Any) -> bool:
+def is_plain(module: Any) -> TypeGuard[nn.Sequential]:
     """Whether a call of the module does nothing but call one layer after the other."""
     own = nn.Sequential.forward, sequential
     return isinstance(module, nn.Sequential) and type(module).forward in own and unhooked(module)

@@ -13,12 +13,9 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
-from sobolev.autodiff.directional import along
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import Layers
-from sobolev.autodiff.perceptron import HESSIAN, LAPLACIAN, SecondDerivatives, second_order
-from sobolev.autodiff.rules.kinds import padded_rows, traced
+from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
 from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
@@ -31,19 +28,10 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     if order == 0:
         return (f(x),)
-    if (layers := layers_along(f, order)) is not None:
-        y, higher = along(layers, x, direction[None], order)
-        first, *others = higher.unbind(0)
-    else:
-        result, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
-        y = result.value if isinstance(result, Jet) else result
-        first, *others = padded_rows(result, length)
+    result, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
+    y = result.value if isinstance(result, Jet) else result
+    first, *others = padded_rows(result, length)
     return y, first, *[row * factorial(k) for k, row in enumerate(others, start=2)]
-
-
-def layers_along(f: BatchedFunction, order: int) -> Layers | None:
-    """The layers of a perceptron whose derivatives along a direction have a short way up to this order."""
-    return getattr(f, "layers", None) if order in (1, 2) and not traced() else None
 
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,22 +42,12 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
-    if (found := _of_a_chain(f, x, HESSIAN)) is not None:
-        return found
     if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0]:
         try:
             return _collapsed_hessian(f, x)
         except NotCollapsibleError:
             pass
     return _full_hessian(f, x)
-
-
-def _of_a_chain(f: BatchedFunction, x: Tensor, second: SecondDerivatives) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The short way of a perceptron; with a graph to the weights it pays in compiled code only."""
-    chain = getattr(f, "chain", None)
-    if chain is None or not x.shape[0] or (torch.is_grad_enabled() and not torch.compiler.is_compiling()):
-        return None
-    return second_order(chain, x, second)
 
 
 def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,8 +81,6 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
 
 def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.laplacian`."""
-    if (found := _of_a_chain(f, x, LAPLACIAN)) is not None:
-        return found
     d = x.shape[1:].numel()
     y, higher = _push(f, _identity(x, 2, "sum"))
     return y, _inputs_last(higher[:d], x), 2 * higher[d]

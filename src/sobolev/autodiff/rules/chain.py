@@ -36,13 +36,14 @@ class Line(Protocol):
         """
         ...
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
         """Turn the gradients of y into those of z.
 
         Args:
             kept: by `bend`.
             y: the coefficients, (order, rows, units).
-            g: of the value and the coefficients, (1 + order, rows, units).
+            g: of the value and the coefficients, (1 + order, rows, units); 1 + higher of them are turned.
+            higher: how many higher coefficients z has, 1 or 2.
         """
         ...
 
@@ -95,7 +96,7 @@ class PointwiseLine:
             y[1].addcmul_(c[1], square) if second else torch.mul(c[1], square, out=y[1])
         return value, y, (*c, higher) if keep else ()
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
         """See `Line`."""
         del y
         (slope, bend, *more), (first, *second) = kept[:-1], kept[-1].unbind(0)
@@ -103,7 +104,7 @@ class PointwiseLine:
         if more:
             crossed = first * g[2]
             inner = inner.addcmul_(second[0], g[2]) if second else inner
-        g.mul_(slope)
+        g[: 1 + higher].mul_(slope)
         g[0].addcmul_(bend, inner, value=2)
         if more:
             g[0].addcmul_(crossed * first, more[0], value=3)

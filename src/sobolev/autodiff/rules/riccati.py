@@ -64,7 +64,7 @@ class Riccati:
         if z.space.order != 2 or z.space.directions > 1:
             return None
         g = torch.cat((gradients[0][None], gradients[1]))
-        self.transpose(self.terms(z.value, y.value), y.higher, g)
+        self.transpose(self.terms(z.value, y.value), y.higher, g, len(y.higher))
         return g[0], g[1:]
 
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
@@ -78,14 +78,15 @@ class Riccati:
         if second and first.shape == z.shape:
             torch.addcmul(second[0], base, torch.mul(first, first, out=z), value=half, out=second[0])
             return value, higher.mul_(slope), kept
-        y1, y2 = y = z.new_empty(2, *z.shape)
+        y = z.new_empty(2, *z.shape)
+        y1, y2 = y.unbind(0)
         torch.mul(slope, first, out=y1)
-        torch.mul(base, first * half, out=y2).mul_(y1)
+        torch.mul(base, torch.add(first, first, alpha=half - 1), out=y2).mul_(y1)  # first * half would cost a tensor
         if second:
             y2.addcmul_(slope, second[0])
         return value, y, kept
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
         """See `sobolev.autodiff.rules.chain.Line`."""
         slope, base = kept
         inner = y[0] * g[1]
@@ -95,7 +96,7 @@ class Riccati:
             return
         crossed = y[0] * g[2]
         inner.addcmul_(y[1], g[2])
-        g.mul_(slope)
+        g[: 1 + higher].mul_(slope)
         g[0].addcmul_(base, inner, value=self.rate).addcmul_(y[0], crossed, value=self.square)
         g[1].addcmul_(base, crossed, value=self.rate)
 
