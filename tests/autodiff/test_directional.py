@@ -11,10 +11,11 @@ from sobolev.autodiff import directional
 ACTIVATIONS = [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Mish()]
 
 
-@pytest.fixture(params=[200_000, 1], ids=["one block", "blocks"])
+@pytest.fixture(params=[400_000, 1], ids=["one block", "blocks"])
 def _blocks(request, monkeypatch):
-    monkeypatch.setattr(directional, "_CACHED_NUMBERS", request.param)
-    monkeypatch.setattr(directional, "_FEWEST_ROWS", 4)
+    monkeypatch.setattr(directional, "CACHED_NUMBERS", request.param)
+    monkeypatch.setattr(directional, "FEWEST_ROWS", 4)
+    monkeypatch.setattr(directional, "_MANY_ROWS", 4)
 
 
 def _network(activation: nn.Module, inputs: int = 2, outputs: int = 2, last: bool = False, bias: bool = True):

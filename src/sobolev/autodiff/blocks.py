@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize
 
-_CACHED_NUMBERS = 400_000
+CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
-_FEWEST_ROWS = 128
+FEWEST_ROWS = 128
 """With fewer rows, the calls of PyTorch's functions cost as much as what they compute."""
 
 _LARGER_BLOCKS = {"laplacian": 2, "hessian": 10}
@@ -19,9 +19,10 @@ _LARGER_BLOCKS = {"laplacian": 2, "hessian": 10}
 _LARGEST_TENSOR = 16_000_000
 """In no case more coefficients than this in one layer: 64 MB in float32."""
 
-torch.empty(3 * _CACHED_NUMBERS // 2)
+torch.empty(_LARGEST_TENSOR // 4)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
-is computed in it. Once a piece as large as this was freed, it keeps such pieces (mallopt(3), M_MMAP_THRESHOLD)."""
+is computed in it. Once a piece as large as this was freed, it keeps such pieces, and twice as much free memory in all
+(mallopt(3), M_MMAP_THRESHOLD)."""
 
 _WIDTHS: dict[int, int] = {}
 """Of modules that are alive, by `id`: a `WeakKeyDictionary` takes longer to ask."""
@@ -56,8 +57,8 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     module = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)  # of a bound method
     width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)
-    cached = _CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
-    return max(cached // numbers, min(_FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
+    cached = CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
+    return max(cached // numbers, min(FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
 
 
 def _width(module: nn.Module) -> int:

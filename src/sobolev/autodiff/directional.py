@@ -6,25 +6,23 @@ y_1 = f'(z) z_1 and y_2 = f'(z) z_2 + f''(z)/2 z_1².
 
 from collections.abc import Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.blocks import even_rows
+from sobolev.autodiff.blocks import CACHED_NUMBERS, FEWEST_ROWS, even_rows
+from sobolev.autodiff.directional_backward import Gradients, Kept, products
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
-from sobolev.autodiff.rules.chain import apply
+from sobolev.autodiff.rules.chain import Elementwise, apply
 from sobolev.autodiff.rules.linear import linear
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Space
 
-_CACHED_NUMBERS = 200_000
-"""So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
-_FEWEST_ROWS = 128
-
-Tensors = tuple[Tensor | None, ...]
+_MANY_ROWS = 1500
+"""From here on, weights are scaled in less time than coefficients."""
 
 
 def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Tensor, Tensor]:
@@ -42,11 +40,27 @@ def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Te
     weights, functions = layers
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (value, higher, *weights)):
         return _Perceptron.apply(order, functions, value, higher, *weights)
-    return _joined([_forward(order, layers, *block) for block in _blocks(order, weights, value, higher)])
+    scaled = scaled_weights(order, layers, value, higher)
+    return _joined([_forward(order, layers, scaled, *block) for block in _blocks(order, weights, value, higher)])
+
+
+def scaled_weights(order: int, layers: Layers, value: Tensor, higher: Tensor) -> list[Tensor] | None:
+    """The second layer's weights, times the first and second power of what goes along into the first activation.
+
+    That is the same for all rows where the direction is, and then the weights are fewer numbers than the coefficients.
+    The factors of the first activation are in them, too.
+    """
+    weights, functions = layers
+    if higher.shape[:2] != (1, 1) or len(functions) < 2 or value.shape[0] < max(_MANY_ROWS, 2 * weights[2].shape[0]):
+        return None
+    along_units, factor = functional.linear(higher[0], weights[0]), cast("Elementwise", functions[0]).line.factors[1]
+    scaled = weights[2] * along_units
+    return [scaled] if order == 1 else [scaled, scaled * (along_units * factor)]
 
 
 def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
-    rows = max(_CACHED_NUMBERS // ((1 + order) * max(w.shape[0] for w in weights[::2])), _FEWEST_ROWS)
+    numbers = 2 * (1 + order) * max(w.shape[0] for w in weights[::2])  # what enters a layer is still there
+    rows = max(CACHED_NUMBERS // numbers, FEWEST_ROWS)
     if value.shape[0] <= rows:
         return [(value, higher)]
     rows = even_rows(value.shape[0], rows)
@@ -63,18 +77,50 @@ def _joined(blocks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def _forward(
-    order: int, layers: Layers, value: Tensor, higher: Tensor, kept: list[Tensors] | None = None
+    order: int,
+    layers: Layers,
+    scaled: list[Tensor] | None,
+    value: Tensor,
+    higher: Tensor,
+    kept: list[Kept] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Of one block. To `kept` go, for each layer, what entered, and what the activation needs for its backward pass."""
     weights, functions = layers
-    for function, weight, bias in zip(functions, weights[::2], weights[1::2], strict=True):
-        entered, saved = (value, higher), ()
+    start = 0
+    if scaled is not None:
+        value, higher, start = *_first_two(order, layers, scaled, value, kept), 2
+    for k in range(start, len(functions)):
+        weight, bias = weights[2 * k : 2 * k + 2]
+        entered = (value, higher) if kept is not None else ()  # else it is freed, and what follows is written there
         value, higher = _affine(value, weight, bias), functional.linear(higher, weight)
-        if function is not None:
-            value, higher, saved = function.line.bend(order, value, higher, kept is not None)
+        value, higher, saved = _bent(functions[k], order, value, higher, kept is not None)
         if kept is not None:
-            kept.append((*entered, *saved))
+            kept.append((entered, saved))
     return value, higher
+
+
+def _first_two(
+    order: int, layers: Layers, scaled: list[Tensor], x: Tensor, kept: list[Kept] | None
+) -> tuple[Tensor, Tensor]:
+    """The same of the first two layers, along the direction that the scaled weights took in."""
+    (entering, bias, weight, second_bias, *_), (first, second, *_) = layers
+    keep, function = kept is not None, cast("Elementwise", first)
+    value, expanded, saved = function.line.expand(order, _affine(x, entering, bias), keep)
+    if kept is not None:
+        kept.append(((x,), saved))
+        entered = value, *expanded
+    value, higher = functional.linear(value, weight, second_bias), products(expanded, scaled)
+    del expanded, saved
+    value, higher, saved = _bent(second, order, value, higher, keep)
+    if kept is not None:
+        kept.append((entered, saved))
+    return value, higher
+
+
+def _bent(
+    function: Elementwise | None, order: int, z: Tensor, higher: Tensor, keep: bool
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    return (z, higher, ()) if function is None else function.line.bend(order, z, higher, keep)
 
 
 def _affine(value: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -87,14 +133,15 @@ def _affine(value: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, order: int, functions: Any, value: Tensor, higher: Tensor, *weights: Tensor | None) -> Any:
-        kept, blocks = [], []
+        layers, kept, blocks = (weights, functions), [], []
+        scaled = scaled_weights(order, layers, value, higher)
         for block in _blocks(order, weights, value, higher):
             kept.append([])
-            blocks.append(_forward(order, (weights, functions), *block, kept[-1]))
+            blocks.append(_forward(order, layers, scaled, *block, kept[-1]))
         y, y_higher = _joined(blocks)
         ctx.order, ctx.functions, ctx.blocks = order, functions, len(blocks)
-        ctx.lengths = [len(tensors) for tensors in kept[0]]
-        ctx.save_for_backward(value, higher, *weights, y_higher, *chain(*chain(*kept)))
+        ctx.lengths = [len(tensors) for tensors in chain(*kept[0])]
+        ctx.save_for_backward(value, higher, *weights, y_higher, *chain(*chain(*chain(*kept))))
         return y, y_higher
 
     @staticmethod
@@ -102,65 +149,17 @@ class _Perceptron(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, None, *_differentiable(ctx, gradients)
         given = 2 + 2 * len(ctx.functions)
-        (_, higher, *weights), (y, *kept) = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
-        results, tensors, start = _Gradients(ctx, weights), iter(kept), 0
+        (value, higher, *weights), (y, *kept) = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
+        layers = weights, ctx.functions
+        results = Gradients(layers, scaled_weights(ctx.order, layers, value, higher), ctx.needs_input_grad[2:])
+        tensors, start = iter(kept), 0
         for _ in range(ctx.blocks):
-            layers = [list(islice(tensors, length)) for length in ctx.lengths]
-            part = slice(start, start + len(layers[0][0]))
-            results.add(layers, y[:, part], torch.cat((gradients[0][None, part], gradients[1][:, part])))
+            parts = [tuple(islice(tensors, length)) for length in ctx.lengths]
+            part = slice(start, start + len(parts[0][0]))
+            g = torch.cat((gradients[0][None, part], gradients[1][:, part]))
+            results.add(list(zip(parts[::2], parts[1::2], strict=True)), y[:, part], g)
             start = part.stop
-        return None, None, *results.of_inputs(higher), *results.of_weights
-
-
-class _Gradients:
-    """What the blocks contribute to the gradients."""
-
-    def __init__(self, ctx: Any, weights: Sequence[Any]) -> None:
-        self.functions, self.weights = ctx.functions, weights
-        _, _, self.to_value, self.to_higher, *self.to_weights = ctx.needs_input_grad
-        self.of_weights: list[Any] = [None] * len(weights)
-        self.inputs: list[tuple[Tensor, Tensor]] = []
-
-    def add(self, layers: list[list[Tensor]], y: Tensor, g: Tensor) -> None:
-        """Add one block.
-
-        Args:
-            layers: what was kept of them.
-            y: the coefficients of the results, (order, rows, outputs).
-            g: the gradients of value and coefficients, (1 + order, rows, outputs); written over.
-        """
-        for k in reversed(range(len(layers))):
-            value, higher, *kept = layers[k]
-            if self.functions[k] is not None:
-                self.functions[k].line.transpose(kept, y, g, len(higher))
-            y, g_higher = higher, g[1 : 1 + len(higher)]
-            if higher.shape[1] != len(value):  # the same for every row
-                g_higher = g_higher.sum(1, keepdim=True)
-            if self.to_weights[2 * k]:
-                self._add(2 * k, g_higher.flatten(0, 1).t(), higher.flatten(0, 1))
-                self.of_weights[2 * k].addmm_(g[0].t(), value)
-            if self.to_weights[2 * k + 1]:
-                self._add(2 * k + 1, g[0])
-            if k:
-                g = g @ self.weights[2 * k]
-            elif self.to_value or self.to_higher:
-                self.inputs.append((g[0] @ self.weights[0], g_higher @ self.weights[0]))
-
-    def of_inputs(self, higher: Tensor) -> Tensors:
-        """Of the value and the higher coefficients that entered the first layer."""
-        if not self.inputs:
-            return None, None
-        values, highers = zip(*self.inputs, strict=True)
-        to_higher = torch.cat(highers, dim=1)
-        return torch.cat(values), to_higher.sum(1, keepdim=True) if higher.shape[1] == 1 else to_higher
-
-    def _add(self, place: int, a: Tensor, b: Tensor | None = None) -> None:
-        """The product of two, or the sum over the rows of one."""
-        total = self.of_weights[place]
-        if b is None:
-            self.of_weights[place] = a.sum(0) if total is None else total.add_(a.sum(0))
-        else:
-            self.of_weights[place] = a @ b if total is None else total.addmm_(a, b)
+        return None, None, *results.total(higher)
 
 
 def _differentiable(ctx: Any, gradients: tuple[Tensor, ...]) -> list[Tensor | None]:

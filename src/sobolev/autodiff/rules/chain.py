@@ -25,6 +25,30 @@ Gradients = tuple[Tensor, Tensor]
 class Line(Protocol):
     """The same along one direction up to order 2, on bare tensors, for chains of layers."""
 
+    @property
+    def factors(self) -> tuple[float, float]:
+        """f'(z) and f''(z)/2 are these times what `expand` gives."""
+        ...
+
+    def expand(self, order: int, z: Tensor, keep: bool) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
+        """Of y = f(z): the value, the derivatives with respect to z up to factors, what the backward pass needs.
+
+        Args:
+            order: 1 or 2.
+            z: (rows, units); may be written over.
+            keep: whether there will be a backward pass.
+        """
+        ...
+
+    def gather(self, kept: Sequence[Tensor], g: Tensor) -> Tensor:
+        """The gradient of z.
+
+        Args:
+            kept: by `expand`.
+            g: of the value and of what `expand` gave, (1 + order, rows, units); written over.
+        """
+        ...
+
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Value and coefficients, (order, rows, units), of y = f(z), and what the backward pass needs, if `keep`.
 
@@ -84,6 +108,20 @@ class PointwiseLine:
     """By Taylor coefficients at every point, see `Line`."""
 
     coefficients: Coefficients
+    factors = (1.0, 1.0)
+
+    def expand(self, order: int, z: Tensor, keep: bool) -> tuple[Tensor, list[Tensor], tuple[Tensor, ...]]:
+        """See `Line`."""
+        value, *c = self.coefficients(z, order + keep)
+        return value, c[:order], tuple(c) if keep else ()
+
+    def gather(self, kept: Sequence[Tensor], g: Tensor) -> Tensor:
+        """See `Line`."""
+        gradient, *others = g.unbind(0)
+        gradient.mul_(kept[0])
+        for k, (other, c) in enumerate(zip(others, kept[1:], strict=True), start=2):
+            gradient.addcmul_(other, c, value=k)
+        return gradient
 
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """See `Line`."""
