@@ -22,20 +22,25 @@ class SecondDerivatives:
     """What is asked of the second derivatives.
 
     Attributes:
-        keep: first degrees before an activation, (inputs, batch or 1, units) -> what is needed of them.
+        rows: which axis of the first degrees is that of the rows, 0 or 1; the other is that of the inputs.
+        keep: first degrees before an activation, the rows or one for all -> what is needed of them.
         contract: that, and a weight for every unit, (batch, units) -> 2 Σ weight (dz/dx) (dz/dx), (batch, ...).
         overwrites: whether the first degrees may be written over once `keep` has seen them.
     """
 
+    rows: int
     keep: Callable[[Tensor], Tensor]
     contract: Callable[[Tensor, Tensor], Tensor]
     overwrites: bool
 
 
-HESSIAN = SecondDerivatives(lambda first: first, lambda first, weight: contracted(first, first, weight), False)
-LAPLACIAN = SecondDerivatives(
-    lambda first: sum_of_squares(first), lambda squares, weight: 2 * (squares * weight).sum(1), True
-)
+def _contracted(first: Tensor, weight: Tensor) -> Tensor:
+    first = first.transpose(0, 1)
+    return contracted(first, first, weight)
+
+
+HESSIAN = SecondDerivatives(0, lambda first: first, _contracted, False)
+LAPLACIAN = SecondDerivatives(1, sum_of_squares, lambda squares, weight: 2 * (squares * weight).sum(1), True)
 
 
 def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Callable[..., tuple[Tensor, ...]] | None:
@@ -95,7 +100,7 @@ def _forward(
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
     """The value, and for each activation what is kept of the first degrees, f' and f''/2."""
     weights, functions = layers
-    value, first = x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None]
+    value, first = x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unsqueeze(second.rows)
     entered, left = [], sum(function is not None for function in functions)
     for function, weight, bias in zip(functions, weights[::2], weights[1::2], strict=True):
         value = functional.linear(value, weight, bias)
@@ -106,7 +111,8 @@ def _forward(
         entered.append((second.keep(first), slope, bend))
         left -= 1
         if left:
-            full = second.overwrites and first.shape[1:] == slope.shape and not torch.is_grad_enabled()
+            full = second.overwrites and first.shape[second.rows] == len(slope) and not torch.is_grad_enabled()
+            slope = slope.unsqueeze(1 - second.rows)
             first = first.mul_(slope) if full else slope * first
     return value, entered
 
