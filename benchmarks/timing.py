@@ -8,8 +8,8 @@ from statistics import median
 
 import torch
 
-MIN_SECONDS = 2e-3
-"""A shorter call is repeated within a round until it has taken this long."""
+MIN_SECONDS = 1e-2
+"""A shorter call is repeated within a round until it has taken this long: the first still finds the caches cold."""
 
 Pair = tuple[float, float]
 """Seconds of a call, and of the plain forward just before it."""

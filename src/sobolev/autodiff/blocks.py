@@ -11,15 +11,18 @@ from sobolev.autodiff.engine import BatchedFunction, ChunkSize
 CACHED_NUMBERS = 400_000
 """So many coefficients of one layer stay in the second-level cache (1 to 2 MB) with what is computed from them."""
 FEWEST_ROWS = 128
-"""With fewer rows, the calls of PyTorch's functions cost as much as what they compute."""
+"""With fewer rows, the calls of PyTorch's functions cost as much as what they compute..."""
 
-_LARGER_BLOCKS = {"laplacian": 2, "hessian": 10}
+_FEWEST_COEFFICIENTS = 6400
+"""...unless this many coefficients of each unit go with them."""
+
+_LARGER_BLOCKS = {"laplacian": 2, "hessian": 5}
 """These run through the network more than once: larger blocks pay for fewer calls with some cache misses."""
 
 _LARGEST_TENSOR = 16_000_000
 """In no case more coefficients than this in one layer: 64 MB in float32."""
 
-torch.empty(_LARGEST_TENSOR // 4)
+torch.empty(6_000_000)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
 is computed in it. Once a piece as large as this was freed, it keeps such pieces, and twice as much free memory in all
 (mallopt(3), M_MMAP_THRESHOLD)."""
@@ -58,7 +61,8 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)
     cached = CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
-    return max(cached // numbers, min(FEWEST_ROWS, _LARGEST_TENSOR // numbers), 1)
+    fewest = min(FEWEST_ROWS, _FEWEST_COEFFICIENTS // (1 + higher), _LARGEST_TENSOR // numbers)
+    return max(cached // numbers, fewest, 1)
 
 
 def _width(module: nn.Module) -> int:
