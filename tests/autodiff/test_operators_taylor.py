@@ -158,3 +158,17 @@ def test_tails_are_relatively_accurate(point):
         t = torch.tanh(torch.tensor(point, dtype=torch.float64))
         for ours, exact in zip(tanh[1:], (s, -2 * t * s, s * (4 - 6 * s)), strict=True):
             torch.testing.assert_close(ours.double().squeeze(), exact, rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_results_may_be_written_over(gradients):
+    perceptron = nn.Sequential(nn.Linear(1, 5), nn.Tanh(), nn.Linear(5, 1))
+    x = torch.randn(4, 1)
+    with torch.set_grad_enabled(gradients):
+        for f in (perceptron, lambda x: perceptron(x).sin()):
+            for k in range(3):
+                results = sobolev.derivatives(f, x, 2)
+                before = [result.clone() for result in results]
+                results[k].mul_(2)
+                before[k] = 2 * before[k]
+                assert all(torch.equal(a, b) for a, b in zip(results, before, strict=True))

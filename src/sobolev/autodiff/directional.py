@@ -4,7 +4,7 @@ With x_1 and x_2 the Taylor coefficients of what enters a layer, and z = W x + b
 y_1 = f'(z) z_1 and y_2 = f'(z) z_2 + f''(z)/2 z_1².
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ _MANY_ROWS = 1500
 """From here on, weights are scaled in less time than coefficients."""
 
 
-def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Tensor, Tensor]:
+def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Tensor, ...]:
     """Value and higher coefficients of a perceptron, computed in blocks of rows, with a graph to all that wants one.
 
     Args:
@@ -35,7 +35,7 @@ def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Te
         order: 1 or 2.
 
     Returns:
-        (batch, outputs), (order, batch, outputs).
+        1 + order tensors (batch, outputs).
     """
     weights, functions = layers
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (value, higher, *weights)):
@@ -69,11 +69,10 @@ def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -
     return list(zip(value.split(rows), highers, strict=True))
 
 
-def _joined(blocks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    if len(blocks) == 1:
-        return blocks[0]
-    values, highers = zip(*blocks, strict=True)
-    return torch.cat(values), torch.cat(highers, dim=1)
+def _joined(blocks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
+    """Value and coefficients of all rows."""
+    columns: Iterable[Any] = zip(*((value, *higher.unbind(0)) for value, higher in blocks), strict=True)
+    return tuple(torch.cat(column) if len(column) > 1 else column[0] for column in columns)
 
 
 def _forward(
@@ -138,27 +137,27 @@ class _Perceptron(torch.autograd.Function):
         for block in _blocks(order, weights, value, higher):
             kept.append([])
             blocks.append(_forward(order, layers, scaled, *block, kept[-1]))
-        y, y_higher = _joined(blocks)
+        y, *rows = _joined(blocks)
+        results = y, *[row.clone() for row in rows]  # a view of something else could not be written over
         ctx.order, ctx.functions, ctx.blocks = order, functions, len(blocks)
         ctx.lengths = [len(tensors) for tensors in chain(*kept[0])]
-        ctx.save_for_backward(value, higher, *weights, y_higher, *chain(*chain(*chain(*kept))))
-        return y, y_higher
+        ctx.results = 0 if functions[-1] is None else order  # only the backward pass of an activation looks at them
+        ctx.save_for_backward(value, higher, *weights, *results[1 : 1 + ctx.results], *chain(*chain(*chain(*kept))))
+        return results
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             return None, None, *_differentiable(ctx, gradients)
-        given = 2 + 2 * len(ctx.functions)
-        (value, higher, *weights), (y, *kept) = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
-        layers = weights, ctx.functions
+        given, tensors = 2 + 2 * len(ctx.functions), iter(ctx.saved_tensors)
+        value, higher, *weights = islice(tensors, given)
+        y, layers, start = list(islice(tensors, ctx.results)), (weights, ctx.functions), 0
         results = Gradients(layers, scaled_weights(ctx.order, layers, value, higher), ctx.needs_input_grad[2:])
-        tensors, start = iter(kept), 0
         for _ in range(ctx.blocks):
             parts = [tuple(islice(tensors, length)) for length in ctx.lengths]
             part = slice(start, start + len(parts[0][0]))
-            g = torch.cat((gradients[0][None, part], gradients[1][:, part]))
-            results.add(list(zip(parts[::2], parts[1::2], strict=True)), y[:, part], g)
-            start = part.stop
+            g, start = torch.stack([gradient[part] for gradient in gradients]), part.stop
+            results.add(list(zip(parts[::2], parts[1::2], strict=True)), [row[part] for row in y], g)
         return None, None, *results.total(higher)
 
 
@@ -171,6 +170,6 @@ def _differentiable(ctx: Any, gradients: tuple[Tensor, ...]) -> list[Tensor | No
         y = linear(y, weight, bias)
         y = y if function is None else apply(function, y)
     wanted = [tensor for tensor, needed in zip(given, ctx.needs_input_grad[2:], strict=True) if needed]
-    outputs = y.value, padded(y, ctx.order)
+    outputs = y.value, *padded(y, ctx.order).unbind(0)
     found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=True, allow_unused=True))
     return [next(found) if needed else None for needed in ctx.needs_input_grad[2:]]

@@ -31,12 +31,12 @@ class Gradients:
         self.of_values: list[Tensor] = []
         self.of_highers: list[Tensor] = []
 
-    def add(self, layers: Sequence[Kept], y: Tensor, g: Tensor) -> None:
+    def add(self, layers: Sequence[Kept], y: Sequence[Tensor], g: Tensor) -> None:
         """Add one block.
 
         Args:
             layers: what was kept of them.
-            y: the coefficients of the results, (order, rows, outputs).
+            y: the coefficients of the results, each (rows, outputs); not needed without an activation at the end.
             g: the gradients of value and coefficients, (1 + order, rows, outputs); written over.
         """
         first = 0 if self.scaled is None else 2
@@ -44,7 +44,7 @@ class Gradients:
             (value, higher), kept = layers[k]
             self._through_activation(k, kept, y, g, len(higher))
             self._to_layer(k, value, g[0])
-            g, y = self._through_higher(k, higher, g), higher
+            g, y = self._through_higher(k, higher, g), higher.unbind(0)
         if self.scaled is not None:
             self._through_scaled(self.scaled, layers[0], layers[1], y, g)
 
@@ -58,7 +58,7 @@ class Gradients:
             to_higher = to_higher.sum(1, keepdim=True)
         return [to_value, to_higher, *self.of_weights]
 
-    def _through_activation(self, k: int, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
+    def _through_activation(self, k: int, kept: Sequence[Tensor], y: Sequence[Tensor], g: Tensor, higher: int) -> None:
         if self.functions[k] is not None:
             self.functions[k].line.transpose(kept, y, g, higher)
 
@@ -87,7 +87,7 @@ class Gradients:
             self.of_highers.append(of_higher @ weight)
         return g
 
-    def _through_scaled(self, scaled: list[Tensor], first: Kept, second: Kept, y: Tensor, g: Tensor) -> None:
+    def _through_scaled(self, scaled: list[Tensor], first: Kept, second: Kept, y: Sequence[Tensor], g: Tensor) -> None:
         """Through the first two layers."""
         ((x,), first_kept), ((value, *expanded), kept) = first, second
         self._through_activation(1, kept, y, g, len(expanded))

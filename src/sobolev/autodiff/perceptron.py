@@ -66,8 +66,7 @@ def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Calla
 
 def _derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
     """Value and derivatives along the direction, (batch or 1, inputs)."""
-    y, higher = along(layers, x, direction[None], order)
-    first, *second = higher.unbind(0)
+    y, first, *second = along(layers, x, direction[None], order)
     return y, first, *[row + row for row in second]
 
 

@@ -22,7 +22,8 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
     if not isinstance(x, Jet) or traced():
         return nn.Sequential.forward(module, x)
     if _is_short(x) and (layers := perceptron(module, x.value)) is not None:
-        return Jet(x.space, *along(layers, x.value, x.higher, x.space.order), rows_first=True)
+        value, *rows = along(layers, x.value, x.higher, x.space.order)
+        return Jet(x.space, value, torch.stack(rows), rows_first=True)
     if torch.is_grad_enabled() or x.space.tape is not None:
         return nn.Sequential.forward(module, x)
     for layer in module:

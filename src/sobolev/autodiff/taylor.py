@@ -31,6 +31,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     result, length = _jet(f, Jet(Space(order, graph=_graph()), x, direction[None]))
     y = result.value if isinstance(result, Jet) else result
     first, *others = padded_rows(result, length)
+    first = first.clone() if first.requires_grad else first  # autograd allows nobody to write to one of many views
     return y, first, *[row * factorial(k) for k, row in enumerate(others, start=2)]
 
 

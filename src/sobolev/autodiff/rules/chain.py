@@ -60,12 +60,12 @@ class Line(Protocol):
         """
         ...
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Sequence[Tensor], g: Tensor, higher: int) -> None:
         """Turn the gradients of y into those of z.
 
         Args:
             kept: by `bend`.
-            y: the coefficients, (order, rows, units).
+            y: the coefficients, each (rows, units).
             g: of the value and the coefficients, (1 + order, rows, units); 1 + higher of them are turned.
             higher: how many higher coefficients z has, 1 or 2.
         """
@@ -134,7 +134,7 @@ class PointwiseLine:
             y[1].addcmul_(c[1], square) if second else torch.mul(c[1], square, out=y[1])
         return value, y, (*c, higher) if keep else ()
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Sequence[Tensor], g: Tensor, higher: int) -> None:
         """See `Line`."""
         del y
         (slope, bend, *more), (first, *second) = kept[:-1], kept[-1].unbind(0)

@@ -64,7 +64,7 @@ class Riccati:
         if z.space.order != 2 or z.space.directions > 1:
             return None
         g = torch.cat((gradients[0][None], gradients[1]))
-        self.transpose(self.terms(z.value, y.value), y.higher, g, len(y.higher))
+        self.transpose(self.terms(z.value, y.value), y.higher.unbind(0), g, len(y.higher))
         return g[0], g[1:]
 
     @property
@@ -107,7 +107,7 @@ class Riccati:
             y2.addcmul_(slope, second[0])
         return value, y, kept
 
-    def transpose(self, kept: Sequence[Tensor], y: Tensor, g: Tensor, higher: int) -> None:
+    def transpose(self, kept: Sequence[Tensor], y: Sequence[Tensor], g: Tensor, higher: int) -> None:
         """See `sobolev.autodiff.rules.chain.Line`."""
         slope, base = kept
         inner = y[0] * g[1]
