@@ -4,7 +4,7 @@ With x_1 and x_2 the Taylor coefficients of what enters a layer, and z = W x + b
 y_1 = f'(z) z_1 and y_2 = f'(z) z_2 + f''(z)/2 z_1².
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
 from typing import Any, cast
 
@@ -71,8 +71,10 @@ def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -
 
 def _joined(blocks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
     """Value and coefficients of all rows."""
-    columns: Iterable[Any] = zip(*((value, *higher.unbind(0)) for value, higher in blocks), strict=True)
-    return tuple(torch.cat(column) if len(column) > 1 else column[0] for column in columns)
+    if len(blocks) == 1:
+        value, higher = blocks[0]
+        return value, *higher.unbind(0)
+    return tuple(map(torch.cat, zip(*((value, *higher.unbind(0)) for value, higher in blocks), strict=True)))
 
 
 def _forward(
