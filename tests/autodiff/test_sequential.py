@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import sobolev
+from sobolev.autodiff import sequential
 from sobolev.autodiff.rules.registry import METHODS, RULES
 from sobolev.autodiff.sequential import is_plain
 
@@ -16,13 +17,22 @@ def _chain(activation: nn.Module, inputs: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 16), activation, nn.Linear(16, 16), activation, nn.Linear(16, 2))
 
 
+def _layer_by_layer(network: nn.Sequential):
+    def forward(x):
+        for layer in network:
+            x = layer(x)
+        return x
+
+    return forward
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_same_digits_along_a_direction(activation: nn.Module, order: int) -> None:
     network, x = _chain(activation), 4 * torch.randn(50, 1)
     with torch.no_grad():
         short = sobolev.derivatives(network, x, order, method="taylor")
-        long = sobolev.derivatives(lambda x: network(x), x, order, method="taylor")
+        long = sobolev.derivatives(_layer_by_layer(network), x, order, method="taylor")
     assert is_plain(network)
     for a, b in zip(short, long, strict=True):
         torch.testing.assert_close(a, b, rtol=3e-6, atol=3e-7 * float(b.abs().max()))
@@ -33,7 +43,7 @@ def test_same_digits_along_a_direction(activation: nn.Module, order: int) -> Non
 def test_same_numbers_of_several_inputs(activation: nn.Module, operator) -> None:
     network, x = _chain(activation, 5), torch.randn(20, 5)
     with torch.no_grad():
-        short, long = operator(network, x), operator(lambda x: network(x), x)
+        short, long = operator(network, x), operator(_layer_by_layer(network), x)
         expected = operator(network.double(), x.double(), method="reverse")
     for a, b, exact in zip(short, long, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
@@ -158,3 +168,39 @@ def test_a_rule_of_ones_own_is_used_in_a_chain(operator, monkeypatch) -> None:
         y, first, *_ = operator(network, x, method="taylor")
     assert not first.any()
     torch.testing.assert_close(y, network(x).detach())
+
+
+class _Wrapped(nn.Module):
+    def __init__(self, chain: nn.Module) -> None:
+        super().__init__()
+        self.chain = chain
+
+    def forward(self, x):
+        return self.chain(x.sin()) + x
+
+
+def test_a_chain_inside_a_module_takes_the_short_way(monkeypatch) -> None:
+    calls, along = [], sequential.along
+    monkeypatch.setattr(sequential, "along", lambda *arguments: calls.append(1) or along(*arguments))
+    network, x = _Wrapped(_chain(nn.Tanh()).double()), torch.randn(6, 1).double()
+    found = sobolev.derivatives(network, x)
+    assert calls
+    torch.testing.assert_close(found, sobolev.derivatives(network, x, method="reverse"))
+    assert nn.Sequential.forward is sequential._FORWARD
+
+
+def test_torch_is_as_before_after_an_error() -> None:
+    class Fails(nn.Module):
+        def forward(self, x):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        sobolev.derivatives(_Wrapped(nn.Sequential(Fails())), torch.randn(6, 1), method="taylor")
+    assert nn.Sequential.forward is sequential._FORWARD
+
+
+def test_a_forward_that_somebody_gave_to_all_chains_is_called(monkeypatch) -> None:
+    monkeypatch.setattr(nn.Sequential, "forward", lambda self, x: 3 * x * x)
+    for network in (_Wrapped(_chain(nn.Tanh())), _chain(nn.Tanh())):
+        found = sobolev.derivatives(network, torch.ones(2, 1), method="taylor")
+        torch.testing.assert_close(found, sobolev.derivatives(network, torch.ones(2, 1), method="reverse"))

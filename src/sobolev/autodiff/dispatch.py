@@ -18,7 +18,7 @@ from sobolev.autodiff.layers import Layers, perceptron
 from sobolev.autodiff.perceptron import short_way
 from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.rules import NoRuleError
-from sobolev.autodiff.sequential import is_plain, sequential
+from sobolev.autodiff.sequential import SEQUENTIAL, is_plain, sequential
 from sobolev.autodiff.stored import settle
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -131,11 +131,15 @@ def _checked(f: BatchedFunction, layers: Layers | None) -> BatchedFunction:
     run: Any = partial(sequential, f) if is_plain(f) else f
 
     def evaluate(x: Tensor) -> Any:
-        try:
+        if not isinstance(x, Jet) or torch.compiler.is_compiling():
             y = run(x)
-        finally:
-            if layers is None and isinstance(x, Jet) and not torch.compiler.is_compiling():
-                settle(f)
+        else:
+            try:
+                with SEQUENTIAL:
+                    y = run(x)
+            finally:
+                if layers is None:
+                    settle(f)
         value = y.value if isinstance(y, Jet) else y
         if not isinstance(value, Tensor) or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(y).__name__

@@ -89,7 +89,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-class _Shared(AbstractContextManager[None]):
+class Shared(AbstractContextManager[None]):
     """A context of the whole process: the first thread to come in enters it, the last to leave exits it."""
 
     def __init__(self, make: Callable[[], AbstractContextManager]) -> None:
@@ -193,5 +193,5 @@ def _without_cudnn() -> Iterator[None]:
 
 
 _NOTHING = nullcontext()
-_EAGER, _EXACT_PRODUCTS = _Shared(_eager), _Shared(_exact_products)
-_DIFFERENTIABLE, _WITHOUT_CUDNN = _Shared(_differentiable), _Shared(_without_cudnn)
+_EAGER, _EXACT_PRODUCTS = Shared(_eager), Shared(_exact_products)
+_DIFFERENTIABLE, _WITHOUT_CUDNN = Shared(_differentiable), Shared(_without_cudnn)

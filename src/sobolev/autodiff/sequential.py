@@ -1,15 +1,20 @@
 """A chain of layers on jets: what one layer hands to the next is nobody else's, and may be written over."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import torch
 from torch import nn
 
 from sobolev.autodiff.directional import along
+from sobolev.autodiff.guard import Shared
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import activation, is_linear, perceptron, unhooked
 from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.rules.linear import linear
+
+_FORWARD = nn.Sequential.forward
 
 
 def sequential(module: nn.Sequential, x: Any) -> Any:
@@ -20,12 +25,12 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
         x: a tensor, or a jet.
     """
     if not isinstance(x, Jet) or traced():
-        return nn.Sequential.forward(module, x)
+        return _FORWARD(module, x)
     if _is_short(x) and (layers := perceptron(module, x.value)) is not None:
         value, *rows = along(layers, x.value, x.higher, x.space.order)
         return Jet(x.space, value, torch.stack(rows), rows_first=True)
     if torch.is_grad_enabled() or x.space.tape is not None:
-        return nn.Sequential.forward(module, x)
+        return _FORWARD(module, x)
     for layer in module:
         x = _applied(layer, x)
     if isinstance(x, Jet):
@@ -41,7 +46,7 @@ def _is_short(x: Jet) -> bool:
 
 def is_plain(module: Any) -> TypeGuard[nn.Sequential]:
     """Whether a call of the module does nothing but call one layer after the other."""
-    own = nn.Sequential.forward, sequential
+    own = _FORWARD, sequential
     return isinstance(module, nn.Sequential) and type(module).forward in own and unhooked(module)
 
 
@@ -59,3 +64,19 @@ def _applied(layer: nn.Module, x: Any) -> Any:
     if isinstance(x, Jet):
         x.writable = False
     return layer(x)
+
+
+@contextmanager
+def _everywhere() -> Iterator[None]:
+    if nn.Sequential.forward is not _FORWARD:  # somebody else's
+        yield
+        return
+    nn.Sequential.forward = sequential  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        nn.Sequential.forward = _FORWARD
+
+
+SEQUENTIAL = Shared(_everywhere)
+"""Every `torch.nn.Sequential` a function calls computes by `sequential`; on tensors that is what it always does."""
