@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import sobolev
 from benchmarks import twin_network
+from benchmarks.machine import sentence
 from sobolev.cli import CONFIGS, main
 
 CASES = (("bachelier", 20, 4096), ("bachelier", 7, 4096), ("black_scholes", 1, 8192))
@@ -77,7 +78,7 @@ def document(data: dict) -> str:
             against = "| | |" if name == "theirs" else f"| {' / '.join(ratios)} | {' / '.join(wins)} |"
             numbers = " | ".join([*(f"{m:.3f}" for m in means[:3]), f"{means[3]:.1f}"])
             lines.append(f"| {case['model']} | {case['assets']} | {case['paths']:,} | {name} | {numbers} {against}")
-    return "\n".join([*lines, "", *NOTES, ""])
+    return "\n".join([*lines, "", *NOTES, "", f"Machine: {sentence(data['machine'])}.", ""])
 
 
 def shortfalls(data: dict) -> list[str]:

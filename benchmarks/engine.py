@@ -11,6 +11,9 @@ import torch
 from benchmarks.cases import CASES
 from benchmarks.environments import ROOT, Environment, environments
 from benchmarks.peers import PEERS
+from benchmarks.table import document, shortfalls
+
+__all__ = ["document", "run", "shortfalls"]
 
 
 def run(quick: bool) -> dict:

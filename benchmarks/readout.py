@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch import Tensor
 
+from benchmarks.machine import sentence
 from sobolev import MLP, FunctionData, Regressor
 from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.profiling import NoProfiler
@@ -63,7 +64,8 @@ def document(data: dict) -> str:
     """The table in Markdown: the worst of the seeds."""
     head = "| function | samples | noise | before: f, f', f'' | after | cast to float32 | kept |\n" + "|---" * 7 + "|\n"
     words = "Relative L2 errors on a dense grid, worst of the seeds; noise in parts of the range of the values.\n\n"
-    return words + head + "\n".join(map(_row, data["rows"])) + "\n"
+    rows = "\n".join(map(_row, data["rows"]))
+    return f"{words}{head}{rows}\n\nMachine: {sentence(data['machine'])}.\n"
 
 
 def shortfalls(data: dict) -> list[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 from benchmarks import differential, twin_network
+from benchmarks.machine import describe
 from torch import nn
 
 from sobolev import PathsData
@@ -50,6 +51,6 @@ def test_the_table_pairs_seeds():
 
     results = {"theirs": [result(1.0), result(4.0)], "ours": [result(0.5), result(5.0)]}
     case = {"model": "bachelier", "assets": 20, "paths": 4096, "results": results}
-    text = differential.document({"seeds": [1, 2], "cases": [case]})
+    text = differential.document({"machine": describe(), "seeds": [1, 2], "cases": [case]})
     assert "| bachelier | 20 | 4,096 | theirs | 2.500 | 1.000 | 1.000 | 2.0 | | |" in text
     assert "| ours | 2.750 | 1.000 | 1.000 | 2.0 | 0.79 / 1.00 / 1.00 | 1 / 0 / 0 |" in text

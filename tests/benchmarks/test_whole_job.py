@@ -1,12 +1,19 @@
 """Medians of whole processes, and the cleaning up after them."""
 
 from benchmarks import whole_job
+from benchmarks.machine import describe
 
 
 def test_the_ratio_is_that_of_the_medians():
     data = whole_job.summary({"post": [8.0, 100.0, 10.0], "ours": [12.0, 11.0, 1.0]})
     assert (data["post"], data["ours"], data["ratio"]) == (10.0, 11.0, 1.1)
-    assert "1.10 times (at most 1.3 is promised)" in whole_job.document(data)
+    assert "1.10 times (at most 1.3 is promised)" in whole_job.document({"machine": describe(), **data})
+    assert not whole_job.shortfalls(data)
+
+
+def test_a_slower_job_than_promised_is_said():
+    data = whole_job.summary({"post": [10.0], "ours": [15.0]})
+    assert whole_job.shortfalls(data) == ["1.50 times the post's time, not 1.3"]
 
 
 def test_only_what_the_run_made_is_removed(tmp_path, monkeypatch):
