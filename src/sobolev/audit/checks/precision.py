@@ -1,5 +1,7 @@
 """How many digits does the model's own precision leave?"""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,17 +22,15 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
         return []
     if isinstance(own, Exception):
         return [_fails_as_it_is(probe, own)]
-    losses = [_loss(mine, exact, probe.size) for mine, exact in zip(own, probe.reverse, strict=True)]
-    worst = max(range(len(losses)), key=losses.__getitem__)
-    if losses[worst] < _FEW:
+    loss, what = _worst(own, probe.reverse, probe.size)
+    if loss < _FEW:
         return [_rounded(probe.noise)] if probe.noise > _ROUNDED else []
-    what = f"derivative {worst}" if worst else "the value"
     return [
         Finding(
             "dtype",
-            "error" if losses[worst] > _NONE else "warning",
+            "error" if loss > _NONE else "warning",
             "f",
-            f"{what} computed in {str(dtype).removeprefix('torch.')} differs from float64 by {losses[worst]:.1e} "
+            f"{what} computed in {str(dtype).removeprefix('torch.')} differs from float64 by {loss:.1e} "
             "(relative): the numbers lose their digits on the way. Scale and centre the inputs, take the model in "
             "float32 or float64 (model.double(), x.double()), and look for casts inside",
         )
@@ -41,18 +41,16 @@ def products(probe: Probe, own: Derivatives | Exception, coarse: Derivatives | N
     """What TF32 or bfloat16 in products of float32, which sobolev switches off, costs where they are on."""
     if coarse is None or isinstance(own, Exception) or isinstance(probe.reverse, Exception):
         return []
-    losses = [_loss(mine, exact.double(), probe.size) for mine, exact in zip(coarse, own, strict=True)]
-    worst = max(range(len(losses)), key=losses.__getitem__)
-    if losses[worst] < _SEEN:
+    loss, what = _worst(coarse, [exact.double() for exact in own], probe.size)
+    if loss < _SEEN:
         return []
-    what = f"derivative {worst}" if worst else "the value"
     return [
         Finding(
             "reduced-precision",
-            "warning" if losses[worst] > _FEW else "note",
+            "warning" if loss > _FEW else "note",
             "torch.get_float32_matmul_precision()",
             f"torch may compute products of float32 in TF32 or bfloat16 here, which changes {what} by "
-            f"{losses[worst]:.1e} (relative). sobolev switches that off for its own derivatives, nobody else does: for "
+            f"{loss:.1e} (relative). sobolev switches that off for its own derivatives, nobody else does: for "
             "training and for autograd elsewhere call torch.set_float32_matmul_precision('highest')"
             + (" and torch.backends.cudnn.allow_tf32 = False" if probe.x.device.type == "cuda" else ""),
         )
@@ -79,6 +77,13 @@ def _fails_as_it_is(probe: Probe, error: Exception) -> Finding:
         f"nested reverse mode fails on the model as it is, though not on a float64 copy: {brief(error)}. "
         "Take the model in float32 or float64, or use method='taylor'",
     )
+
+
+def _worst(found: Sequence[Tensor], exact: Sequence[Tensor], size: float) -> tuple[float, str]:
+    """The largest loss of all orders, and what it is a loss of."""
+    losses = [_loss(a, b, size) for a, b in zip(found, exact, strict=True)]
+    order = max(range(len(losses)), key=losses.__getitem__)
+    return losses[order], f"derivative {order}" if order else "the value"
 
 
 def _loss(mine: Tensor, exact: Tensor, size: float) -> float:
