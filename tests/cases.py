@@ -36,6 +36,18 @@ class Plain(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
+class Products(nn.Module):
+    """No chain of layers: products and quotients of what depends on x."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(5, 1)
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x)) * self.first(x) / (2 + torch.sin(self.first(x)))
+        return self.last(self.second(hidden) * x - x.exp())
+
+
 def quiet_trainer(folder, *callbacks, **options):
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     options = {**quiet, "logger": False, "max_epochs": 1, "accelerator": "cpu", "devices": 1, **options}

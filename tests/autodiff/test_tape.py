@@ -1,21 +1,12 @@
 import pytest
 import torch
+from cases import Products
 from rule_check import assert_rule
 from torch import nn
 
 import sobolev
 
 X = torch.linspace(-1, 1, 6 * 5, dtype=torch.float64).reshape(6, 5).sin()
-
-
-class Products(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first, self.second, self.last = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(5, 1)
-
-    def forward(self, x):
-        hidden = torch.tanh(self.first(x)) * self.first(x) / (2 + torch.sin(self.first(x)))
-        return self.last(self.second(hidden) * x - x.exp())
 
 
 NETWORKS = {

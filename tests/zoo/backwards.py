@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from zoo.case import Case, Wrap, mlp, points
-from zoo.customs import D2, D10, WIDE, function, module_hook, one_wrong_input, one_wrong_output
+from zoo.customs import D2, D10, WIDE, bent_sine, function, module_hook, one_wrong_input, one_wrong_output
 from zoo.traps import wrapped
 
 
@@ -19,30 +19,6 @@ def scaled(factor):
 
 def through(f):
     return wrapped(lambda s, x: s.n(f(x)))
-
-
-class SlightlyBent(torch.autograd.Function):
-    """sin with the right first derivative, of which the second is a little off."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.sin(x)
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * SlightlyBentCosine.apply(ctx.saved_tensors[0])
-
-
-class SlightlyBentCosine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.cos(x)
-
-    @staticmethod
-    def backward(ctx, g):
-        return -g * torch.sin(ctx.saved_tensors[0]) * 1.001
 
 
 class Product(torch.autograd.Function):
@@ -97,18 +73,6 @@ class Exponential(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         return g * ctx.saved_tensors[0]
-
-
-class Reversal(torch.autograd.Function):
-    """Ganin & Lempitsky (2015)."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, g):
-        return -g
 
 
 class Clip(torch.autograd.Function):
@@ -239,6 +203,8 @@ def multi_grad(self, x):
     return self.n(z)
 
 
+slightly_bent = bent_sine(lambda x, g: -g * torch.sin(x) * 1.001)
+
 CASES = [
     Case("backward-1.01", through(scaled(1.01)), "autograd-disagrees"),
     Case("backward-1.0001", through(scaled(1.0001)), "autograd-disagrees"),
@@ -252,13 +218,12 @@ CASES = [
     Case("backward-wrong-below-0", through(function(torch.sin, lambda x, g: g * torch.cos(x) * torch.where(x < 0, 1.02, 1.0))), "autograd-disagrees"),
     Case("backward-0-below-0", through(function(torch.sin, lambda x, g: g * torch.cos(x) * (x > 0))), "autograd-disagrees"),
     Case("backward-added-constant", through(function(torch.sin, lambda x, g: g * torch.cos(x) + 1e-4)), "autograd-disagrees"),
-    Case("second-derivative-1.001", through(SlightlyBent.apply), "once-differentiable"),
-    Case("second-derivative-1.001-one-input", wrapped(one_wrong_input(2, SlightlyBent.apply), 10), "once-differentiable", x=D10),
-    Case("second-derivative-1.001-at-order-1", through(SlightlyBent.apply), order=1),
+    Case("second-derivative-1.001", through(slightly_bent), "once-differentiable"),
+    Case("second-derivative-1.001-one-input", wrapped(one_wrong_input(2, slightly_bent), 10), "once-differentiable", x=D10),
+    Case("second-derivative-1.001-at-order-1", through(slightly_bent), order=1),
     Case("fused-layer", lambda: Wrap(lambda s, x: s.o(Fused.apply(x, s.a.weight, s.a.bias)), a=nn.Linear(2, 8), o=nn.Linear(8, 1)), x=D2),
     Case("fused-layer-rounded", lambda: Wrap(lambda s, x: s.o(FusedForgetful.apply(x, s.a.weight, s.a.bias)), a=nn.Linear(2, 8), o=nn.Linear(8, 1)), "autograd-disagrees", x=D2),
     Case("numpy-function", through(Exponential.apply)),
-    Case("gradient-reversal-inside", through(Reversal.apply), "autograd-disagrees"),
     Case("gradient-clipped-by-function", wrapped(lambda s, x: s.n(Clip.apply(torch.sin(3 * x)))), "autograd-disagrees"),
     Case("gradient-normalised", lambda: Wrap(normalised_gradient, n=mlp(nn.Tanh), o=mlp(nn.Tanh)), "autograd-disagrees"),
     Case("tensor-hook-1.0001", wrapped(hooked(tiny_hook)), "autograd-disagrees"),

@@ -37,32 +37,14 @@ def scaled_sine(scale, inner=1.0):
     return lambda: lambda x: scale * torch.sin(inner * x)
 
 
-def float32_numpy(self, x):
-    """Values from a float32 kernel outside torch, gradients by torch: the twin cannot widen it."""
-    return self.n(Kernel.apply(x))
+def kernel(dtype):
+    """sin by numpy in its own precision, gradients by torch: the twin cannot widen it."""
 
+    def values(x):
+        return torch.from_numpy(np.sin(x.detach().numpy().astype(dtype)).astype(np.float64)).to(x.dtype)
 
-class Kernel(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.from_numpy(np.sin(x.detach().numpy().astype(np.float32)).astype(np.float64)).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * torch.cos(x)
-
-
-def half_numpy(self, x):
-    return self.n(HalfKernel.apply(x))
-
-
-class HalfKernel(Kernel):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return torch.from_numpy(np.sin(x.detach().numpy().astype(np.float16)).astype(np.float64)).to(x.dtype)
+    sin = function(values, lambda x, g: g * torch.cos(x))
+    return wrapped(lambda s, x: s.n(sin(x)))
 
 
 class Readout(nn.Module):
@@ -230,6 +212,9 @@ def inputs_of_scales(self, x):
     return self.n(x / torch.tensor([1e-9, 1.0, 1e9]).to(x))
 
 
+wrong_third = function(lambda x: x**4, lambda x, g: g * (4 * x**3 + 0.1 * (x - x.detach()) ** 3))
+"""x⁴, right twice; the third derivative is taken for constant."""
+
 CASES = [
     Case("years", standardised(2000, 7), x=YEARS, step=0.1),
     Case("years-raw", lambda: mlp(nn.Tanh), "scaling", x=YEARS),
@@ -243,8 +228,8 @@ CASES = [
     Case("outputs-of-1e38", scaled_sine(1e37), x=D1, truth=sine(1e37)),
     Case("outputs-of-all-sizes", lambda: sum_of_scales, x=D1, truth=lambda x: (sum_of_scales(x), x.cos() * torch.tensor([1e-12, 1e-6, 1, 1e6, 1e12]).to(x), -sum_of_scales(x))),
     Case("inputs-of-all-sizes", wrapped(inputs_of_scales, 3), x=uniform(24, 3) * torch.tensor([1e-9, 1.0, 1e9]), truth=lambda x: (torch.zeros(24, 1, dtype=torch.float64),) * 0 or _scaled_truth(x)),
-    Case("float32-kernel", wrapped(float32_numpy), x=D1),
-    Case("float16-kernel", wrapped(half_numpy), "discontinuity", x=D1, truth=_sine_network),
+    Case("float32-kernel", kernel(np.float32), x=D1),
+    Case("float16-kernel", kernel(np.float16), "discontinuity", x=D1, truth=_sine_network),
     Case("cancelling-readout", Readout, "dtype", x=D1, truth=exact_readout),
     Case("cancelling-readout-float64", lambda: Readout().double(), x=D1.double(), truth=exact_readout),
     Case("cancelling-readout-1e8", lambda: Readout(1e8).double(), x=D1.double(), truth=exact_readout),
@@ -286,24 +271,10 @@ CASES = [
     Case("weierstrass", lambda: lambda x: sum(0.5**k * torch.cos(3**k * math.pi * x) for k in range(9)), x=D1, step=1e-5, tolerance=1e-2),
     Case("needle", wrapped(spiky), x=D1, truth=_seeded),
     Case("order-4-polynomial", lambda: lambda x: x**4 - x**3, x=D1, order=4, truth=lambda x: (x**4 - x**3, 4 * x**3 - 3 * x**2, 12 * x**2 - 6 * x, 24 * x - 6, 24 + 0 * x)),
-    Case("order-5-wrong-third", lambda: lambda x: Fourth.apply(x), "autograd-disagrees", x=D1, order=4),
+    Case("order-5-wrong-third", lambda: wrong_third, "autograd-disagrees", x=D1, order=4),
     Case("order-3-sine-network", lambda: mlp(nn.GELU), order=3, truth=chebyshev_truth(lambda: mlp(nn.GELU))),
     Case("exp-custom-wrong-tiny", lambda: function(torch.exp, lambda x, g: g * (torch.exp(x) + 1e-6)), "autograd-disagrees", x=D1),
 ]  # fmt: skip
-
-
-class Fourth(torch.autograd.Function):
-    """x⁴, right twice; the third derivative is taken for constant."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**4
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * (4 * x**3 + 0.1 * ((x - x.detach()) ** 3))
 
 
 def _sinc(x):

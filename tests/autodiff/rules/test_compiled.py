@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from cases import Products
 from torch import nn
 from torch.nn import functional
 
@@ -191,18 +192,6 @@ def test_what_dynamo_confuses_is_refused(f):
     compiled = torch.compile(lambda x: taylor.jacobian(lambda x: f(x, w), x), fullgraph=True, backend="eager")
     with pytest.raises(Exception, match=r"torch\.matmul"):
         compiled(x)
-
-
-class Products(nn.Module):
-    """No chain of layers; products and quotients of what depends on x."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.second, self.last = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(5, 1)
-
-    def forward(self, x):
-        hidden = torch.tanh(self.first(x)) * self.first(x) / (2 + torch.sin(self.first(x)))
-        return self.last(self.second(hidden) * x - x.exp())
 
 
 def chain(activation, outputs=1):
