@@ -15,7 +15,7 @@ _METHODS = ("size", "dim", "ndimension", "numel", "nelement", "element_size", "i
             "is_signed", "is_conj", "is_neg", "is_inference", "is_same_size", "get_device", "is_contiguous",
             "stride", "__len__")  # fmt: skip
 _BLANK = ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
-_CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinite", "sign", "sgn", "round", "floor",
+_CONSTANT = ("rand_like", "randn_like", "new_tensor", "isnan", "isinf", "isfinite", "round", "floor",
              "ceil", "trunc", "eq", "ne", "lt", "le", "gt", "ge", "equal", "isclose", "allclose", "argmax", "argmin",
              "argsort", "logical_not", "logical_and", "logical_or", "logical_xor", "signbit", "any", "all", "nonzero",
              "argwhere", "count_nonzero", "isposinf", "isneginf", "isreal", "floor_divide", "floordiv", "heaviside",

@@ -71,7 +71,7 @@ def reverse_axes(x: Jet) -> Jet:
     return permute(x, *reversed(range(x.value.dim())))
 
 
-@rule(Tensor.mT.__get__, torch.adjoint)  # pyright: ignore[reportAttributeAccessIssue]
+@rule(Tensor.mT.__get__)  # pyright: ignore[reportAttributeAccessIssue]
 def matrix_transpose(x: Jet) -> Jet:
     """The last two axes swapped."""
     return transpose(x, -2, -1)
