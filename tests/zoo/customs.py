@@ -307,6 +307,7 @@ CASES = [
     Case("one-weak-kink-of-10", wrapped(lambda s, x: s.n(x) + 0.01 * F.relu(x[:, 2:3] - 0.4), 10), "kink", x=D10),
     Case("one-wrong-output-of-5", wrapped(one_wrong_output(wrong_sine), 2, 5), "autograd-disagrees", x=D2),
     Case("one-weak-wrong-output-of-5", wrapped(one_wrong_output(wrong_sine, 1e-7), 2, 5), "autograd-disagrees", x=D2),
+    Case("one-weak-wrong-output-of-2", wrapped(lambda s, x: torch.cat([s.n(x), 1 + 1e-7 * wrong_sine(x)], 1)), "autograd-disagrees"),
     Case("one-relu-output-of-5", wrapped(lambda s, x: torch.cat([s.n(x), F.relu(x[:, :1] - 0.3)], -1), 2, 4), "kink", x=D2),
     Case("one-rounded-output-of-5", wrapped(one_wrong_output(lambda z: torch.round(20 * z) / 20), 2, 5), "discontinuity", x=D2),
     Case("spiking", wrapped(spiking), "straight-through"),

@@ -16,6 +16,11 @@ class Estimate(NamedTuple):
     value: Tensor
     error: Tensor
 
+    def sharper(self, other: "Estimate") -> "Estimate":
+        """Of every sample the estimate with the smaller error."""
+        value = torch.where(self.error <= other.error, self.value, other.value)
+        return Estimate(value, torch.minimum(self.error, other.error))
+
 
 def finite_differences(
     along: Callable[[float], Tensor], largest: float = 0.2, ratio: float = 2.5, noise: float = 0.0
@@ -62,6 +67,12 @@ def as_rows(x: Tensor) -> Tensor:
     return x.reshape(len(x), -1)
 
 
+def relative_rounding(values: Tensor) -> float:
+    """The median of `rounding` over the samples, relative to the largest value."""
+    size = values.abs().nan_to_num(0, 0).amax().item()
+    return rounding(values).nan_to_num(0, 0).median().item() / size if size else 0.0
+
+
 def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     """What the sides differ by, where it does not shrink with the step: a kink at the sample itself.
 
@@ -85,6 +96,5 @@ def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
             better = spread < least  # False where anything is not finite
             best, least = torch.where(better, row[-1], best), torch.where(better, spread, least)
         above = row
-    return Estimate(
-        best, least + (best - above[1]).abs().nan_to_num(torch.inf)
-    )  # coarse steps may agree and all be wrong
+    finest = above[1]  # coarse steps may agree and all be wrong
+    return Estimate(best, least + (best - finest).abs().nan_to_num(torch.inf))

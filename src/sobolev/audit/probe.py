@@ -4,18 +4,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from sobolev.audit.agreement import mismatch
-from sobolev.audit.finite import Estimate, as_rows, finite_differences, rounding
+from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
 from sobolev.autodiff.guard import guarded
 from sobolev.autodiff.operators import derivatives
+
+if TYPE_CHECKING:
+    from sobolev.audit.finding import Method
+    from sobolev.audit.verdict import Failure
 
 Derivatives = list[Tensor]
 
@@ -24,8 +28,6 @@ _PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
 """Rounding is measured at so many places, so far from each other, around so many points."""
 _FINER = (4e-3, 8e-5)
 """The first steps of finite differences of functions that vary faster than usual."""
-_EACH, _FEWEST, _MOST = 3, 16, 64
-"""How many points of a close-up look at each input or output, and how many there are."""
 
 
 class Probe:
@@ -39,7 +41,7 @@ class Probe:
         x: the points, (batch, *in).
         order: the highest derivative asked for.
         modules: the modules behind f by path.
-        verdict: which methods agree with finite differences, once that is known.
+        verdict: what `sobolev.audit.verdict.verdict` has found, once it has.
     """
 
     by_row = False
@@ -47,7 +49,7 @@ class Probe:
 
     def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
         self.f, self.x, self.order, self.modules = f, x, order, modules
-        self.verdict: Any = None
+        self.verdict: tuple[Method, dict[Method, Failure | None]] | None = None
         self._noises: dict[str, list[float]] = {}
 
     def __call__(self, x: Tensor) -> Any:
@@ -170,7 +172,7 @@ class Probe:
             if self.is_level_nearby or (self.knows(first) and (self.order == 1 or self.knows(second))):
                 break
             finer = finite_differences(self.along(0), largest=largest, noise=self.noise)
-            first, second = _sharper(first, finer[0]), _sharper(second, finer[1])
+            first, second = first.sharper(finer[0]), second.sharper(finer[1])
         return first, second
 
     @cached_property
@@ -198,7 +200,7 @@ class Probe:
 
         Of the points around which it is measured the median: some of them may sit on a kink or a singularity.
         """
-        return _relative_rounding(self.values_nearby)
+        return relative_rounding(self.values_nearby)
 
     def noises(self, method: str) -> list[float]:
         """The same of `scalar` and of all its derivatives by a method."""
@@ -207,7 +209,7 @@ class Probe:
             if isinstance(levels, Exception):
                 self._noises[method] = [self.noise] * (self.order + 1)
             else:
-                higher = (_relative_rounding(level.reshape(_PLACES, -1)) for level in levels[1:])
+                higher = (relative_rounding(level.reshape(_PLACES, -1)) for level in levels[1:])
                 self._noises[method] = [self.noise, *higher]
         return self._noises[method]
 
@@ -234,50 +236,6 @@ class Probe:
     @staticmethod
     def _random() -> torch.Generator:
         return torch.Generator().manual_seed(_SEED)
-
-
-class CloseUp(Probe):
-    """The same function, one input and one output at each point: a weighted sum may hide what is small.
-
-    Attributes:
-        inputs: which input each point looks at.
-        outputs: which output.
-    """
-
-    by_row = True
-
-    def __init__(self, probe: Probe) -> None:
-        width, height = probe.x[0].numel(), len(probe.output_sizes)
-        count = min(max(_EACH * max(width, height), _FEWEST), _MOST)
-        row = torch.arange(count, device=probe.x.device)
-        super().__init__(probe.f, probe.x[row % len(probe.x)], probe.order, probe.modules)
-        self.inputs = row % width if width <= count else row * width // count
-        self.outputs = (row + row // width) % height if height <= count else row * height // count
-        self.output_sizes, self.noise, self.noises = probe.output_sizes, probe.noise, probe.noises
-        self.direction = torch.zeros_like(as_rows(self.x))
-        self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]
-        self.direction = self.direction.reshape(self.x.shape)
-
-    def _projected(self, y: Tensor) -> Tensor:
-        rows = as_rows(y)
-        place = self.outputs[:, None]
-        return (rows.gather(1, place) / self.output_sizes[place])[:, 0]
-
-    def named(self, row: int) -> str:
-        """What a point looks at: `by input 3 of output 1`."""
-        parts = (("by input", self.inputs, self.x[0].numel()), ("of output", self.outputs, len(self.output_sizes)))
-        return " ".join(f"{what} {int(places[row])}" for what, places, count in parts if count > 1)
-
-
-def _sharper(a: Estimate, b: Estimate) -> Estimate:
-    """Of every sample the estimate with the smaller error."""
-    return Estimate(torch.where(a.error <= b.error, a.value, b.value), torch.minimum(a.error, b.error))
-
-
-def _relative_rounding(values: Tensor) -> float:
-    size = values.abs().nan_to_num(0, 0).amax().item()
-    shaken = rounding(values).nan_to_num(0, 0)
-    return shaken.median().item() / size if size else 0.0
 
 
 @contextmanager

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.agreement import Mismatch, confirmed, mismatch
+from sobolev.audit.close_up import CloseUp
 from sobolev.audit.finding import Method
 from sobolev.audit.finite import Estimate
-from sobolev.audit.probe import CloseUp, Derivatives, Probe
+from sobolev.audit.probe import Derivatives, Probe
 
 _SLIGHT = 1e-5
 _PLAIN = 1e-2
@@ -63,22 +64,26 @@ def _off(probe: Probe, derivative: Tensor, order: int, noise: float) -> Mismatch
     return confirmed(off, derivative, probe.along(base), order, probe.size, noises=noises, by_row=probe.by_row)
 
 
-def verdict(probe: Probe) -> tuple[Method, dict[str, Failure | None]]:
-    """The method to rely on, Taylor mode first, and how each fares; computed once.
-
-    A method that does well on sums of all inputs and outputs is then tried on each of them alone.
-    """
+def verdict(probe: Probe) -> tuple[Method, dict[Method, Failure | None]]:
+    """The method to rely on, Taylor mode first, and how each fares; computed once."""
     if probe.verdict is None:
-        failures = {name: failure_of(probe, name) for name in ("taylor", "reverse")}
-        if probe.x[0].numel() * len(probe.output_sizes) > 1:
-            close = CloseUp(probe)
-            for name, failure in failures.items():
-                if failure is None or failure.size < _PLAIN:
-                    failures[name] = _graver(failure, failure_of(close, name))
-        right = [name for name, failure in failures.items() if failure is None]
+        failures = _failures(probe)
+        right: list[Method] = [name for name, failure in failures.items() if failure is None]
         right += [name for name, failure in failures.items() if failure is not None and failure.slight]
-        probe.verdict = (right[0] if right else "none"), failures
+        method: Method = right[0] if right else "none"
+        probe.verdict = method, failures
     return probe.verdict
+
+
+def _failures(probe: Probe) -> dict[Method, Failure | None]:
+    """How each method fares; one that does well on sums of all inputs and outputs is then tried on each alone."""
+    failures: dict[Method, Failure | None] = {method: failure_of(probe, method) for method in ("taylor", "reverse")}
+    if probe.x[0].numel() * len(probe.output_sizes) > 1:
+        close = CloseUp(probe)
+        for method, failure in failures.items():
+            if failure is None or failure.size < _PLAIN:
+                failures[method] = _graver(failure, failure_of(close, method))
+    return failures
 
 
 def _rounding(values: Tensor) -> Tensor:

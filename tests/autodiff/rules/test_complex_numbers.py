@@ -22,7 +22,6 @@ EXPRESSIONS = {
     "views": lambda x: torch.view_as_real(torch.view_as_complex(x[:, :2].exp().unsqueeze(1)) ** 2).flatten(1),
     "polar": lambda x: torch.polar(x.exp(), x**2).imag,
     "matmul": lambda x: (x.to(torch.complex128) @ W).abs() + (torch.complex(x, x.exp()) @ W.conj()).mH.mH.imag,
-    "adjoint": lambda x: torch.adjoint(torch.complex(x, x.exp())[:, None]).imag.flatten(1),
     "hypot": lambda x: torch.hypot(x, x.exp()) + torch.hypot(x, torch.tensor(2.0, dtype=x.dtype)),
 }
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from sobolev.audit.agreement import Mismatch
 from sobolev.audit.checks.shape import is_level
+from sobolev.audit.close_up import CloseUp
 from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import attempt, name_of
-from sobolev.audit.probe import CloseUp, Probe
+from sobolev.audit.probe import Probe
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
 
