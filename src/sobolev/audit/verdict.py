@@ -69,8 +69,8 @@ def verdict(probe: Probe) -> tuple[Method, dict[Method, Failure | None]]:
     if probe.verdict is None:
         failures = _failures(probe)
         right: list[Method] = [name for name, failure in failures.items() if failure is None]
-        right += [name for name, failure in failures.items() if failure is not None and failure.slight]
-        method: Method = right[0] if right else "none"
+        slight: list[Method] = [name for name, failure in failures.items() if failure is not None and failure.slight]
+        method: Method = right[0] if right else slight[0] if slight else "none"
         probe.verdict = method, failures
     return probe.verdict
 

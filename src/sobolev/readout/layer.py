@@ -35,6 +35,34 @@ class LinearLayer:
     scale: Float64[Tensor, " outputs"]
     varying: bool
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self.layer.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of its weights."""
+        return self.layer.weight.device
+
+    @property
+    def outputs(self) -> int:
+        """How many there are."""
+        return len(self.scale)
+
+    def weights(self) -> Float64[Tensor, "unknowns outputs"]:
+        """A copy on the CPU, the bias first."""
+        columns = [self.layer.weight] if self.layer.bias is None else [self.layer.bias[:, None], self.layer.weight]
+        return torch.cat([c.detach().double().cpu() for c in columns], dim=1).T
+
+    @torch.no_grad()
+    def set_weights(self, weights: Float64[Tensor, "unknowns outputs"]) -> None:
+        """Write weights in the order of `weights()`, rounded to the layer's precision."""
+        if self.layer.bias is not None:
+            self.layer.bias.copy_(weights[0])
+            weights = weights[1:]
+        self.layer.weight.copy_(weights.T)
+
     def features(self, model: Callable[[Tensor], Any], x: Tensor) -> Any:
         """c(x) [1, φ(x)] and then t(x), (batch, 1 + features + outputs). On a jet with all its derivatives."""
         with replaced(self.layer, 0.0) as inputs:

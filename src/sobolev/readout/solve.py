@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float64
@@ -14,14 +13,12 @@ from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.least_squares import RidgePath
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose
 from sobolev.readout.equations import Equations, Factors, Samples, Scales, entries, equations, orders_of
+from sobolev.readout.exchange import Gather, alone, together
 from sobolev.readout.layer import LinearLayer, double, find_layer
 from sobolev.readout.result import Readout
 
 Batches = Callable[[], Iterable[Samples]]
 """Called to pass over the samples once."""
-
-Gather = Callable[[Any], list[Any]]
-"""Brings an object of every process to every process, in the order of their ranks."""
 
 _NUMBERS = 1 << 22
 """About so many are in memory at a time."""
@@ -37,7 +34,7 @@ def solve_readout(
     held_out: Batches,
     *,
     method: Method = "auto",
-    gather: Gather | None = None,
+    gather: Gather = alone,
 ) -> Readout:
     """Give the last linear layer of a model the weights that solve its training data best; never a worse model.
 
@@ -61,7 +58,7 @@ def solve_readout(
         ValueError: the output is not linear in any layer; samples or labels that make no sense. The model is as it
             was.
     """
-    solver = _Solver(model, method, gather or (lambda value: [value]))
+    solver = _Solver(model, method, gather)
     solver.start(training)
     paths = solver.paths(training)
     before = solver.errors(held_out)
@@ -107,7 +104,7 @@ class _Solver:
                 scales.add(labels)
             return found, scales
 
-        parts = self._together(local)
+        parts = together(self.gather, local)
         described = next((found for found, _ in parts if found is not None), None)
         if described is None:
             raise ValueError("there is no training sample to solve the readout for")
@@ -117,22 +114,22 @@ class _Solver:
         self.found = LinearLayer(name, layer, scale, varying)
         self.scales = Scales().join([scales for _, scales in parts])
         self.sizes = self.scales.entries()
-        self.incoming = self._weights()
+        self.incoming = self.found.weights()
 
     def paths(self, training: Batches) -> list[RidgePath]:
         """The solutions of all strengths, one path for each output; those with the same rows share it."""
 
         def local() -> Factors:
-            factors = Factors(len(self.found.scale))
+            factors = Factors(self.found.outputs)
             with double(self.model):
                 for labels in self._pieces(training(), torch.float64):
                     factors.add(self._equations(labels))
             return factors
 
-        factors = Factors(len(self.found.scale)).join(self._together(local))
+        factors = Factors(self.found.outputs).join(together(self.gather, local))
         shared: dict[tuple, RidgePath] = {}
         found = []
-        for output in range(len(self.found.scale)):
+        for output in range(self.found.outputs):
             patterns, factor, rows = factors.of(output)
             if patterns not in shared:
                 bias = int(self.found.layer.bias is not None)
@@ -146,12 +143,12 @@ class _Solver:
         def local() -> tuple[Tensor, Tensor] | None:
             sums = None
             with self._evaluating():
-                for labels in self._pieces(held_out(), self._dtype()):
+                for labels in self._pieces(held_out(), self.found.dtype):
                     new = self._squares(labels)
                     sums = new if sums is None else (sums[0] + new[0], sums[1] + new[1])
             return sums
 
-        parts = [part for part in self._together(local) if part is not None]
+        parts = [part for part in together(self.gather, local) if part is not None]
         if not parts:
             raise ValueError("there is no held-out sample to compare the readout on")
         squares, counts = (torch.stack(column).sum(0) for column in zip(*parts, strict=True))
@@ -162,25 +159,25 @@ class _Solver:
         candidates = self._candidates(paths)
         proposed = [propose(path, output) for output, path in enumerate(paths)]
         units = self.found.scale / self.scales.outputs()
-        rounding = _ROUNDINGS * torch.finfo(self._dtype()).eps
+        rounding = _ROUNDINGS * torch.finfo(self.found.dtype).eps
 
         def local() -> HeldOut:
             errors = HeldOut(candidates, proposed, units, rounding)
             with self._evaluating():
-                for labels in self._pieces(held_out(), self._dtype()):
+                for labels in self._pieces(held_out(), self.found.dtype):
                     errors.add(self._equations(labels))
             return errors
 
-        joined = HeldOut(candidates, proposed, units, rounding).join(self._together(local))
+        joined = HeldOut(candidates, proposed, units, rounding).join(together(self.gather, local))
         self.held_out = int(joined.samples.max())
         numbers = self.gather(joined.choose())[0]
         weights = torch.stack([candidates[number, :, output] for output, number in enumerate(numbers)], dim=1)
-        self._set(weights)
+        self.found.set_weights(weights)
         return [None if number == _KEPT else float(STRENGTHS[number]) for number in numbers]
 
     def restore(self, outputs: Bool[Tensor, " outputs"]) -> None:
         """Give these outputs the weights that came in."""
-        self._set(torch.where(outputs, self.incoming, self._weights()))
+        self.found.set_weights(torch.where(outputs, self.incoming, self.found.weights()))
 
     def result(self, paths: list[RidgePath], strengths: list[float | None], before: Tensor, after: Tensor) -> Readout:
         """In plain numbers."""
@@ -199,7 +196,7 @@ class _Solver:
             after=tuple(after.nanmean(1).sqrt().tolist()),
             rows=max(path.rows for path in paths),
             held_out=self.held_out,
-            dtype=str(self._dtype()).removeprefix("torch."),
+            dtype=str(self.found.dtype).removeprefix("torch."),
         )
 
     def _candidates(self, paths: list[RidgePath]) -> Float64[Tensor, "candidates unknowns outputs"]:
@@ -209,7 +206,7 @@ class _Solver:
         if self.found.layer.bias is not None:  # derivatives alone say nothing of the bias
             known = torch.tensor([bool(path.factor[0, 0] != 0) for path in paths])
             weights[:, 0] = weights[:, 0].where(known, self.incoming[0])
-        rounded = torch.cat([weights, self.incoming[None]]).to(self._dtype()).double()
+        rounded = torch.cat([weights, self.incoming[None]]).to(self.found.dtype).double()
         return rounded.where(rounded.isfinite(), self.incoming)
 
     def _equations(self, labels: Samples) -> Equations:
@@ -229,56 +226,24 @@ class _Solver:
         squares, counts = (torch.stack(column) for column in zip(*groups, strict=True))
         return squares, counts
 
-    def _weights(self) -> Float64[Tensor, "unknowns outputs"]:
-        """Those of the layer, the bias first."""
-        layer = self.found.layer
-        columns = [layer.weight] if layer.bias is None else [layer.bias[:, None], layer.weight]
-        return torch.cat([c.detach().double().cpu() for c in columns], dim=1).T
-
-    def _set(self, weights: Float64[Tensor, "unknowns outputs"]) -> None:
-        layer = self.found.layer
-        with torch.no_grad():
-            if layer.bias is not None:
-                layer.bias.copy_(weights[0])
-                weights = weights[1:]
-            layer.weight.copy_(weights.T)
-
-    def _dtype(self) -> torch.dtype:
-        return self.found.layer.weight.dtype
-
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """The network as it is used, without gradients."""
         with ExitStack() as stack:
-            stack.enter_context(undisturbed(self.found.layer.weight.device))
+            stack.enter_context(undisturbed(self.found.device))
             stack.enter_context(torch.no_grad())
             stack.enter_context(evaluating(self.model))
             yield
 
     def _pieces(self, batches: Iterable[Samples], dtype: torch.dtype) -> Iterator[Samples]:
         """As many samples at a time as fit, on the device and in the precision of the network."""
-        device = self.found.layer.weight.device
+        device = self.found.device
         for labels in batches:
             count = len(orders_of(labels[0].shape[1:].numel(), len(labels) - 2))
-            width = self.found.layer.in_features + len(STRENGTHS) * len(self.found.scale)
+            width = self.found.layer.in_features + len(STRENGTHS) * self.found.outputs
             for piece in zip(*(t.split(max(1, min(8192, _NUMBERS // (count * width)))) for t in labels), strict=True):
                 if len(piece[0]):
                     yield (piece[0].to(device, dtype), *piece[1:])
-
-    def _together(self, compute: Callable[[], Any]) -> list[Any]:
-        """The results of all processes; an error of one is an error of all, so that none waits for ever."""
-        result, failure = None, None
-        try:
-            result = compute()
-        except Exception as error:
-            failure = error
-        parts = self.gather((result, None if failure is None else str(failure)))
-        if failure is not None:
-            raise failure
-        for _, reason in parts:
-            if reason is not None:
-                raise ValueError(reason)
-        return [part for part, _ in parts]
 
 
 def _check_outputs(found: LinearLayer, labels: Samples) -> None:
