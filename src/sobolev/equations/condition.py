@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sobolev.equations.components import Component
 from sobolev.equations.expression import Expression, Symbols, zero_side
-from sobolev.functions.parser import parse, syntax_tree
+from sobolev.functions.parser import parse
 from sobolev.functions.precise import constant
+from sobolev.functions.syntax import syntax_tree
 
 Domain = Mapping[str, tuple[float, float]]
 

@@ -2,7 +2,6 @@
 
 import ast
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -10,13 +9,22 @@ from typing import Any
 import sympy
 
 from sobolev.functions.precise import constant
+from sobolev.functions.syntax import check_names, short, syntax_tree
 from sobolev.functions.vocabulary import ALIASES, CALLS, CONSTANTS, Choose
 
-_MAX_LENGTH = 10_000
 _MAX_DEPTH = 60
 _MAX_EXPONENT = 1000
 _MAX_DIGITS = 400
 """A constant with more digits than this is no float64; sympy would compute with all of them."""
+
+_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: sympy.Pow,
+}
+_FUNCTIONS = (*CALLS, *ALIASES, "where")
 
 
 def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str, ...], tuple[sympy.Expr, ...]]:
@@ -36,7 +44,7 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     tree = syntax_tree(text)
     nodes = tree.elts if isinstance(tree, ast.Tuple) else [tree]
     if not nodes:
-        raise ValueError(f"the formula {_short(text)} is empty")
+        raise ValueError(f"the formula {short(text)} is empty; write one such as 'x**2'")
     if variables is None:
         variables = sorted(_free_names(tree))
     check_names(variables)
@@ -45,65 +53,15 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     return tuple(variables), expressions
 
 
-def check_names(variables: Sequence[str]) -> None:
-    """Refuse what cannot name a variable, and a name that comes twice."""
-    for name in variables:
-        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
-        if variables.count(name) > 1:
-            raise ValueError(f"the variable {name!r} is listed twice")
-
-
 def symbol(name: str) -> sympy.Symbol:
     """The symbol of a variable; not declared real, for sympy would then rewrite sqrt(x**2) and the like."""
     return sympy.Symbol(name)
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")
-
-
-def syntax_tree(text: str) -> ast.expr:
-    """What Python makes of the text, not looked at any further.
-
-    Raises:
-        ValueError: it is no expression.
-    """
-    if len(text) > _MAX_LENGTH:
-        raise ValueError(f"the formula has {len(text)} characters; at most {_MAX_LENGTH} are read")
-    if not text.strip():
-        raise ValueError("the formula is empty; write one such as 'x**2'")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{_short(text)} is not a formula{_where(error)}; {_hint(text)}") from None
-    except (MemoryError, RecursionError):
-        raise ValueError(f"the formula {_short(text)} is nested too deeply") from None
-
-
-def _where(error: Exception) -> str:
-    offset = getattr(error, "offset", None)
-    return f" (at character {offset}: {getattr(error, 'msg', error)})" if offset else ""
-
-
-def _hint(text: str) -> str:
-    if any(character in text for character in "²³⁴⁵⁶⁷⁸⁹¹⁰"):
-        return "write powers as x**2"
-    if "lambda" in text:
-        return "'lambda' is a word of Python's: call the variable 'lam'"
-    return "write products as 2*x, powers as x**2, functions as sin(x)"
-
-
 def _free_names(tree: ast.expr) -> set[str]:
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
-    return {name for name in names if name not in CONSTANTS and name not in _functions()}
-
-
-def _functions() -> list[str]:
-    return [*CALLS, *ALIASES, "where"]
+    return {name for name in names if name not in CONSTANTS and name not in _FUNCTIONS}
 
 
 class _Reader:
@@ -116,14 +74,14 @@ class _Reader:
     def read(self, node: ast.AST, depth: int) -> sympy.Expr:
         """The expression of a node; `depth` levels lie above it."""
         if depth > _MAX_DEPTH:
-            raise ValueError(f"the formula {_short(self.text)} is nested too deeply ({_MAX_DEPTH} levels)")
+            raise ValueError(f"the formula {short(self.text)} is nested too deeply ({_MAX_DEPTH} levels)")
         reader = getattr(self, f"_read_{type(node).__name__.lower()}", None)
         if reader is None:
             raise ValueError(f"{self._source(node)} cannot be part of a formula{_refusal(node)}")
         return self._finite(reader(node, depth + 1), node)
 
     def _source(self, node: ast.AST) -> str:
-        return _short(ast.get_source_segment(self.text.strip(), node) or self.text)
+        return short(ast.get_source_segment(self.text.strip(), node) or self.text)
 
     def _finite(self, expression: Any, node: ast.AST) -> sympy.Expr:
         if expression.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
@@ -144,11 +102,11 @@ class _Reader:
     def _read_name(self, node: ast.Name, _: int) -> sympy.Expr:
         if node.id in self.names:
             return self.names[node.id]
-        if node.id in _functions():
+        if node.id in _FUNCTIONS:
             raise ValueError(
                 f"{node.id!r} is a function: write {node.id}(...), or list it among the variables if it is one"
             )
-        raise ValueError(f"the formula {_short(self.text)} has an unknown name {node.id!r}{self._nearest(node.id)}")
+        raise ValueError(f"the formula {short(self.text)} has an unknown name {node.id!r}{self._nearest(node.id)}")
 
     def _nearest(self, name: str, names: Sequence[str] | None = None) -> str:
         known = list(self.names) if names is None else list(names)
@@ -190,7 +148,7 @@ class _Reader:
         if name == "where":
             return self._where(node, depth)
         if name not in CALLS:
-            nearest = self._nearest(name, _functions())
+            nearest = self._nearest(name, _FUNCTIONS)
             raise ValueError(f"{self._source(node)} calls an unknown function {node.func.id!r}{nearest}")
         return self._call(name, node, depth)
 
@@ -240,15 +198,6 @@ class _Reader:
         if isinstance(operator, ast.Lt):
             return Choose(a - b, no, yes)
         raise ValueError(f"{self._source(node)}: compare with <, <=, > or >=")
-
-
-_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.Pow: sympy.Pow,
-}
 
 
 def _refusal(node: ast.AST) -> str:

@@ -1,0 +1,54 @@
+"""The text of a formula as Python reads it, before anything in it is given a meaning; and names for variables."""
+
+import ast
+import warnings
+from collections.abc import Sequence
+
+_MAX_LENGTH = 10_000
+
+
+def syntax_tree(text: str) -> ast.expr:
+    """What Python makes of the text, not looked at any further.
+
+    Raises:
+        ValueError: it is no expression.
+    """
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"the formula has {len(text)} characters; at most {_MAX_LENGTH} are read")
+    if not text.strip():
+        raise ValueError("the formula is empty; write one such as 'x**2'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{short(text)} is not a formula{_place(error)}; {_hint(text)}") from None
+    except (MemoryError, RecursionError):
+        raise ValueError(f"the formula {short(text)} is nested too deeply") from None
+
+
+def check_names(variables: Sequence[str]) -> None:
+    """Refuse what cannot name a variable, and a name that comes twice."""
+    for name in variables:
+        if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"{name!r} cannot be the name of a variable; use letters, digits and _, such as x_1")
+        if variables.count(name) > 1:
+            raise ValueError(f"the variable {name!r} is listed twice")
+
+
+def short(text: str) -> str:
+    """A formula as a message quotes it."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _place(error: Exception) -> str:
+    offset = getattr(error, "offset", None)
+    return f" (at character {offset}: {getattr(error, 'msg', error)})" if offset else ""
+
+
+def _hint(text: str) -> str:
+    if any(character in text for character in "²³⁴⁵⁶⁷⁸⁹¹⁰"):
+        return "write powers as x**2"
+    if "lambda" in text:
+        return "'lambda' is a word of Python's: call the variable 'lam'"
+    return "write products as 2*x, powers as x**2, functions as sin(x)"

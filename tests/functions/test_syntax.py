@@ -1,0 +1,40 @@
+import ast
+
+import pytest
+
+from sobolev.functions.syntax import check_names, short, syntax_tree
+
+
+def test_the_tree_is_that_of_one_expression():
+    assert ast.unparse(syntax_tree("  2*x + sin(y)\n")) == "2 * x + sin(y)"
+    assert isinstance(syntax_tree("x, y"), ast.Tuple)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" ", r"is empty; write one such as 'x\*\*2'"),
+        ("x = 1", r"'x = 1' is not a formula \(at character \d: .*\); write products"),
+        ("1 +* x", r"at character 4: "),
+        ("3x³", r"write powers as x\*\*2"),
+        ("lambda*x", "call the variable 'lam'"),
+        ("x" * 10_001, "has 10001 characters; at most 10000"),
+        ("(" * 4000 + "x" + ")" * 4000, "nested"),
+    ],
+)
+def test_what_is_no_expression(text, message):
+    with pytest.raises(ValueError, match=message):
+        syntax_tree(text)
+
+
+@pytest.mark.parametrize("name", ["_x", "2x", "a b", "", 3])
+def test_what_cannot_name_a_variable(name):
+    with pytest.raises(ValueError, match="cannot be the name of a variable"):
+        check_names(["x", name])
+    with pytest.raises(ValueError, match="'x' is listed twice"):
+        check_names(["x", "y", "x"])
+
+
+def test_long_formulas_are_quoted_in_part():
+    assert short("x" * 80) == repr("x" * 80)
+    assert len(short("x" * 81)) == 82 and short("x" * 81).endswith("...'")
