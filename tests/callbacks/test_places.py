@@ -36,6 +36,14 @@ def test_a_callable_and_its_import_path(monkeypatch):
     assert places("math.points", None).shape == (3, 2)
 
 
+def test_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "points.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(ValueError, match=r"points.parquet cannot be read"):
+        places(str(tmp_path / "points.parquet"), None)
+    with pytest.raises(ValueError, match=r"missing.csv is not there"):
+        places("missing.csv", None)
+
+
 @pytest.mark.parametrize("source", ["math.nothing", "nowhere.points", "word", lambda: torch.tensor([[torch.nan]])])
 def test_what_gives_no_points(source):
     with pytest.raises(ValueError, match="points"):

@@ -188,7 +188,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 from sobolev.callbacks.predictions import PredictionWriter
 from sobolev.data.loader import BatchLoader, EpochBatches
-from sobolev.data.points import PointsFile, PointsLoader
+from sobolev.data.points import PointsLoader
+from sobolev.data.points_file import PointsFile
 torch.set_num_threads(1)
 class Square(LightningModule):
     def forward(self, x): return (x**2).sum(1, keepdim=True)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.data.points import PointsGrid, PredictPoints, points_source
+from sobolev.data.points import PointsGrid, PredictPoints
+from sobolev.data.points_file import PointsFile
 
 Places = PredictPoints | Callable[[], Any]
 
@@ -32,20 +33,11 @@ def places(source: Places, names: Sequence[str] | None) -> Tensor:
         axes = list(names) if names and set(names) == set(own) else own
         return torch.cat(list(PointsGrid(source, axes).batches(_BLOCK)))
     if isinstance(source, str | Path) and Path(source).suffix.lower() in _SUFFIXES:
-        own = _columns(Path(source))
+        own = PointsFile(source).columns
         columns = list(names) if names and set(names) <= set(own) else own
-        points = list(points_source(str(source), columns).batches(_BLOCK))
+        points = list(PointsFile(source, columns).batches(_BLOCK))
         return _checked(torch.cat(points) if points else torch.empty(0, len(columns)), source)
     return _checked(torch.as_tensor(_imported(source)()), source)
-
-
-def _columns(path: Path) -> list[str]:
-    import polars as pl
-
-    if not path.is_file():
-        raise ValueError(f"points: {path} is not there; give a file")
-    scan = pl.scan_parquet if path.suffix.lower() == ".parquet" else pl.scan_csv
-    return scan(path, glob=False).collect_schema().names()
 
 
 def _checked(points: Tensor, source: Any) -> Tensor:
