@@ -22,11 +22,12 @@ FLOORS = (
         "networks",
         "optimizers",
         "scales",
+        "schedules",
         "whitening",
     },
     {"data", "plots", "readout", "regressor", "residual_regressor"},
     {"callbacks"},
-    {"audit_command", "cli", "foreign", "readout_command"},
+    {"audit_command", "cli", "foreign", "foreign_points", "readout_command"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_LIGHTNING = FLOORS[0] | FLOORS[1] | FLOORS[2] - {"metrics"} | {"readout"}

@@ -15,7 +15,8 @@ from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
 from sobolev.audit import Audit, audit
-from sobolev.foreign import load_model, load_weights, read_points
+from sobolev.foreign import load_model, load_weights
+from sobolev.foreign_points import read_points
 
 _USAGE = """sobolev audit [--config FILE] [--ckpt_path FILE] [--order N] [--points N] [--json] [options of validate]
        sobolev audit MODULE:MODEL --inputs INPUTS [--state_dict FILE] [--order N] [--points N] [--json]"""

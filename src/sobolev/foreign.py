@@ -1,9 +1,8 @@
-"""Somebody's model and its points, as they are named on the command line."""
+"""Somebody's model and its weights, as they are named on the command line."""
 
 import inspect
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,8 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-_SEED = 0
 
 
 def load_model(target: str) -> Callable[[Tensor], Any]:
@@ -73,67 +70,6 @@ def read_tensors(path: str) -> Any:
         raise ValueError(
             f"{path} is refused: it is damaged, or holds more than tensors and plain types, and can run code"
         ) from error
-
-
-def read_points(inputs: str, count: int, columns: Sequence[str] = ()) -> Tensor:
-    """Points (rows, *in) in float64.
-
-    Args:
-        inputs: a shape, `64,3` (uniform in ±1, the first number is that of the points); a range per input,
-            `0:1,-50:50` (uniform within); or a file ending in .npy, .pt, .csv, .csv.gz, .csv.zst or .parquet.
-        count: how many points are drawn in ranges.
-        columns: those of a table that are inputs; all if none is named.
-
-    Raises:
-        ValueError: it is none of these, or the file is not there or not readable.
-    """
-    generator = torch.Generator().manual_seed(_SEED)
-    if re.fullmatch(r"\d+(,\d+)*,?", inputs):
-        shape = [int(size) for size in inputs.strip(",").split(",")]
-        return 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
-    if ":" in inputs and not Path(inputs).exists():
-        low, high = torch.tensor([_range(part) for part in inputs.split(",")], dtype=torch.float64).T
-        return low + (high - low) * torch.rand(count, len(low), generator=generator, dtype=torch.float64)
-    return _from_file(inputs, columns)
-
-
-def _from_file(path: str, columns: Sequence[str]) -> Tensor:
-    if path.endswith((".csv", ".csv.gz", ".csv.zst", ".parquet")):
-        return _from_table(path, columns)
-    if path.endswith(".npy") and Path(path).is_file():
-        import numpy as np
-
-        try:
-            return torch.from_numpy(np.asarray(np.load(path, allow_pickle=False), dtype=np.float64))
-        except ValueError as error:
-            raise ValueError(f"{path} holds no array of numbers: {error}") from None
-    if path.endswith((".pt", ".pth")):
-        points = read_tensors(path)
-        if not isinstance(points, Tensor):
-            raise ValueError(f"{path} holds a {type(points).__name__}; it must hold one tensor, the points")
-        return points.double()
-    if path.endswith(".npy"):
-        raise ValueError(f"{path} is not there; give a file")
-    raise ValueError(
-        f"--inputs {path!r} is no shape (64,3), no range per input (0:1,-50:50), no .npy, .pt, .csv or .parquet file"
-    )
-
-
-def _from_table(path: str, columns: Sequence[str]) -> Tensor:
-    from sobolev.data.points import PointsFile
-
-    names = list(columns) or PointsFile(path, []).all_columns()
-    return torch.cat(list(PointsFile(path, names).batches(10_000)))
-
-
-def _range(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(":"))
-    except ValueError:
-        raise ValueError(f"--inputs: {text!r} is no range; write low:high for every input, 0:1,-50:50") from None
-    if not low < high:
-        raise ValueError(f"--inputs: the range {text} is empty; write the lower end first")
-    return low, high
 
 
 def _imported(place: str) -> ModuleType:
