@@ -1,6 +1,5 @@
 """The callback that solves a network's last linear layer by least squares."""
 
-from collections.abc import Iterable
 from time import perf_counter
 from typing import Any, Literal
 
@@ -15,15 +14,14 @@ from typing_extensions import override
 from sobolev.autodiff.engine import Method
 from sobolev.callbacks.packages import Callback
 from sobolev.callbacks.processes import gathered
-from sobolev.callbacks.readout_data import (
-    fifths,
-    own_split,
-    parts_of,
-    training_batches,
-    transferred,
-    validation_batches,
+from sobolev.callbacks.readout_data import held_out_samples, training_samples
+from sobolev.callbacks.readout_training import (
+    adapt,
+    check_own_weights,
+    is_last_epoch,
+    make_double,
+    validate_again,
 )
-from sobolev.callbacks.readout_training import check, follow, is_last_epoch, make_double, validate_again
 from sobolev.callbacks.undisturbed import undisturbed
 from sobolev.readout import Readout, solve_readout
 from sobolev.readout.equations import Samples
@@ -169,37 +167,20 @@ class LeastSquaresReadout(Callback):
             self.seconds += perf_counter() - start
 
     def _solve(self, trainer: Trainer, pl_module: LightningModule, last: bool) -> None:
-        check(trainer)
+        check_own_weights(trainer)
         if last and self.precision == "float64":
-            make_double(trainer, pl_module, self._found(trainer, "training"))
+            make_double(trainer, pl_module, training_samples(trainer, self.samples))
         with undisturbed(pl_module, pl_module.device):
             self.result = solve_readout(
                 pl_module,
-                lambda: self._training(trainer),
-                lambda: self._held_out(trainer),
+                lambda: training_samples(trainer, self.samples),
+                lambda: held_out_samples(trainer, self.samples),
                 method=self.method,
                 gather=gathered,
             )
         self._said = False
-        follow(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
+        adapt(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
 
     def _is_due(self, trainer: Trainer) -> bool:
         due = self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0
         return due or is_last_epoch(trainer)
-
-    def _training(self, trainer: Trainer) -> Iterable[Samples]:
-        found = self._found(trainer, "training")
-        return found if trainer.enable_validation else fifths(found, held_out=False)
-
-    def _held_out(self, trainer: Trainer) -> Iterable[Samples]:
-        if trainer.enable_validation:
-            return self._found(trainer, "validation")
-        return fifths(self._found(trainer, "training"), held_out=True)
-
-    def _found(self, trainer: Trainer, name: Literal["training", "validation"]) -> Iterable[Samples]:
-        """Samples of this process: from a data module of ours in float64, else what the dataloader brings."""
-        split = own_split(trainer, name)
-        if split is not None:
-            return parts_of(split, trainer.global_rank, trainer.world_size)
-        batches = training_batches(trainer) if name == "training" else validation_batches(trainer)
-        return (self.samples(transferred(trainer, batch)) for batch in batches)

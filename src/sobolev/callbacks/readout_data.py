@@ -1,9 +1,9 @@
 """Where a readout finds its samples: a data module's tensors in float64, or what the dataloaders bring."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, starmap
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -18,7 +18,33 @@ _EVERY = 5
 """Without validation data, every fifth training sample is held out from the readout."""
 
 
-def own_split(trainer: Trainer, name: str) -> Split | None:
+Read = Callable[[Any], Samples]
+"""What a batch holds: points, targets and derivative labels."""
+
+
+def training_samples(trainer: Trainer, read: Read) -> Iterable[Samples]:
+    """This process's samples to solve with: those of the training, without a fifth if there is no validation."""
+    found = _samples(trainer, "training", read)
+    return found if trainer.enable_validation else _fifths(found, held_out=False)
+
+
+def held_out_samples(trainer: Trainer, read: Read) -> Iterable[Samples]:
+    """This process's samples to choose by: those of the validation, or without any a fifth of the training's."""
+    if trainer.enable_validation:
+        return _samples(trainer, "validation", read)
+    return _fifths(_samples(trainer, "training", read), held_out=True)
+
+
+def _samples(trainer: Trainer, name: Literal["training", "validation"], read: Read) -> Iterable[Samples]:
+    """From a data module of ours in float64, else what the dataloader brings."""
+    split = _own_split(trainer, name)
+    if split is not None:
+        return _parts_of(split, trainer.global_rank, trainer.world_size)
+    batches = _training_batches(trainer) if name == "training" else _validation_batches(trainer)
+    return (read(_transferred(trainer, batch)) for batch in batches)
+
+
+def _own_split(trainer: Trainer, name: str) -> Split | None:
     """The split of a data module of ours, unless the trainer or a hook makes something else of it."""
     data: Any = getattr(trainer, "datamodule", None)
     limits = (trainer.limit_train_batches, trainer.limit_val_batches)
@@ -28,23 +54,17 @@ def own_split(trainer: Trainer, name: str) -> Split | None:
         for owner, parent in ((trainer.lightning_module, LightningModule), (data, TensorDataModule))
         if isinstance(owner, parent)
     )
-    if (
-        not isinstance(data, TensorDataModule)
-        or hooked
-        or getattr(trainer, "overfit_batches", 0)
-        or limits != (1.0, 1.0)
-    ):
-        return None
-    return getattr(data, name)
+    whole = limits == (1.0, 1.0) and not getattr(trainer, "overfit_batches", 0)
+    return getattr(data, name) if isinstance(data, TensorDataModule) and whole and not hooked else None
 
 
-def parts_of(split: Split, rank: int, world_size: int) -> Iterator[Samples]:
+def _parts_of(split: Split, rank: int, world_size: int) -> Iterator[Samples]:
     """The rows of one process, some at a time."""
     tensors = [t[rank::world_size] for t in (split.inputs, split.targets, *split.labels)]
     return zip(*(t.split(_ROWS) for t in tensors), strict=True)
 
 
-def fifths(batches: Iterable[Samples], *, held_out: bool) -> Iterator[Samples]:
+def _fifths(batches: Iterable[Samples], *, held_out: bool) -> Iterator[Samples]:
     """Every fifth sample, or all others."""
     count = 0
     for batch in batches:
@@ -53,14 +73,14 @@ def fifths(batches: Iterable[Samples], *, held_out: bool) -> Iterator[Samples]:
         yield [tensor[chosen.to(tensor.device)] for tensor in batch]
 
 
-def training_batches(trainer: Trainer) -> Iterable[Any]:
+def _training_batches(trainer: Trainer) -> Iterable[Any]:
     """Those of the training, as its dataloader brings them."""
     if trainer.train_dataloader is None:  # by hand, without a training
         trainer.fit_loop.setup_data()
     return _limited(trainer.train_dataloader, trainer.num_training_batches)
 
 
-def validation_batches(trainer: Trainer) -> Iterable[Any]:
+def _validation_batches(trainer: Trainer) -> Iterable[Any]:
     """Those of all validation dataloaders, one after the other."""
     if trainer.val_dataloaders is None:  # there was no validation yet
         trainer.fit_loop.epoch_loop.val_loop.setup_data()
@@ -73,6 +93,6 @@ def _limited(loader: Any, count: float) -> Iterable[Any]:
     return islice(loader, None if math.isinf(count) else int(count))
 
 
-def transferred(trainer: Trainer, batch: Any) -> Any:
+def _transferred(trainer: Trainer, batch: Any) -> Any:
     """As a training step gets it."""
     return trainer.strategy.batch_to_device(trainer.lightning_module._on_before_batch_transfer(batch))

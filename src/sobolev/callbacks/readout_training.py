@@ -23,8 +23,12 @@ def is_last_epoch(trainer: Trainer) -> bool:
     return epochs is not None and 0 <= epochs <= trainer.current_epoch + 1
 
 
-def check(trainer: Trainer) -> None:
-    """Refuse where weights are not the module's own."""
+def check_own_weights(trainer: Trainer) -> None:
+    """Refuse a training in which the module does not hold its own weights, whole.
+
+    Raises:
+        ValueError: says which strategy or callback is in the way.
+    """
     if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise ValueError(f"{type(trainer.strategy).__name__} keeps its weights in parts; use one device or DDP")
     for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
@@ -48,8 +52,14 @@ def make_double(trainer: Trainer, pl_module: LightningModule, samples: Iterable[
         ) from error
 
 
-def follow(trainer: Trainer, layer: nn.Module, *, changed: bool) -> None:
-    """Optimisers and validation batches fit the weights; the momentum of weights that are no more is forgotten."""
+def adapt(trainer: Trainer, layer: nn.Module, *, changed: bool) -> None:
+    """Bring optimisers and validation batches to the module's precision; forget the momentum of weights that are gone.
+
+    Args:
+        trainer: whose they are.
+        layer: that was solved for.
+        changed: whether it has other weights now.
+    """
     own = {id(parameter) for parameter in layer.parameters()} if changed else set()
     for optimizer in trainer.optimizers:
         for parameter, state in optimizer.state.items():
