@@ -61,26 +61,14 @@ def _table() -> list[Case]:
         for rows, must in ((1000, None), (10_000, 9))
     ]
     cases.append(Case("train-100000", "training step on f, f', f'', 100k rows", "training", 100_000, quick=False))
-    cases += [
-        Case(
-            *(f"laplacian-{d}", f"value, gradient, Laplacian, {d} inputs, 1k rows", "laplacian", 1000),
-            inputs=d,
-            hidden=256,
-            must=must,
-            quick=d < 100,
-        )
-        for d, must in ((2, 5), (10, 12), (100, 70))
-    ]
-    cases += [
-        Case(
-            *(f"hessian-{d}", f"full Hessian, {d} inputs, 256 rows", "hessian", 256),
-            inputs=d,
-            hidden=256,
-            must=must,
-            quick=d < 100,
-        )
-        for d, must in ((10, 14), (100, 110))
-    ]
+    many_inputs = (
+        ("laplacian", 1000, "value, gradient, Laplacian, {} inputs, 1k rows", ((2, 5), (10, 12), (100, 70))),
+        ("hessian", 256, "full Hessian, {} inputs, 256 rows", ((10, 14), (100, 110))),
+    )
+    for job, rows, title, promises in many_inputs:
+        for d, must in promises:
+            sizes = {"inputs": d, "hidden": 256, "must": must, "quick": d < 100}
+            cases.append(Case(f"{job}-{d}", title.format(d), job, rows, **sizes))
     return cases
 
 
