@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/sobolev"
 FLOORS = (
-    {"errors", "notation"},
+    {"arguments", "errors", "notation"},
     {"autodiff"},
     {
         "audit",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sobolev.arguments import check_count, check_points
 from sobolev.audit.agreement import rms
 from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
 from sobolev.audit.checks.consistency import stateful
@@ -126,14 +127,11 @@ def _error(size: float, mine: Tensor, truth: Estimate) -> float:
 
 
 def _check(x: Tensor, order: int, points: int) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")
+    check_points(x)
     if x.dim() == 0 or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one row, (batch, *in)")
-    for name, value in (("order", order), ("points", points)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}; it is a whole number, 1 or more")
+    check_count("order", order, 1)
+    check_count("points", points, 1)
 
 
 def _some(x: Tensor, count: int) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sobolev.arguments import check_count, check_points
 from sobolev.autodiff.dispatch import by_blocks, usable
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 
@@ -35,8 +36,7 @@ def derivatives(
         ValueError: a negative order, a direction that is missing or of another shape, a bad chunk size.
         TypeError: x or f(x) is not a floating-point tensor.
     """
-    if isinstance(order, bool) or not isinstance(order, int) or order < 0:
-        raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
+    check_count("order", order, 0)
     _check_points(x)
     v = _direction(x, direction)
     return by_blocks("derivatives", f, x, method, chunk_size, v, order=order)
@@ -75,9 +75,7 @@ def laplacian(
 
 
 def _check_points(x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")
+    check_points(x)
     if x.dim() == 0:
         raise ValueError("x is a single number; give it a batch axis: x.reshape(1)")
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sobolev.data.module import Split, TensorDataModule, check_count
+from sobolev.arguments import check_count
+from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
-from sobolev.data.sampling import Sampling, further, sample
+from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.functions import Function
 from sobolev.notation import checked_names
 
@@ -88,11 +89,8 @@ class FunctionData(TensorDataModule):
     def make_splits(self) -> tuple[Split, Split, Split]:
         """Draw the points, compute the labels, add the noise."""
         generator = torch.Generator().manual_seed(self.seed)
-        low, high = torch.tensor(list(self.domain.values()), dtype=torch.float64).T
-        training = sample(self.sampling, self.samples, low, high, generator)
-        others = further(training, self.validation_samples + self.test_samples, low, high, generator)
-        sizes = [self.validation_samples, self.test_samples]
-        splits = [self._labelled(points) for points in (training, *others.split(sizes))]
+        sizes = (self.samples, self.validation_samples, self.test_samples)
+        splits = [self._labelled(points) for points in disjoint_samples(self.sampling, sizes, self.domain, generator)]
         spread = splits[0].targets.amax(0) - splits[0].targets.amin(0)
         for i in (0, 1):
             noise = torch.randn(splits[i].targets.shape, dtype=torch.float64, generator=generator)
@@ -137,14 +135,3 @@ def _intervals(domain: object, function: Function) -> dict[str, tuple[float, flo
             f"{', '.join(function.inputs)}; give each an interval, as {{{function.inputs[0]}: [0, 1]}}"
         )
     return {name: interval(name, domain[name]) for name in function.inputs}
-
-
-def interval(name: str, ends: object) -> tuple[float, float]:
-    """Both ends of the domain of an input; refused where they are no interval."""
-    try:
-        low, high = (float(end) for end in ends)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise ValueError(f"the domain of {name} is {ends!r}; give two numbers, as [0, 1]") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"the domain of {name} is [{low:g}, {high:g}]; the first end must be below the second")
-    return low, high

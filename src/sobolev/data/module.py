@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float64
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
+from typing_extensions import override
 
+from sobolev.arguments import check_count
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader, PredictPoints, points_source
 from sobolev.functions import Function
@@ -82,9 +84,9 @@ class TensorDataModule(LightningDataModule):
     def make_splits(self) -> tuple[Split, Split, Split]:
         """The rows for training, validation and test; the same on every process."""
 
+    @override
     def setup(self, stage: str | None = None) -> None:
         """Make the tensors, once; called by Lightning, or by hand."""
-        del stage
         if not self._ready:
             self.training, self.validation, self.test = self.make_splits()
             self._ready = True
@@ -130,9 +132,9 @@ class TensorDataModule(LightningDataModule):
         source = points_source(self.predict_points, self.input_names, **table)
         return PointsLoader(source, self.evaluation_batch_size, self.dtype, *self._place())
 
+    @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Straight there, without Lightning's search through nested batches: these are tuples of tensors."""
-        del dataloader_idx
         return tuple(tensor.to(device, non_blocking=True) for tensor in batch)
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
@@ -160,9 +162,3 @@ class TensorDataModule(LightningDataModule):
         free, _ = torch.cuda.mem_get_info(device)
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return [tensor.to(device) for tensor in tensors] if size <= _SHARE_OF_DEVICE * free else tensors
-
-
-def check_count(name: str, value: int, least: int) -> None:
-    """Refuse what is not a whole number from `least` on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}; it is a whole number, {least} or more")

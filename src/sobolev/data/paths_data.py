@@ -4,8 +4,9 @@ from typing import Literal
 
 import torch
 
+from sobolev.arguments import check_count
 from sobolev.data.market import BachelierBasket, BlackScholes, Contract, Market
-from sobolev.data.module import Split, TensorDataModule, check_count
+from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.functions import Function
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from sobolev.data.function_data import interval
-from sobolev.data.module import Split, TensorDataModule, check_count
+from sobolev.arguments import check_count
+from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
-from sobolev.data.sampling import Sampling, further, sample
+from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.equations import Problem
 from sobolev.functions import Function
 
@@ -69,10 +69,8 @@ class ResidualData(TensorDataModule):
         check_count("validation_samples", validation_samples, 1)
         check_count("test_samples", test_samples, 1)
         super().__init__(batch_size or samples, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
-        self.input_names, self.output_names = (
-            tuple(domain),
-            tuple([unknowns] if isinstance(unknowns, str) else unknowns),
-        )
+        self.input_names = tuple(domain)
+        self.output_names = (unknowns,) if isinstance(unknowns, str) else tuple(unknowns)
         self.domain = {name: interval(name, domain[name]) for name in domain}
         equations = [equation] if isinstance(equation, str) else equation
         self.problem = Problem(equations, conditions, self.domain, self.output_names, condition_samples)
@@ -83,10 +81,8 @@ class ResidualData(TensorDataModule):
     def make_splits(self) -> tuple[Split, Split, Split]:
         """Draw the points."""
         generator = torch.Generator().manual_seed(self.seed)
-        low, high = torch.tensor(list(self.domain.values()), dtype=torch.float64).T
-        training = sample(self.sampling, self.samples, low, high, generator)
-        others = further(training, self.validation_samples + self.test_samples, low, high, generator)
-        validation, test = others.split([self.validation_samples, self.test_samples])
+        sizes = (self.samples, self.validation_samples, self.test_samples)
+        training, validation, test = disjoint_samples(self.sampling, sizes, self.domain, generator)
         return Split(training, self._unknown(training)), self._known(validation), self._known(test)
 
     def _unknown(self, points: Tensor) -> Tensor:

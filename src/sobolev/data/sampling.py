@@ -1,12 +1,33 @@
 """Points in a box: uniform, grid, Chebyshev, Sobol; and further points that are none of those."""
 
-from typing import Literal, get_args
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 Sampling = Literal["uniform", "grid", "chebyshev", "sobol"]
+
+
+def disjoint_samples(
+    sampling: Sampling,
+    sizes: tuple[int, int, int],
+    domain: Mapping[str, tuple[float, float]],
+    generator: torch.Generator,
+) -> list[Float64[Tensor, "_ inputs"]]:
+    """Points for training by a sampling, then random ones for validation and test; none belongs to two of them.
+
+    Args:
+        sampling: of the training points, see `sample`.
+        sizes: how many for training, validation and test.
+        domain: the interval of each input.
+        generator: of the random numbers.
+    """
+    low, high = torch.tensor(list(domain.values()), dtype=torch.float64).T
+    training = sample(sampling, sizes[0], low, high, generator)
+    return [training, *further(training, sum(sizes[1:]), low, high, generator).split(sizes[1:])]
 
 
 def sample(
@@ -88,3 +109,14 @@ def _per_axis(sampling: str, count: int, inputs: int) -> int:
             f"{near**inputs} ({near} on each) or {(near + 1) ** inputs} ({near + 1} on each)"
         )
     return per_axis
+
+
+def interval(name: str, ends: Any) -> tuple[float, float]:
+    """Both ends of the domain of an input; refused where they are no interval."""
+    try:
+        low, high = (float(end) for end in ends)
+    except (TypeError, ValueError):
+        raise ValueError(f"the domain of {name} is {ends!r}; give two numbers, as [0, 1]") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"the domain of {name} is [{low:g}, {high:g}]; the first end must be below the second")
+    return low, high

@@ -1,6 +1,7 @@
 """Columns of numbers from a CSV or Parquet file; what is wrong with one is said with file, column and row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,20 +84,16 @@ def _frame(path: Path, columns: Sequence[str], separator: str) -> "polars.DataFr
         return cells.select(cells[str(names.index(name))].alias(name) for name in dict.fromkeys(columns))
 
 
-class _explained:  # noqa: N801  used as a context
+@contextmanager
+def _explained(path: Path, remedy: str) -> Iterator[None]:
     """Turns polars' own errors into a sentence."""
+    from polars.exceptions import PolarsError
 
-    def __init__(self, path: Path, remedy: str) -> None:
-        self.path, self.remedy = path, remedy
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from polars.exceptions import PolarsError
-
-        if isinstance(error, PolarsError | OSError | EOFError):
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ValueError(f"{self.path} cannot be read ({reason}); {self.remedy}") from None
+    try:
+        yield
+    except (PolarsError, OSError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({reason}); {remedy}") from None
 
 
 def _check_names(path: Path, names: list[str], columns: Sequence[str], separator: str | None) -> None:

@@ -26,9 +26,9 @@ def load(path: str) -> Callable[..., Any]:
     except ImportError as error:
         raise ValueError(f"cannot import {path!r}: {error}; run from the folder of the module, or install it") from None
     except AttributeError:
-        raise ValueError(f"the module {module!r} has no {name!r}") from None
+        raise ValueError(f"the module {module!r} has no {name!r}; write package.module.function") from None
     if not callable(function):
-        raise ValueError(f"{path!r} is {type(function).__name__}, which cannot be called")
+        raise ValueError(f"{path!r} is a {type(function).__name__}, which cannot be called; name a function of tensors")
     return function
 
 

@@ -3,12 +3,13 @@
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sobolev.arguments import check_count
 from sobolev.functions.callable import CallableSource, load
 from sobolev.functions.formula import FormulaSource
 
@@ -128,8 +129,7 @@ class Function:
                 f"x has shape {tuple(x.shape)}; {self.name!r} needs (batch, {len(self.inputs)}), "
                 f"one column for each of {', '.join(self.inputs)}"
             )
-        if isinstance(order, bool) or not isinstance(order, int) or order < 0:
-            raise ValueError(f"order is {order!r}; it is a whole number, 0 or more")
+        check_count("order", order, 0)
 
     def __repr__(self) -> str:
         return f"Function({self.name!r}, {list(self.inputs)})"
@@ -138,7 +138,17 @@ class Function:
         return Function, self._arguments
 
 
-def _source(expression: Any, variables: tuple[str, ...] | None) -> Any:
+class _Source(Protocol):
+    """Where values and derivatives come from, in float64."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: int
+
+    def tensors(self, x: Tensor, order: int) -> list[Tensor]: ...
+
+
+def _source(expression: Any, variables: tuple[str, ...] | None) -> _Source:
     if variables == ():
         raise ValueError("the list of variables is empty; name at least one")
     if isinstance(expression, str) and not _IMPORT_PATH.fullmatch(expression):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sobolev.optimizers.objective import as_real
 from sobolev.optimizers.quasi_newton import Memory, QuasiNewton
 
 _MOST_PARAMETERS = 10_000
@@ -34,7 +35,7 @@ class SelfScaledBFGS(QuasiNewton):
 
     def __init__(self, params: Any, iterations: int = 20) -> None:
         super().__init__(params, iterations)
-        count = sum(view.numel() for group in self.param_groups for view in map(_real, group["params"]))
+        count = sum(view.numel() for group in self.param_groups for view in map(as_real, group["params"]))
         if count > _MOST_PARAMETERS:
             raise ValueError(
                 f"SelfScaledBFGS would need {8e-9 * count**2:.1f} GB for the inverse Hessian of {count} parameters; "
@@ -57,7 +58,3 @@ class SelfScaledBFGS(QuasiNewton):
         # H - (Hy sᵀ + s yᵀH) / y·s + (1 + y·Hy / y·s) s sᵀ / y·s, as one product of two columns with two rows
         half = step * ((1 + float(change @ pushed) / curvature) / 2) - pushed
         inverse.addmm_(torch.stack([step, half], 1), torch.stack([half, step]), alpha=1 / curvature)
-
-
-def _real(parameter: Tensor) -> Tensor:
-    return torch.view_as_real(parameter) if parameter.is_complex() else parameter

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
+from sobolev.arguments import check_count
 from sobolev.optimizers.quasi_newton import Memory, QuasiNewton
 
 
@@ -29,8 +30,7 @@ class LBFGS(QuasiNewton):
 
     def __init__(self, params: Any, iterations: int = 20, history: int = 100) -> None:
         super().__init__(params, iterations)
-        if isinstance(history, bool) or not isinstance(history, int) or history < 1:
-            raise ValueError(f"history is {history!r}; it is a whole number, 1 or more")
+        check_count("history", history, 1)
         self.history = history
 
     @override

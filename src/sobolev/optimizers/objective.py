@@ -21,7 +21,7 @@ class Objective:
     """
 
     def __init__(self, parameters: list[Tensor], closure: Callable[[], Any]) -> None:
-        self._views = [torch.view_as_real(p) if p.is_complex() else p for p in parameters]
+        self._views = [as_real(p) for p in parameters]
         self._parameters, self._closure = parameters, torch.enable_grad()(closure)
         self._point = torch.cat([view.reshape(-1).double() for view in self._views])
         self.first: Any = None
@@ -62,18 +62,22 @@ class Objective:
         return Trial(step, _over_all_processes(loss), slope, gradient)
 
 
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor as real and imaginary parts, (..., 2), in the same memory; a real one as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
 def _flat(parameter: Tensor) -> Tensor:
+    """The gradient as a vector, 0 where there is none."""
     gradient = parameter.grad
     if gradient is None:
-        return (
-            torch.zeros_like(torch.view_as_real(parameter) if parameter.is_complex() else parameter).double().view(-1)
-        )
+        gradient = torch.zeros_like(parameter)
     if gradient.is_sparse:
         raise ValueError(
             f"the gradient of a parameter of shape {tuple(parameter.shape)} is sparse, which quasi-Newton methods "
             "cannot use: torch.nn.Embedding(..., sparse=False)"
         )
-    return (torch.view_as_real(gradient) if gradient.is_complex() else gradient).reshape(-1).double()
+    return as_real(gradient).reshape(-1).double()
 
 
 def _over_all_processes(loss: Any) -> float:

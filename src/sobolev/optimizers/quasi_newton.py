@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from sobolev.arguments import check_count
 from sobolev.optimizers.line_search import Trial, strong_wolfe
 from sobolev.optimizers.objective import Objective
 
@@ -17,6 +18,10 @@ Memory = dict[str, Any]
 
 _MEMORY = "curvature"
 """The key of the state. It is no parameter: torch casts the state of a parameter to the parameter's precision."""
+
+
+_LEAST_CURVATURE = 1e-12
+"""Cosine of the angle between step and change of gradient below which the curvature is rounding; never absolute."""
 
 
 class QuasiNewton(Optimizer):
@@ -33,8 +38,7 @@ class QuasiNewton(Optimizer):
     """
 
     def __init__(self, params: Any, iterations: int) -> None:
-        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"iterations is {iterations!r}; it is a whole number, 1 or more")
+        check_count("iterations", iterations, 1)
         super().__init__(params, {"lr": 1.0})  # schedulers want one; the line search alone chooses the step
         self.iterations = iterations
 
@@ -110,10 +114,6 @@ class QuasiNewton(Optimizer):
         if step @ change > _LEAST_CURVATURE * step.norm() * change.norm():
             self.learn(memory, step, change, -(found.step**2) * start.slope)
         return found
-
-
-_LEAST_CURVATURE = 1e-12
-"""Cosine of the angle between step and change of gradient below which the curvature is rounding; never absolute."""
 
 
 def _copied(value: Any, device: torch.device) -> Any:
