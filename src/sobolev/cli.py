@@ -32,6 +32,9 @@ CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "conf
 
 MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
 
+_SIZES = ("network.init_args.inputs", "network.init_args.outputs")
+"""Arguments that follow the data."""
+
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
@@ -68,7 +71,7 @@ class SobolevCLI(LightningCLI):
         network = config.model.init_args.get("network")
         if network is None or network.class_path not in MLP_PATHS or not config.get("data"):
             return
-        names = _names(config.data)
+        names = _column_names(config.data)
         for name, found in names.items():
             size = network.init_args[name]
             if size != len(found) and (size != 1 or config.get("ckpt_path")):
@@ -126,11 +129,7 @@ def _imported(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-_SIZES = ("network.init_args.inputs", "network.init_args.outputs")
-"""Arguments that follow the data."""
-
-
-def _names(data: Namespace) -> dict[str, Sequence[str]]:
+def _column_names(data: Namespace) -> dict[str, Sequence[str]]:
     """The names of inputs and outputs, as far as the data module tells them."""
     kind = _imported(data.class_path)
     if not issubclass(kind, TensorDataModule):

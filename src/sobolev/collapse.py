@@ -1,7 +1,7 @@
 """Says when a training has ended in a network that is constant, or not finite, where its labels are not."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -34,8 +34,7 @@ def collapse(
     """
     if len(inputs) < _FEWEST_ROWS:
         return None
-    constant: list[str] = []
-    with evaluating(network), undisturbed(inputs.device), _Watch(network, constant):
+    with evaluating(network), undisturbed(inputs.device), _Watch(network) as watch:
         predicted = network(inputs)
     if not predicted.isfinite().all():
         return (
@@ -46,7 +45,7 @@ def collapse(
     collapsed = moments(predicted)[1] < _CONSTANT * wanted
     if not collapsed.any():
         return None
-    where = f" Behind {constant[0]} all points are the same: its units are dead or saturated." if constant else ""
+    where = f" Behind {watch.found[0]} all points are the same: its units are dead or saturated." if watch.found else ""
     return (
         f"the training collapsed: {_named(collapsed)} of the network hardly changes with the inputs, but the labels do."
         f"{where} Lower the learning rate, keep standardize=True, leave out an activation behind the last layer, or "
@@ -60,14 +59,15 @@ def _named(collapsed: Tensor) -> str:
 
 
 class _Watch:
-    """While it is entered, notes the layers whose output is the same for all rows though their input is not."""
+    """While it is entered, notes in `found` the layers whose output is the same for all rows, unlike their input."""
 
-    def __init__(self, network: nn.Module, found: list[str]) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.layers = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
-        self.found = found
+        self.found: list[str] = []
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self.handles = [layer.register_forward_hook(self._hook(name)) for name, layer in self.layers]
+        return self
 
     def __exit__(self, *_: object) -> None:
         for handle in self.handles:

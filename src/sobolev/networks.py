@@ -43,7 +43,7 @@ class MLP(nn.Sequential):
     ) -> None:
         widths = [inputs, *hidden, outputs]
         if min(widths) < 1:
-            raise ValueError(f"the widths {widths} of the MLP contain one below 1")
+            raise ValueError(f"the widths {widths} of the MLP contain one below 1; each is 1 or more")
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Linear(fan_in, fan_out), activation_named(activation)]
@@ -103,13 +103,8 @@ class Standardized(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for name, value in (
-            ("input_mean", 0.0),
-            ("input_scale", 1.0),
-            ("output_mean", 0.0),
-            ("output_scale", 1.0),
-        ):
-            self.register_buffer(name, torch.tensor([value]))
+        for name in Standardized.from_data:
+            self.register_buffer(name, torch.tensor([0.0 if name.endswith("mean") else 1.0]))
         self.register_buffer("fitted", torch.tensor(False))
         self.register_load_state_dict_pre_hook(_take_shapes)
 

@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     options, others = _parser().parse_known_args(arguments)
     if not options.ckpt_path.is_file():
-        raise ValueError(f"there is no checkpoint {options.ckpt_path}")
+        raise ValueError(f"there is no checkpoint {options.ckpt_path}; --ckpt_path takes the .ckpt file of a training")
     beside = options.ckpt_path.with_stem(f"{options.ckpt_path.stem}-readout")
     options.output = options.output or free_path(beside)
     if options.output.exists():

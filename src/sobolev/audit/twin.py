@@ -93,15 +93,13 @@ class _Copies:
 
     def __init__(self, double: bool) -> None:
         self._double = double
-        self._known: dict[int, tuple[Any, Any]] = {}
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}  # with the original, so that no other takes its id
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, Tensor):
-            _, copy = self._known.setdefault(id(value), (value, None))
-            if copy is None:
-                copy = _copy_of(value, self._double)
-                self._known[id(value)] = (value, copy)
-            return copy
+            if id(value) not in self._known:
+                self._known[id(value)] = value, _copy_of(value, self._double)
+            return self._known[id(value)][1]
         if type(value) in (list, tuple, set):
             return type(value)(self(part) for part in value)
         if type(value) is deque:

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_LARGEST_TABLE = 4_000_000
+"""A table of more numbers takes longer to make than it saves."""
+
 
 class NotCollapsibleError(NotImplementedError):
     """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
@@ -107,10 +110,6 @@ def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
         return torch.bmm(a * (2 * weight)[:, None], a.mT)
     product = torch.bmm(a * weight[:, None], b.mT)
     return product + product.mT
-
-
-_LARGEST_TABLE = 4_000_000
-"""A table of more numbers takes longer to make than it saves."""
 
 
 def pair_places(d: int, device: torch.device) -> Tensor:

@@ -30,7 +30,9 @@ def output_paths(y: Any, rows: int, output: Keys) -> tuple[str, ...]:
         return tuple(map(str, keys))
     if isinstance(y, Tensor):
         if y.shape[:1] != (rows,):
-            raise ValueError(f"forward returns shape {tuple(y.shape)} for {rows} samples")
+            raise ValueError(
+                f"forward returns shape {tuple(y.shape)} for {rows} samples; the first axis must be the samples"
+            )
         return ("",)
     tensors = {path: leaf for path, leaf in leaves(y) if isinstance(leaf, Tensor) and leaf.is_floating_point()}
     found = [path for path, leaf in tensors.items() if leaf.shape[:1] == (rows,)]

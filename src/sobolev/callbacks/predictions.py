@@ -11,6 +11,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from sobolev.autodiff import hessian
 from sobolev.autodiff.engine import ChunkSize, Method
@@ -66,9 +67,9 @@ class PredictionWriter(Callback):
         self.written: Path | None = None
         self._scratch: Path | None = None
 
+    @override
     def on_predict_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Open this process's part of the table."""
-        del pl_module
         self._rows = row_numbers(_only(trainer.predict_dataloaders))
         if self._rows is None and trainer.world_size > 1:
             rank_zero_warn(
@@ -81,6 +82,7 @@ class PredictionWriter(Callback):
         self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
         self._counted = 0
 
+    @override
     def on_predict_batch_end(
         self,
         trainer: "Trainer",
@@ -91,7 +93,6 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Differentiate this batch and append it to this process's part."""
-        del outputs, dataloader_idx
         x = _inputs(batch)
         with torch.no_grad(), evaluating(pl_module):
             y, J, H = hessian(pl_module, x, method=self.method, chunk_size=self.chunk_size)
@@ -103,9 +104,9 @@ class PredictionWriter(Callback):
         self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
         self._counted += n
 
+    @override
     def on_predict_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Join the parts of all processes in the order of the data."""
-        del pl_module
         self._part.finish()
         trainer.strategy.barrier("predictions")
         if trainer.is_global_zero and self._scratch:
@@ -117,9 +118,9 @@ class PredictionWriter(Callback):
         self.written = trainer.strategy.broadcast(self.written)
         rank_zero_info(f"Predictions: {self.written}")
 
+    @override
     def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
         """Leave no unfinished part behind."""
-        del trainer, pl_module, exception
         self._discard()
 
     def _discard(self) -> None:

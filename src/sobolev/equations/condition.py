@@ -17,6 +17,10 @@ from sobolev.functions.syntax import syntax_tree
 Domain = Mapping[str, tuple[float, float]]
 
 
+_PLACE = "value_of_call_{}"
+"""What stands in the formula in place of each call."""
+
+
 class Call(NamedTuple):
     """A derivative at a part of the boundary: `du_dx(0, t)`."""
 
@@ -70,9 +74,8 @@ class Condition:
             raise ValueError(f"says nothing about {symbols.unknowns[0]}; write {_example(symbols)}")
         for node in sorted(nodes, key=lambda n: -n.col_offset):  # from the end, so that the places stay right
             source = replaced[node.col_offset : node.end_col_offset].decode()
-            replaced = (
-                replaced[: node.col_offset] + _PLACE.format(len(calls)).encode() + replaced[node.end_col_offset :]
-            )
+            before, behind = replaced[: node.col_offset], replaced[node.end_col_offset :]
+            replaced = before + _PLACE.format(len(calls)).encode() + behind
             calls.append(self._call(node, source, symbols))
         return replaced.decode(), calls
 
@@ -118,9 +121,6 @@ class Condition:
             for name in self._inputs
         ]
         return torch.stack(columns, 1)
-
-
-_PLACE = "value_of_call_{}"
 
 
 def _places(count: int) -> list[str]:

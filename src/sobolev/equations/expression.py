@@ -50,7 +50,8 @@ class Expression:
     Args:
         text: such as `d2u_dx2 = -u` or `d2u_dx2 + u`; nothing in it is run.
         where: begins the messages.
-        names: the names it may contain, and what each stands for.
+        symbols: the inputs and unknowns it may contain.
+        extra: other names it may contain, whose values are given as well.
 
     Raises:
         ValueError: no formula, or an unknown name.
@@ -86,7 +87,7 @@ def zero_side(text: str) -> str:
     """
     sides = [side.strip() for side in _EQUALS.split(text)]
     if len(sides) > 2:
-        raise ValueError("there is more than one '='")
+        raise ValueError("there is more than one '='; write one equation with two sides")
     if len(sides) == 2 and not all(sides):
-        raise ValueError("there is nothing on one side of '='")
+        raise ValueError("there is nothing on one side of '='; write 0 there, or leave '=' out")
     return text if len(sides) == 1 else f"({sides[0]}) - ({sides[1]})"

@@ -135,10 +135,8 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
 
 def _symptom(culprit: Culprit | None, order: int) -> str:
     if culprit is None:
-        beyond = (
-            ", and some of torch's own are not exact beyond the second order: layer_norm is one" if order > 2 else ""
-        )
-        return f"some backward in f is not that of its function{beyond}"
+        torchs = ", and some of torch's own are not exact beyond the second order: layer_norm is one"
+        return f"some backward in f is not that of its function{torchs if order > 2 else ''}"
     return f"`{culprit.step.operation}` is the first operation whose gradient is not its derivative"
 
 

@@ -7,18 +7,8 @@ from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
 
 _LINEAR = {
-    "linear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "matmul",
-    "__matmul__",
-    "mm",
-    "bmm",
-    "addmm",
-    "einsum",
-    "lstm",
-    "gru",
+    *("linear", "conv1d", "conv2d", "conv3d", "lstm", "gru"),
+    *("matmul", "__matmul__", "mm", "bmm", "addmm", "einsum"),
 }
 _SMALLEST, _LARGEST = 0.01, 10.0
 

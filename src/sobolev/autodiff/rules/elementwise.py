@@ -30,8 +30,8 @@ def primitive(function: Callable, derivative: Callable[[Any], Any], *names: Call
     def coefficients(x: Tensor, order: int) -> list[Tensor]:
         return [function(x), *integrated(derivative, x, order)]
 
-    primitive = series.elementwise(coefficients, series.integral(derivative), lambda z, _: derivative(z))
-    rule(function, *names)(lambda x: apply(primitive, x))
+    smooth = series.elementwise(coefficients, series.integral(derivative), lambda z, _: derivative(z))
+    rule(function, *names)(lambda x: apply(smooth, x))
 
 
 def coefficients_of(function: Callable[[Any], Any], x: Tensor, order: int) -> list[Tensor]:

@@ -160,7 +160,7 @@ def _power_series_in_rows(p: list[Tensor], coefficients: Sequence[Tensor]) -> li
 
 
 def padded_rows(x: Any, length: int) -> list[Tensor]:
-    """The same, one by one."""
+    """What `padded` gives, one coefficient after the other."""
     if isinstance(x, Jet) and x.rows is not None and len(x.rows) == length:
         return [row.expand(x.value.shape) for row in x.rows]
     return list(padded(x, length).unbind(0))

@@ -124,9 +124,8 @@ def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) ->
     if ord == 1:
         return total(absolute, axes, keepdim)
     kept = _scale(absolute.value, axes)
-    return power_or_zero(total((absolute / kept) ** ord, axes, keepdim), 1 / ord) * (
-        kept if keepdim else kept.squeeze(axes)
-    )
+    root_of_scaled = power_or_zero(total((absolute / kept) ** ord, axes, keepdim), 1 / ord)
+    return root_of_scaled * (kept if keepdim else kept.squeeze(axes))
 
 
 def power_or_zero(x: Any, exponent: float) -> Any:

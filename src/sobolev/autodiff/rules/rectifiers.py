@@ -124,10 +124,7 @@ def _exponential(x: Any, amplitude: float, rate: float, steepness: float) -> Any
     value = torch.where(positive, steepness * x.value, amplitude * torch.expm1(below))
     curve = amplitude * torch.exp(below)
     coefficients = [curve * (rate**k / math.factorial(k)) for k in range(1, x.space.order + 1)]
-    straight = (steepness, *[0.0] * (x.space.order - 1))
-    sides = (
-        positive,
-        *[x.value >= 0] * (x.space.order - 1),
-    )  # at 0 the slope on the left, the rest on the right
-    rows = zip(sides, straight, coefficients, strict=True)
-    return compose(x, [value, *(torch.where(right, s, c) for right, s, c in rows)])
+    slope, *rest = coefficients
+    # at 0 the slope is that on the left, and the bend that on the right, as PyTorch has them
+    bends = [torch.where(x.value >= 0, 0.0, c) for c in rest]
+    return compose(x, [value, torch.where(positive, steepness, slope), *bends])
