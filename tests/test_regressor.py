@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sobolev
 from sobolev import MLP, FunctionData, Regressor, Standardized
-from sobolev.regressor import CosineToZero
+from sobolev.schedules import CosineToZero
 
 
 def train(module, data, val_dataloaders=None, ckpt_path=None, **options):

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from typing_extensions import override
 from sobolev.audit import Audit, audit
 from sobolev.foreign import load_model, load_weights
 from sobolev.foreign_points import read_points
+
+if TYPE_CHECKING:
+    from sobolev.cli import SobolevCLI
 
 _USAGE = """sobolev audit [--config FILE] [--ckpt_path FILE] [--order N] [--points N] [--json] [options of validate]
        sobolev audit MODULE:MODEL --inputs INPUTS [--state_dict FILE] [--order N] [--points N] [--json]"""
@@ -89,13 +92,24 @@ def _audited(model: Callable[[Tensor], Any], points: Tensor, options: argparse.N
 
 def _configured(arguments: list[str]) -> tuple[nn.Module, Tensor]:
     """The model and the validation points of a configuration."""
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the seed, which changes nothing here
+    sys.argv[1:] = ["validate", *arguments]
+    cli = _cli_without_trainer()
+    settings = cli.config.validate
+    cli.model.configure_model()
+    if settings.get("ckpt_path"):
+        load_weights(cli.model, settings.ckpt_path)
+    points = _validation_points(cli.datamodule or cli.model)
+    return cli.model.to(_PRECISIONS.get(str(settings.trainer.precision))), points
+
+
+def _cli_without_trainer() -> "SobolevCLI":
+    """Reads what `validate` would, and makes model and data."""
     from lightning.pytorch.utilities import rank_zero_warn
 
     from sobolev.cli import SobolevCLI
 
     class AuditCLI(SobolevCLI):
-        """Reads what `validate` would, and makes model and data without a trainer."""
-
         @override
         def before_instantiate_classes(self) -> None:
             super().before_instantiate_classes()
@@ -110,16 +124,7 @@ def _configured(arguments: list[str]) -> tuple[nn.Module, Tensor]:
             if not self.config.validate.get("ckpt_path"):
                 rank_zero_warn("audit without --ckpt_path: the network has the random weights of its start")
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the seed, which changes nothing here
-    sys.argv[1:] = ["validate", *arguments]
-    cli = AuditCLI()
-    settings = cli.config.validate
-    cli.model.configure_model()
-    if settings.get("ckpt_path"):
-        load_weights(cli.model, settings.ckpt_path)
-    return cli.model.to(_PRECISIONS.get(str(settings.trainer.precision))), _validation_points(
-        cli.datamodule or cli.model
-    )
+    return AuditCLI()
 
 
 def _validation_points(data: Any, batches: int = 64) -> Tensor:

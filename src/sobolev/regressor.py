@@ -1,6 +1,6 @@
 """The LightningModule: a network that learns a function from its values and derivatives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pickle import UnpicklingError
 from typing import Any, Literal, Self
@@ -13,31 +13,18 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
 from sobolev.collapse import collapse
 from sobolev.comparison import FirstOrder, SecondOrder
 from sobolev.losses import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
+from sobolev.schedules import CosineToZero
 from sobolev.whitening import GradientWeights
 
 Batch = tuple[Tensor, ...] | list[Tensor]
 """Inputs (batch, inputs), targets (batch, outputs), then derivative labels where the data have them."""
-
-
-class CosineToZero(CosineAnnealingLR):
-    """The learning rate falls along half a cosine to 0 over the whole training, however long it is.
-
-    `Regressor` sets the number of steps once the trainer knows it (Loshchilov & Hutter, SGDR, 2017, eq. 5).
-
-    Args:
-        optimizer: whose learning rate it sets.
-        steps: number of optimiser steps until 0.
-    """
-
-    def __init__(self, optimizer: Optimizer, steps: int = 1) -> None:
-        super().__init__(optimizer, T_max=steps)
 
 
 class Regressor(LightningModule):
@@ -84,7 +71,7 @@ class Regressor(LightningModule):
                 "second_order": second_order,
                 "gradient_weights": gradient_weights,
             }
-            self.save_hyperparameters(_plain(network, options), logger=False)
+            self.save_hyperparameters(_hyperparameters(network, options), logger=False)
         else:  # made by the command line, which stores its own configuration
             self.save_hyperparameters(logger=False)
         self.network = Standardized(network) if standardize and not isinstance(network, Standardized) else network
@@ -139,6 +126,10 @@ class Regressor(LightningModule):
             buffers = dict(module.named_buffers(recurse=False))
             for name, value in self.trainer.strategy.broadcast(buffers).items():  # a process may see rows of its own
                 setattr(module, name, value.to(buffers[name].device))
+        self._warn_of(targets, labels)
+
+    def _warn_of(self, targets: Tensor, labels: Sequence[Tensor]) -> None:
+        """Say what will keep this network from learning from these data."""
         if labels and any(isinstance(module, _BatchNorm) for module in self.modules()):
             rank_zero_warn(
                 "batch normalisation mixes the samples of a training batch, so that its derivatives are not those of "
@@ -168,21 +159,19 @@ class Regressor(LightningModule):
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-        due = every and (self.trainer.global_step + 1) % every == 0  # a log call costs as much as a layer
         if batch_idx == 0:
             self._first_batch = batch
-        return self._loss(batch, "train" if due else None)
+        return self._loss(batch, "train" if self._is_logged() else None)
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         if batch_idx == 0:
             self._first_batch = batch
-        self._loss(batch, "val", sync_dist=True)
+        self._loss(batch, "val")
 
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._loss(batch, "test", sync_dist=True)
+        self._loss(batch, "test")
 
     @override
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
@@ -202,8 +191,13 @@ class Regressor(LightningModule):
             return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/loss"}
         return {"scheduler": scheduler, "interval": self.scheduler_interval}
 
-    def _loss(self, batch: Batch, log_to: str | None, sync_dist: bool = False) -> Tensor:
-        """The loss of a batch; logged if it is said where to."""
+    def _is_logged(self) -> bool:
+        """Whether this training step is: a call of `log` costs as much as a layer."""
+        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
+
+    def _loss(self, batch: Batch, stage: str | None) -> Tensor:
+        """The loss of a batch, logged under the name of a stage if one is given."""
         inputs, *labels = batch
         parts = None
         if self.sobolev_loss.needed:
@@ -212,9 +206,10 @@ class Regressor(LightningModule):
         else:
             scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
             loss = scaled_squared_error(self(inputs), labels[0], scale)
-        if log_to is not None:
-            orders = {} if parts is None else {f"{log_to}/d{k}_loss": value for k, value in parts.orders().items()}
-            self.log_dict({f"{log_to}/loss": loss, **orders}, batch_size=len(inputs), sync_dist=sync_dist)
+        if stage is not None:
+            orders = {} if parts is None else {f"{stage}/d{k}_loss": value for k, value in parts.orders().items()}
+            losses = {f"{stage}/loss": loss, **orders}
+            self.log_dict(losses, batch_size=len(inputs), sync_dist=stage != "train")
         return loss
 
     @classmethod
@@ -251,7 +246,7 @@ def _adam(parameters: Iterable[Tensor]) -> Optimizer:
     return torch.optim.Adam(parameters, lr=1e-2, betas=(0.95, 0.99), fused=True)
 
 
-def _plain(network: nn.Module, options: dict[str, Any]) -> dict[str, Any]:
+def _hyperparameters(network: nn.Module, options: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint needs to rebuild a module made in Python, in the form the command line stores it."""
     if not isinstance(network, MLP):
         return {"_class_path": "sobolev.Regressor", **options}

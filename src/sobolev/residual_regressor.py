@@ -63,8 +63,7 @@ class ResidualRegressor(Regressor):
         loss = equations + conditions
         if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.parameters())
-        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
-        if every and (self.trainer.global_step + 1) % every == 0:
+        if self._is_logged():
             self.log("train/loss", loss, batch_size=len(batch[0]))
         return loss
 
