@@ -76,17 +76,12 @@ def test_every_strength_is_the_ridge_of_numpy(free):
 
 
 @pytest.mark.parametrize("free", [0, 1])
-def test_residuals_degrees_and_gcv_by_the_dense_hat_matrix(free):
+def test_degrees_of_freedom_by_the_dense_hat_matrix(free):
     A, b = system()
-    found = path(A, b, free)
-    residuals, degrees, gcv = (f(STRENGTHS) for f in (found.squared_residuals, found.degrees_of_freedom, found.gcv))
+    degrees = path(A, b, free).degrees_of_freedom(STRENGTHS)
     for i, strength in enumerate(STRENGTHS.tolist()):
         hat = A.numpy() @ augmented(A, torch.eye(len(A), dtype=torch.float64), strength, free)
-        left = b.numpy() - hat @ b.numpy()
-        np.testing.assert_allclose(residuals[i].numpy(), (left**2).sum(0), rtol=1e-9)
         np.testing.assert_allclose(float(degrees[i]), np.trace(hat), rtol=1e-7)
-        by_hand = (left**2).mean(0) / (1 - np.trace(hat) / len(A)) ** 2
-        np.testing.assert_allclose(gcv[i].numpy(), by_hand, rtol=1e-7)
 
 
 @pytest.mark.parametrize("free", [0, 1])

@@ -35,6 +35,8 @@ function of the points, or of a function without arguments that makes the model.
 _EPILOG = """\
 exit status: 0: the derivatives can be trusted; 1: an error was found; 2: the audit could not be made."""
 
+_BATCHES = 64
+"""How many batches of another's data module are looked at."""
 _PRECISIONS = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 
 
@@ -127,7 +129,7 @@ def _cli_without_trainer() -> "SobolevCLI":
     return AuditCLI()
 
 
-def _validation_points(data: Any, batches: int = 64) -> Tensor:
+def _validation_points(data: Any) -> Tensor:
     """All of them from a data module of ours; of another's, the first tensor of its first batches."""
     data.prepare_data()
     data.setup("validate")
@@ -135,7 +137,7 @@ def _validation_points(data: Any, batches: int = 64) -> Tensor:
         return data.validation_points
     loader = data.val_dataloader()
     loader = loader[0] if isinstance(loader, list | tuple) and loader else loader
-    leaves = [[leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)] for batch in islice(loader, batches)]
+    leaves = [[leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)] for batch in islice(loader, _BATCHES)]
     if not leaves or not all(leaves):
         raise ValueError(f"{type(data).__name__}.val_dataloader() gives no batch that begins with a tensor of points")
     return torch.cat([tensors[0] for tensors in leaves])

@@ -2,9 +2,8 @@
 
 Rows are reduced to a triangular factor R by blocks (tall-skinny QR: Demmel, Grigori, Hoemmen & Langou, 2012), so
 memory does not grow with their number, and factors of several processes are stacked and reduced once more. One
-singular value decomposition of R then gives the solution of every ridge strength, and the scores that choose among
-them: generalised cross-validation (Golub, Heath & Wahba, 1979) and the evidence (MacKay, 1992). The normal equations
-are never formed: they square the condition number.
+singular value decomposition of R then gives the solution of every ridge strength, and the evidence (MacKay, 1992) that
+chooses among them. The normal equations are never formed: they square the condition number.
 """
 
 from dataclasses import dataclass
@@ -131,16 +130,6 @@ class RidgePath:
     def degrees_of_freedom(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, " strengths"]:
         """The trace of the matrix that maps b to A w: so many parameters the data determine."""
         return self._shares(strengths).sum(1) + self.free
-
-    def squared_residuals(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths sides"]:
-        """‖A w - b‖² of each strength."""
-        left = (1 - self._shares(strengths))[:, :, None] * self._coordinates
-        return left.square().sum(1) + self._outside
-
-    def gcv(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths sides"]:
-        """Generalised cross-validation: an estimate of the squared error of a row that was left out."""
-        spare = (self.rows - self.degrees_of_freedom(strengths)).clamp_min(1.0)
-        return self.rows * self.squared_residuals(strengths) / spare.square()[:, None]
 
     def evidence(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths sides"]:
         """Minus twice the logarithm of the restricted marginal likelihood, but for a constant; strengths above 0.
