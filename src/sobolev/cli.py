@@ -22,8 +22,7 @@ from typing_extensions import override
 
 from sobolev.callbacks.run_directory import SaveConfig
 from sobolev.data.module import TensorDataModule
-from sobolev.errors import UntrustworthyDerivativeError
-from sobolev.regressor import refused_checkpoint
+from sobolev.errors import UntrustworthyDerivativeError, refused_file
 
 PACKAGE = Path(__file__).parent
 
@@ -102,7 +101,7 @@ class SobolevCLI(LightningCLI):
         try:
             super()._parse_ckpt_path()
         except (UnpicklingError, EOFError, RuntimeError) as error:
-            raise ValueError(refused_checkpoint(self.config[self.config.subcommand].ckpt_path)) from error
+            raise ValueError(refused_file(self.config[self.config.subcommand].ckpt_path)) from error
         if not any(argument.startswith(("--model", "--config", "-c")) for argument in sys.argv[1:]):
             return
         for key, found in self._model_arguments().items():

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sobolev.errors import refused_file
+
 
 def load_model(target: str) -> Callable[[Tensor], Any]:
     """What `package.module:name` or `file.py:name` names: a module, a class of modules, a function, a builder.
@@ -67,9 +69,7 @@ def read_tensors(path: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, EOFError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is refused: it is damaged, or holds more than tensors and plain types, and can run code"
-        ) from error
+        raise ValueError(refused_file(path)) from error
 
 
 def _imported(place: str) -> ModuleType:

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from sobolev.collapse import collapse
 from sobolev.comparison import FirstOrder, SecondOrder
+from sobolev.errors import refused_file
 from sobolev.losses import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.networks import MLP, Standardized
 from sobolev.schedules import CosineToZero
@@ -229,17 +230,8 @@ class Regressor(LightningModule):
         except (UnpicklingError, EOFError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "state_dict" in str(error):
                 raise  # another network
-            raise ValueError(refused_checkpoint(checkpoint_path)) from error
+            raise ValueError(refused_file(checkpoint_path)) from error
         return module.eval()
-
-
-def refused_checkpoint(path: str | PathLike[str]) -> str:
-    """The sentence for a checkpoint that is not plain types and tensors."""
-    return (
-        f"{path} is refused: it is damaged, or holds more than plain types and tensors, and such a file can run code "
-        "when it is loaded. Use a checkpoint that sobolev wrote; if you trust its author, load it once with "
-        "torch.load(path, weights_only=False) and save its state_dict"
-    )
 
 
 def _adam(parameters: Iterable[Tensor]) -> Optimizer:
