@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from sobolev.arguments import check_count, check_points
+from sobolev.arguments import check_counts, check_points
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, "2", True, None])
 def test_what_is_no_count(value):
     with pytest.raises(ValueError, match=rf"rows is {value!r}; it is a whole number, 1 or more"):
-        check_count("rows", value, 1)
+        check_counts(1, columns=3, rows=value)
 
 
 def test_counts_from_the_least_on():
-    check_count("rows", 0, 0)
-    check_count("rows", 7, 7)
+    check_counts(0, rows=0)
+    check_counts(7, rows=7, columns=8)
 
 
 @pytest.mark.parametrize(("x", "kind"), [([1.0], "list"), (torch.ones(2).long(), "torch.int64"), (1.0, "float")])

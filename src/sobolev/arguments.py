@@ -5,19 +5,15 @@ from typing import Any
 from torch import Tensor
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Refuse what is not a whole number from `least` on.
-
-    Args:
-        name: of the argument, for the message.
-        value: what was given.
-        least: the smallest that makes sense.
+def check_counts(least: int, **values: Any) -> None:
+    """Refuse arguments that are not whole numbers from `least` on.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: names the first of them.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} is {value!r}; it is a whole number, {least} or more")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value!r}; it is a whole number, {least} or more")
 
 
 def check_points(x: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.arguments import check_count, check_points
+from sobolev.arguments import check_counts, check_points
 from sobolev.audit.agreement import rms
 from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
 from sobolev.audit.checks.consistency import stateful
@@ -130,8 +130,7 @@ def _check(x: Tensor, order: int, points: int) -> None:
     check_points(x)
     if x.dim() == 0 or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; give at least one row, (batch, *in)")
-    check_count("order", order, 1)
-    check_count("points", points, 1)
+    check_counts(1, order=order, points=points)
 
 
 def _some(x: Tensor, count: int) -> Tensor:

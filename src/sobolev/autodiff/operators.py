@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_count, check_points
+from sobolev.arguments import check_counts, check_points
 from sobolev.autodiff.dispatch import by_blocks, usable
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 
@@ -36,7 +36,7 @@ def derivatives(
         ValueError: a negative order, a direction that is missing or of another shape, a bad chunk size.
         TypeError: x or f(x) is not a floating-point tensor.
     """
-    check_count("order", order, 0)
+    check_counts(0, order=order)
     _check_points(x)
     v = _direction(x, direction)
     return by_blocks("derivatives", f, x, method, chunk_size, v, order=order)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
@@ -68,9 +68,7 @@ class FunctionData(TensorDataModule):
         derivative_names: dict[str, str] | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
-        check_count("samples", samples, 1)
-        check_count("validation_samples", validation_samples, 1)
-        check_count("test_samples", test_samples, 1)
+        check_counts(1, samples=samples, validation_samples=validation_samples, test_samples=test_samples)
         if derivative_order not in (0, 1, 2):
             raise ValueError(f"derivative_order is {derivative_order!r}; it is 0, 1 or 2")
         if not math.isfinite(noise) or noise < 0:

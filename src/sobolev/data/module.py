@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader, PredictPoints, points_source
 from sobolev.functions import Function
@@ -68,13 +68,8 @@ class TensorDataModule(LightningDataModule):
         predict_points: PredictPoints | None = None,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("evaluation_batch_size", evaluation_batch_size, 1),
-            ("seed", seed, 0),
-            ("num_workers", num_workers, 0),
-        ):
-            check_count(name, value, least)
+        check_counts(1, batch_size=batch_size, evaluation_batch_size=evaluation_batch_size)
+        check_counts(0, seed=seed, num_workers=num_workers)
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.seed, self.shuffle, self.num_workers = seed, shuffle, num_workers
         self.predict_points = predict_points

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.data.market import BachelierBasket, BlackScholes, Contract, Market
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
@@ -74,13 +74,8 @@ class PathsData(TensorDataModule):
         predict_points: PredictPoints | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
-        for name, value in (
-            ("assets", assets),
-            ("samples", samples),
-            ("validation_samples", validation_samples),
-            ("test_samples", test_samples),
-        ):
-            check_count(name, value, 1)
+        check_counts(1, samples=samples, validation_samples=validation_samples, test_samples=test_samples)
+        check_counts(1, assets=assets)
         self.model = model
         self.samples, self.validation_samples, self.test_samples = samples, validation_samples, test_samples
         self._generator = torch.Generator().manual_seed(seed)

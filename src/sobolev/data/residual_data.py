@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
@@ -64,10 +64,8 @@ class ResidualData(TensorDataModule):
         num_workers: int = 0,
         predict_points: PredictPoints | None = None,
     ) -> None:
-        check_count("samples", samples, 1)
-        check_count("condition_samples", condition_samples, 1)
-        check_count("validation_samples", validation_samples, 1)
-        check_count("test_samples", test_samples, 1)
+        check_counts(1, samples=samples, validation_samples=validation_samples, test_samples=test_samples)
+        check_counts(1, condition_samples=condition_samples)
         super().__init__(batch_size or samples, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         self.input_names = tuple(domain)
         self.output_names = (unknowns,) if isinstance(unknowns, str) else tuple(unknowns)

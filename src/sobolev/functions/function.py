@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.functions.callable import CallableSource, load
 from sobolev.functions.formula import FormulaSource
 
@@ -129,7 +129,7 @@ class Function:
                 f"x has shape {tuple(x.shape)}; {self.name!r} needs (batch, {len(self.inputs)}), "
                 f"one column for each of {', '.join(self.inputs)}"
             )
-        check_count("order", order, 0)
+        check_counts(0, order=order)
 
     def __repr__(self) -> str:
         return f"Function({self.name!r}, {list(self.inputs)})"

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.optimizers.quasi_newton import Memory, QuasiNewton
 
 
@@ -30,7 +30,7 @@ class LBFGS(QuasiNewton):
 
     def __init__(self, params: Any, iterations: int = 20, history: int = 100) -> None:
         super().__init__(params, iterations)
-        check_count("history", history, 1)
+        check_counts(1, history=history)
         self.history = history
 
     @override

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from sobolev.arguments import check_count
+from sobolev.arguments import check_counts
 from sobolev.optimizers.line_search import Trial, strong_wolfe
 from sobolev.optimizers.objective import Objective
 
@@ -38,7 +38,7 @@ class QuasiNewton(Optimizer):
     """
 
     def __init__(self, params: Any, iterations: int) -> None:
-        check_count("iterations", iterations, 1)
+        check_counts(1, iterations=iterations)
         super().__init__(params, {"lr": 1.0})  # schedulers want one; the line search alone chooses the step
         self.iterations = iterations
 
