@@ -29,6 +29,8 @@ MAPS = {
         + x.diagonal_scatter(x[:, :, 1].exp(), 1, 1, 2)
     ),
     "slices": lambda x: x.select_scatter(x[:, :, 0] ** 2, 2, -1) + torch.slice_scatter(x, x[:, :, :2].exp(), 2, 1),
+    "masked_scatter": lambda x: torch.stack([row[0].masked_scatter(row > 9, row.exp()) for row in x]),
+    "index_fill": lambda x: torch.stack([row.index_fill(1, PLACES[:2], row[0, 1].exp()) for row in x]),
     "fill_diagonal_": lambda x: torch.stack([(row**2).fill_diagonal_(3.0) for row in x]),
 }
 

@@ -2,6 +2,9 @@ import pytest
 import torch
 from rule_check import assert_rule
 
+from sobolev.autodiff import taylor
+from sobolev.autodiff.rules import NoRuleError
+
 X = torch.linspace(-1, 2, 5 * 2 * 3, dtype=torch.float64).reshape(5, 2, 3)
 
 MAPS = {
@@ -24,3 +27,10 @@ def test_maps(name):
 def test_a_tensor_in_the_shape_of_a_jet():
     row, x = torch.arange(3.0, dtype=torch.float64), torch.rand(4, 3, dtype=torch.float64)
     assert_rule(lambda x: row.expand_as(x) * x**2 + torch.ones(2, 6).double().view_as(x) * x.sin(), x)
+
+
+def test_no_axes_and_other_types():
+    x = torch.linspace(-1, 2, 6, dtype=torch.float64).reshape(2, 3)
+    assert_rule(lambda x: torch.flip(x, ()) * x.flip(dims=[]), x)
+    with pytest.raises(NoRuleError, match="view"):
+        taylor.jacobian(lambda x: x.view(torch.int64), x)

@@ -11,6 +11,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
 from sobolev.autodiff.rules.kinds import batched_linear
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.shape import clone, sequence
 
 
 @rule("diagonal", torch.linalg.diagonal)
@@ -51,10 +52,10 @@ def triu(x: Jet, diagonal: int = 0) -> Jet:
 
 
 @rule("flip")
-def flip(x: Jet, *dims: Any) -> Jet:
-    """Axes in reverse."""
-    dims = dims[0] if dims and not isinstance(dims[0], int) else dims
-    return along(x, axes_of(x, dims), lambda t, axes: t.flip(axes))
+def flip(x: Jet, *axes: Any, dims: Any = None) -> Jet:
+    """Axes in reverse; none where none is named."""
+    dims = sequence(axes) if dims is None else sequence((dims,))
+    return along(x, axes_of(x, dims), lambda t, axes: t.flip(axes)) if dims else clone(x)
 
 
 @rule("fliplr")
@@ -84,16 +85,16 @@ def rot90(x: Jet, k: int = 1, dims: Sequence[int] = (0, 1)) -> Jet:
 
 
 @rule("tile")
-def tile(x: Jet, *dims: Any) -> Jet:
+def tile(x: Jet, *times: Any, dims: Any = None) -> Jet:
     """Repeated as a block; fewer numbers than axes leave the first axes alone."""
-    dims = dims[0] if dims and not isinstance(dims[0], int) else dims
+    dims = sequence(times) if dims is None else dims
     return repeat(x, *[1] * (x.value.dim() - len(dims)), *dims)
 
 
 @rule(Tensor.repeat)
-def repeat(x: Jet, *repeats: Any) -> Jet:
+def repeat(x: Jet, *times: Any, repeats: Any = None) -> Jet:
     """Repeated as a block."""
-    repeats = tuple(repeats[0]) if repeats and not isinstance(repeats[0], int) else repeats
+    repeats = sequence(times) if repeats is None else repeats
     ones = (1,) * (len(repeats) - x.value.dim())
     higher = x.full.reshape(len(x.higher), *ones, *x.value.shape)
     return Jet(x.space, x.value.repeat(*repeats), higher.repeat(1, *repeats))
@@ -126,4 +127,4 @@ def pad(x: Jet, pad: Sequence[int], mode: str = "constant", value: float | None 
     if mode == "constant":
         return Jet(x.space, padded_value, functional.pad(x.full, pad))
     flat = x.full.flatten(0, 1)
-    return Jet(x.space, padded_value, functional.pad(flat, pad, mode).reshape(-1, *padded_value.shape))
+    return Jet(x.space, padded_value, functional.pad(flat, pad, mode).reshape(len(x.higher), *padded_value.shape))

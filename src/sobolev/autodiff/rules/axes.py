@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import batched_linear
+from sobolev.autodiff.rules.kinds import batched_linear, linear
 
 
 def axes_of(x: Jet, dim: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -31,5 +31,7 @@ def along(x: Jet, axes: Sequence[int], function: Callable[[Tensor, Any], Tensor]
 
 def along_one(x: Jet, dim: int, function: Callable[[Tensor, int], Tensor]) -> Jet:
     """A linear `function(tensor, axis)` that works along one axis."""
-    (axis,) = axes_of(x, dim) or (-1,)
+    if not x.value.dim():  # no axis in front of which the coefficients could be told apart
+        return linear(x, lambda value: function(value, -1))
+    (axis,) = axes_of(x, dim)
     return batched_linear(x, lambda value: function(value, axis), lambda higher: function(higher, axis + 1))

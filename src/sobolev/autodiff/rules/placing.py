@@ -25,8 +25,12 @@ def index_copy(x: Any, dim: int, index: Tensor, source: Any) -> Jet:
 
 
 @rule("index_fill")
-def index_fill(x: Jet, dim: int, index: Tensor, value: float) -> Jet:
+def index_fill(x: Any, dim: int, index: Tensor, value: Any) -> Jet:
     """A number put at given places along an axis."""
+    if isinstance(value, Jet):
+        shape = list(x.shape)
+        shape[dim] = index.numel()
+        return index_copy(x, dim, index, value.expand(shape))
     axis = dim % x.value.dim()
     return Jet(x.space, x.value.index_fill(axis, index, value), x.full.index_fill(axis + 1, index, 0))
 
@@ -52,7 +56,7 @@ def scatter_add(x: Any, dim: int, index: Tensor, src: Any) -> Jet:
 @rule("masked_scatter")
 def masked_scatter(x: Any, mask: Tensor, source: Any) -> Any:
     """Elements put, one after the other, where the mask holds."""
-    mask = mask.expand(x.shape)
+    x, mask = torch.broadcast_tensors(x, mask)
     order = (mask.reshape(-1).cumsum(0) - 1).clamp(min=0).reshape(mask.shape)
     return torch.where(mask, source.reshape(-1)[order], x)
 
@@ -101,15 +105,15 @@ def diagonal_scatter(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int
 
 
 @rule("select_scatter")
-def select_scatter(x: Any, source: Any, dim: int, index: int) -> Any:
+def select_scatter(x: Any, src: Any, dim: int, index: int) -> Any:
     """A copy of x with one place of an axis replaced."""
-    return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), source.unsqueeze(dim))
+    return torch.index_copy(x, dim, _places(x, dim, index, index + 1 or None, 1), src.unsqueeze(dim))
 
 
 @rule("slice_scatter")
-def slice_scatter(x: Any, source: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+def slice_scatter(x: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
     """A copy of x with a stretch of an axis replaced."""
-    return torch.index_copy(x, dim, _places(x, dim, start, end, step), source)
+    return torch.index_copy(x, dim, _places(x, dim, start, end, step), src)
 
 
 def _cropped(source: Any, index: Tensor) -> Any:

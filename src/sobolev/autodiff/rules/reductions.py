@@ -9,6 +9,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.shape import clone, sequence
 from sobolev.autodiff.space import Space
 
 
@@ -21,9 +22,9 @@ def total(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype 
 
 
 @rule(Tensor.sum_to_size)
-def sum_to_size(x: Any, *size: Any) -> Any:
+def sum_to_size(x: Any, *sizes: Any, size: Any = None) -> Any:
     """Sums along the axes that a tensor of that size would be broadcast along."""
-    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    shape = sequence(sizes) if size is None else size
     extra = x.value.dim() - len(shape)
     axes = [axis for axis, n in enumerate(x.value.shape) if axis < extra or shape[axis - extra] != n]
     return total(x, axes, True).reshape(shape) if axes else x
@@ -38,26 +39,29 @@ def mean(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype |
 
 
 @rule("nansum")
-def nansum(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def nansum(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The sum of what is not NaN."""
-    return total(torch.where(x.value.isnan(), 0.0, x), dim, keepdim)
+    return total(torch.where(x.value.isnan(), 0.0, x), dim, keepdim, dtype=dtype)
 
 
 @rule("nanmean")
-def nanmean(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def nanmean(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The mean of what is not NaN."""
-    return nansum(x, dim, keepdim) / (~x.value.isnan()).sum(axes_of(x, dim), keepdim)
+    return nansum(x, dim, keepdim, dtype=dtype) / (~x.value.isnan()).sum(axes_of(x, dim), keepdim)
 
 
 @rule("cumsum")
-def cumsum(x: Any, dim: int) -> Any:
+def cumsum(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Running sums."""
+    x = x if dtype is None else x.to(dtype)
     return along_one(x, dim, lambda t, axis: t.cumsum(axis))
 
 
 @rule("diff")
 def diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours, n times."""
+    if n == 0:
+        return x
     parts = [part for part in (prepend, x, append) if part is not None]
     joined: Any = torch.cat(parts, dim) if len(parts) > 1 else x
     return along_one(joined, dim, lambda t, axis: t.diff(n, axis))
@@ -84,9 +88,9 @@ def trace(x: Any) -> Any:
 def product(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """The product, by halves: no division, so that zeros do no harm."""
     x = x if dtype is None else x.to(dtype)
-    if dim is None:
+    if dim is None or not x.value.dim():
         return product(x.reshape(-1), 0)
-    (axis,) = axes_of(x, dim) or (0,)
+    (axis,) = axes_of(x, dim)
     factors: Any = x
     while (length := factors.value.shape[axis]) > 1:
         half = length // 2
@@ -102,6 +106,8 @@ def product(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: tor
 def cumprod(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Running products, in as many steps as the length has binary digits."""
     products = x if dtype is None else x.to(dtype)
+    if not products.value.dim():
+        return clone(products)
     length, step = products.value.shape[dim], 1
     while step < length:
         later = products.narrow(dim, step, length - step) * products.narrow(dim, 0, length - step)

@@ -28,7 +28,14 @@ for _name in dir(Tensor):
     if callable(_member := getattr(Tensor, _name)):
         _METHOD_NAMES.setdefault(_member, []).append(_name)
 
-_SYNONYMS = {"axis": "dim", "keepdims": "keepdim"}
+_SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "train": "training"}
+
+_OPERANDS = (
+    "condition", "self", "input", "tensors", "LU_data", "LU_pivots", "LU", "pivots", "A", "x1", "input1", "tensor",
+    "mat", "mat1", "batch1", "tensor1", "vec", "vec1", "hx", "real", "imag", "abs", "other", "B", "x2", "input2",
+    "mat2", "batch2", "tensor2", "vec2", "n",
+)  # fmt: skip
+"""What PyTorch calls the operands of its functions, in the order in which any of them takes them."""
 
 
 class NoRuleError(NotImplementedError):
@@ -105,12 +112,11 @@ def find_method(name: str) -> Callable:
 
 
 def call(implementation: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Apply a rule, whichever of PyTorch's names its arguments were given by."""
+    """Apply a rule, whichever of PyTorch's names its arguments were given by; operands may have others in the rule."""
     kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
     if "out" in kwargs:
         raise NoRuleError("Taylor mode cannot write derivatives into an ordinary tensor (out=...)")
-    if "input" in kwargs:
-        args = (kwargs.pop("input"), *args)
+    args = (*args, *[kwargs.pop(name) for name in _OPERANDS if name in kwargs])
     return implementation(*args, **kwargs)
 
 

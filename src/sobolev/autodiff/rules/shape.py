@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
 def shifted(dim: int) -> int:
@@ -15,11 +15,19 @@ def shifted(dim: int) -> int:
     return dim + 1 if dim >= 0 else dim
 
 
-@rule("reshape", Tensor.view)
+@rule("reshape")
 def reshape(x: Jet, *sizes: Any, shape: Any = None) -> Jet:
     """Another shape, the elements in the same order."""
-    value = x.value.reshape(_sequence(sizes) if shape is None else shape)
+    value = x.value.reshape(sequence(sizes) if shape is None else shape)
     return Jet(x.space, value, x.full.reshape(len(x.higher), *value.shape))
+
+
+@rule(Tensor.view)
+def view(x: Jet, *sizes: Any, size: Any = None, dtype: Any = None) -> Jet:
+    """Another shape."""
+    if dtype is not None or any(isinstance(size, torch.dtype) for size in sizes):
+        raise NoRuleError("Taylor mode has no rule for view(dtype), which takes the bits of numbers for something else")
+    return reshape(x, *sizes, shape=size)
 
 
 @rule(Tensor.reshape_as, Tensor.view_as)
@@ -53,9 +61,9 @@ def unsqueeze(x: Jet, dim: int) -> Jet:
 
 
 @rule("permute")
-def permute(x: Jet, *dims: Any) -> Jet:
+def permute(x: Jet, *axes: Any, dims: Any = None) -> Jet:
     """The axes in another order."""
-    order = [dim % x.value.dim() for dim in _sequence(dims)]
+    order = [axis % x.value.dim() for axis in (sequence(axes) if dims is None else dims)]
     return Jet(x.space, x.value.permute(order), x.full.permute(0, *(dim + 1 for dim in order)))
 
 
@@ -87,7 +95,7 @@ def movedim(x: Jet, source: Any, destination: Any) -> Jet:
 @rule("expand")
 def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
     """Axes of length 1 repeated."""
-    value = x.value.expand(_sequence(sizes) if size is None else size)
+    value = x.value.expand(sequence(sizes) if size is None else size)
     ones = (1,) * (value.dim() - x.value.dim())
     higher = x.full.reshape(len(x.higher), *ones, *x.value.shape)
     return Jet(x.space, value, higher.expand(-1, *value.shape))
@@ -105,6 +113,6 @@ def clone(x: Jet, **_: Any) -> Jet:
     return Jet(x.space, x.value, x.higher)
 
 
-def _sequence(items: tuple[Any, ...]) -> list[int]:
+def sequence(items: tuple[Any, ...]) -> list[int]:
     """view(2, 3) and view((2, 3)) mean the same."""
     return list(items[0] if len(items) == 1 and isinstance(items[0], Sequence) else items)
