@@ -9,6 +9,7 @@ from sobolev.autodiff import taylor
 X = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 W = torch.randn(3, 2, dtype=torch.complex128, generator=torch.Generator().manual_seed(1))
 
+TWO = torch.tensor(2.0, dtype=torch.float64)
 EXPRESSIONS = {
     "parts": lambda x: torch.complex(x, x.exp()).real * torch.imag(torch.complex(x, x.sin()) ** 2),
     "arithmetic": lambda x: ((x * 1j + 1) * torch.complex(x, x**2) / (x + 2j)).real + (1 / (x + 1j)).imag,
@@ -22,6 +23,11 @@ EXPRESSIONS = {
     "views": lambda x: torch.view_as_real(torch.view_as_complex(x[:, :2].exp().unsqueeze(1)) ** 2).flatten(1),
     "polar": lambda x: torch.polar(x.exp(), x**2).imag,
     "matmul": lambda x: (x.to(torch.complex128) @ W).abs() + (torch.complex(x, x.exp()) @ W.conj()).mH.mH.imag,
+    "parts of other shapes": lambda x: (
+        (torch.complex(x, x[0, 0].detach() * 0 + 1) ** 2).imag + torch.complex(TWO, x).abs()
+    ),
+    "adjoint": lambda x: torch.adjoint(torch.complex(x, x.exp())).imag.T * torch.complex(x, x.sin()).adjoint().imag.T,
+    "power": lambda x: ((1 + 2j) ** torch.complex(x, x**2)).imag,
     "hypot": lambda x: torch.hypot(x, x.exp()) + torch.hypot(x, torch.tensor(2.0, dtype=x.dtype)),
 }
 
@@ -41,6 +47,10 @@ def test_angle_far_out_and_on_the_axes():
     y = torch.tensor([[0.0], [1.0], [1e-30], [-1.0]])
     _, slope = taylor.derivatives(lambda x: torch.atan2(y, x), x, 1, torch.ones_like(x))
     torch.testing.assert_close(slope, -y / (x**2 + y**2))
+    near = torch.tensor([[1e-30]], dtype=torch.float64)
+    results = taylor.derivatives(lambda y: torch.atan2(y, torch.full_like(y, -1.5)), near, 4, torch.ones_like(near))
+    exact = [-2 / 3, 2 * 1e-30 * 1.5 / 1.5**4, 2 / 1.5**3, -24 * 1e-30 / 1.5**5]
+    assert [d.item() for d in results[1:]] == pytest.approx(exact, rel=1e-13, abs=0)
     far = torch.tensor([[1e30]])
     _, slope = taylor.derivatives(lambda x: torch.atan2(far, x), far, 1, torch.ones_like(far))
     torch.testing.assert_close(slope * 1e30, torch.tensor([[-0.5]]))

@@ -12,6 +12,7 @@ PAIRS = ((0, 1), (0, 2), (1, 2))
 EXPRESSIONS = {
     "pairwise": lambda x: functional.pairwise_distance(x, CENTRES[:1]) + (x - CENTRES[0]).norm(dim=-1),
     "cosine": lambda x: functional.cosine_similarity(x, CENTRES[:1]) + functional.cosine_similarity(x, x.exp(), dim=-1),
+    "cosine of other shapes": lambda x: functional.cosine_similarity(torch.stack([x, x.exp()], 1), CENTRES[:1], dim=-2),
     "dist": lambda x: torch.stack([torch.dist(row, row.sin(), 3) for row in x]),
 }
 

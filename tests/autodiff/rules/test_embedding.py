@@ -68,3 +68,5 @@ def test_a_layer_is_trained():
 def test_a_rewritten_table_is_refused():
     with pytest.raises(NoRuleError, match="max_norm"):
         taylor.jacobian(rows(lambda r: functional.embedding_bag(WORDS, table(r), OFFSETS, max_norm=1.0)), X)
+    with pytest.raises(NoRuleError, match="max_norm"):
+        taylor.jacobian(rows(lambda r: functional.embedding(WORDS, table(r), max_norm=1.0)), X)

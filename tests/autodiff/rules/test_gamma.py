@@ -8,9 +8,13 @@ import sobolev
 
 INSIDE = (0.2 + torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))) / 1.3
 
+TWO = torch.linspace(1.5, 3, 6, dtype=torch.float64).reshape(2, 3)
 EXPRESSIONS = {
     "polygamma": lambda x: torch.polygamma(2, x) + x.polygamma(1),
     "mvlgamma": lambda x: torch.mvlgamma(x + 2, 3) + torch.special.multigammaln(x + 1, 2),
+    "broadcast": lambda x: (
+        torch.special.zeta(TWO, x[:, None]) * torch.igamma(TWO, x[:, None]) + torch.igammac(TWO, x[:, :1, None])
+    ),
     "igamma": lambda x: torch.igamma(torch.tensor(1.5).double(), x) + torch.special.gammaincc(x.new_full((3,), 2.0), x),
 }
 

@@ -8,6 +8,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(4, 2, 3, dtype=torch.float64, generator=GENERATOR)
 W = torch.randn(3, 3, dtype=torch.float64, generator=GENERATOR)
 STACK = torch.randn(5, 1, 3, 2, dtype=torch.float64, generator=GENERATOR)
+NOTHING = torch.full((3,), torch.nan, dtype=torch.float64)
 T3 = torch.randn(4, 3, 2, dtype=torch.float64, generator=GENERATOR)
 
 PRODUCTS = {
@@ -25,6 +26,10 @@ PRODUCTS = {
     "einsum, two": lambda x: torch.einsum("bij,bkj->bik", x, x.exp()),
     "einsum, three": lambda x: torch.einsum("b i j, jk, b i k -> b i", x, W, x.sin()),
     "einsum, ellipsis": lambda x: torch.einsum("...ij,...j->...i", W, x),
+    "sums that leave out what is not asked for": lambda x: (
+        torch.addmm(NOTHING, x.reshape(8, 3), W, beta=0).reshape(4, 2, 3)
+        + torch.baddbmm(NOTHING, x, W.expand(4, 3, 3), beta=0.0, alpha=2)
+    ),
     "bilinear": lambda x: F.bilinear(x, x.sin(), W.expand(2, 3, 3)),
 }
 

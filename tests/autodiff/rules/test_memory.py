@@ -52,6 +52,15 @@ def part_of_a_part(x):
     return y * 2
 
 
+def rounded(x):
+    y = x * 3
+    y[:, 0].floor_()
+    y[:, 1:].round_(decimals=1)
+    z = x.exp() + 0
+    z.gt_(1)
+    return (y + x) * z
+
+
 def kept(x):
     y = x.sin()
     y.copy_(x * 2)
@@ -66,7 +75,7 @@ def own_input(x):
     return x**3
 
 
-@pytest.mark.parametrize("f", [arithmetic, columns, blank, masked, part_of_a_part, kept])
+@pytest.mark.parametrize("f", [arithmetic, columns, blank, masked, part_of_a_part, rounded, kept])
 def test_writes(f):
     assert_rule(f, X)
 

@@ -109,3 +109,46 @@ def test_single_precision_far_from_zero(name, offset):
     exact = taylor.derivatives(functions[name], x.double(), 2, direction.double())
     for a, b in zip(ours[1:], exact[1:], strict=True):
         torch.testing.assert_close(a.double(), b, rtol=0, atol=2e-6 * b.abs().max().item())
+
+
+FIXED = torch.linspace(-1, 2, 4 * 3 * 2, dtype=torch.float64).reshape(1, 4, 3, 2)
+BY_X = {
+    "layer": (nn.functional.layer_norm, lambda w: standardized(FIXED, 3) * w[:2] + w[2:], ((2,),)),
+    "rms": (
+        nn.functional.rms_norm,
+        lambda w: FIXED * torch.rsqrt((FIXED**2).mean(3, keepdim=True) + 1e-5) * w[:2],
+        ((2,),),
+    ),
+    "group": (
+        nn.functional.group_norm,
+        lambda w: standardized(FIXED.reshape(1, 4, -1), 2).reshape(1, 4, 3, 2) * channels(w),
+        (4,),
+    ),
+    "instance": (nn.functional.instance_norm, lambda w: standardized(FIXED, (2, 3)) * channels(w), ()),
+    "batch": (
+        nn.functional.batch_norm,
+        lambda w: FIXED / (1 + 1e-5) ** 0.5 * channels(w) + channels(w),
+        (torch.zeros(4), torch.ones(4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_X)
+def test_weights_alone_that_depend_on_x(name):
+    function, formula, arguments = BY_X[name]
+    arguments = [item.double() if isinstance(item, torch.Tensor) else item for item in arguments]
+
+    def f(x):
+        w = x[0].exp()
+        parameters = {"layer": (w[:2], w[2:]), "rms": (w[:2], 1e-5), "instance": (None, None, w), "batch": (w, w)}
+        return function(FIXED, *arguments, *parameters.get(name, (w,)))
+
+    assert_rule(f, X[:1, :, 0, 0], orders=(3,), reference=lambda x: formula(x[0].exp()))
+
+
+def test_no_rows():
+    layers = [nn.GroupNorm(2, 4), nn.InstanceNorm1d(4), nn.LayerNorm((4, 3)), nn.BatchNorm1d(4).eval(), nn.RMSNorm(3)]
+    layers += [nn.CircularPad1d(1), nn.ReflectionPad1d(1)]
+    for layer in layers:
+        y, jacobian = taylor.jacobian(layer, torch.zeros(0, 4, 3))
+        assert jacobian.shape == (*y.shape, 4, 3)

@@ -24,6 +24,27 @@ def test_expressions(name):
     assert_rule(EXPRESSIONS[name], X)
 
 
+def of_single_numbers(x):
+    """Each is a tensor without axes."""
+    parts = [
+        x[0, 0, 0].exp().amax(),
+        x[0, 0, 1].sin().max(0)[0],
+        x[0, 1, 0].exp().sort(0).values,
+        x[0, 0, 2].amin() ** 2,
+    ]
+    parts += [
+        x[0, 0, 3].exp().cumsum(0),
+        x[0, 1, 1].sin().prod(0),
+        x[0, 1, 2].exp().softmax(0),
+        x[0, 1, 3].logsumexp(0),
+    ]
+    return torch.stack([*parts, x[0, 1, 0].sin().cumprod(0), x[0, 1, 1].exp().index_select(0, torch.tensor([0]))])[None]
+
+
+def test_tensors_without_axes():
+    assert_rule(of_single_numbers, X[:1], orders=(3,))
+
+
 @pytest.mark.parametrize("function", [torch.maximum, torch.minimum])
 def test_ties_share_the_derivative(function):
     x = torch.ones(1, 1)

@@ -25,6 +25,7 @@ EXPRESSIONS = {
     "left": lambda x: (W.T @ x.exp().T).T + (W.T @ x.unsqueeze(-1)).squeeze(-1) + torch.addmm(W[:1], x, W, beta=0.5),
     "outer": lambda x: torch.stack([torch.outer(row, row.sin()) for row in x]),
     "cross": lambda x: torch.linalg.cross(x, x.exp()) + torch.cross(x, W.T[:1].expand(4, 3), dim=1),
+    "addbmm": lambda x: torch.stack([torch.addbmm(P[0], P, row.outer(row).expand(2, 3, 3), beta=0) for row in x]),
     "vecdot": lambda x: torch.linalg.vecdot(x, x.sin()),
     "kron": lambda x: torch.stack([torch.kron(row, row.exp()) for row in x]),
     "tensordot": lambda x: torch.tensordot(square(x), P, ([1, 2], [1, 2])) + torch.tensordot(x, W, 1),
@@ -47,3 +48,8 @@ def test_expressions(name):
 def test_bilinear_layer():
     layer = nn.Bilinear(3, 2, 2).double()
     assert_rule(lambda x: layer(x, x[:, :2].sin()), X, orders=(3,))
+
+
+@pytest.mark.filterwarnings("ignore:Using torch.cross without specifying the dim")
+def test_cross_along_the_first_axis_of_length_3():
+    assert_rule(lambda x: torch.cross(square(x)[:, :, :2], P[0, :, :2].expand(4, 3, 2)), X)

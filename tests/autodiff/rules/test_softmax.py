@@ -57,5 +57,10 @@ def test_logaddexp_of_equal_numbers_is_smooth():
     x = torch.zeros(1, 1, dtype=torch.float64)
     results = taylor.derivatives(lambda x: torch.logaddexp(x, -x), x, 4, torch.ones_like(x))
     assert [d.item() for d in results] == pytest.approx([math.log(2), 0, 1, 0, -2], abs=1e-14)
+    entries = lambda x: torch.where(x > 1, x, -torch.inf).expand(1, 3)  # noqa: E731
+    for f in (lambda x: entries(x).logsumexp(1), lambda x: torch.logaddexp(entries(x), entries(x * 2))):
+        value, slope = taylor.jacobian(f, x)
+        assert value.isneginf().all()
+        assert not slope.any()
     infinite = torch.full((1, 1), -torch.inf, dtype=torch.float64)
     assert taylor.jacobian(lambda x: torch.logaddexp(x, infinite), x)[1].item() == 1

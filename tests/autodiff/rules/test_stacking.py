@@ -8,6 +8,7 @@ ONES = torch.ones(4, 2, dtype=torch.float64)
 EXPRESSIONS = {
     "stacks": lambda x: torch.hstack([x, ONES, x.sin()]) + torch.column_stack([x[:, 0], x, x.exp(), x[:, 1]]),
     "cat": lambda x: torch.cat([x, torch.ones_like(x), x.exp()], dim=1),
+    "what was empty at first": lambda x: torch.cat([torch.tensor([]).double(), x.sin(), torch.tensor([]).double()], 1),
     "stack": lambda x: torch.stack([x, x.exp(), torch.ones_like(x)], dim=-1),
     "dstack": lambda x: torch.dstack([x, x.exp()]) + torch.atleast_3d(x),
     "vstack": lambda x: torch.cat([torch.vstack([row, row.exp()]).reshape(1, 6) for row in x]) * 2,

@@ -30,6 +30,7 @@ EXPRESSIONS = {
     "nanmedian": lambda x: torch.where(x > 1, torch.nan, x**2).nanmedian(2).values,
     "mode": lambda x: (x**2).mode(2)[0],
     "cov": each(lambda x: torch.cov(x**2) + x[0].cov(correction=0)),
+    "cov of one row": each(lambda x: torch.cov(x[:1] ** 2)),
     "corrcoef": each(lambda x: torch.corrcoef(x.exp())),
 }
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import batched_linear
-from sobolev.autodiff.rules.matching import padded, settled
+from sobolev.autodiff.rules.matching import aligned, dims, padded, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -53,7 +53,10 @@ def from_parts(re: Any, im: Any) -> Any:
     space = (re if isinstance(re, Jet) else im).space
     length = max(len(part.higher) for part in (re, im) if isinstance(part, Jet))
     values = [part.value if isinstance(part, Jet) else part for part in (re, im)]
-    parts = torch.broadcast_tensors(padded(re, length), padded(im, length))
+    most = max(dims(re), dims(im))
+    parts = (aligned(part, most) for part in (re, im))
+    parts = (padded(part, length) if isinstance(part, Jet) else part.new_zeros(()) for part in parts)
+    parts = torch.broadcast_tensors(*parts)
     return settled(space, torch.complex(*values), torch.complex(*parts))
 
 
@@ -77,8 +80,10 @@ def atan2(y: Any, x: Any) -> Any:
     origin = largest == 0
     scale = torch.where(origin, 1.0, largest)
     value = torch.atan2(*values)
-    cosine, sine = torch.cos(value), torch.sin(value)
     y, x = y / scale, x / scale
+    sine, cosine = ((part.value if isinstance(part, Jet) else part).detach() for part in (y, x))
+    length = torch.where(origin, 1.0, torch.sqrt(sine * sine + cosine * cosine))
+    sine, cosine = sine / length, cosine / length  # of the value itself, they would be wrong by 1e-16 near the axes
     along, across = x * cosine + y * sine, y * cosine - x * sine  # turned so that the point lies on the x axis
     turn: Any = torch.atan(across / torch.where(origin, 1.0, along))
     return settled(turn.space, value, torch.where(origin, 0.0, turn.full))

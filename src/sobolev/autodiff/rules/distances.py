@@ -36,5 +36,6 @@ def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:  # n
 @rule("cosine_similarity")
 def cosine_similarity(a: Any, b: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The scalar product of the two, each divided by its length or by eps where that is larger."""
+    a, b = torch.broadcast_tensors(a, b)
     lengths = [torch.clamp_min(torch.linalg.vector_norm(item, dim=dim, keepdim=True), eps) for item in (a, b)]
     return ((a / lengths[0]) * (b / lengths[1])).sum(dim)

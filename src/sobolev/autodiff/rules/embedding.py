@@ -11,10 +11,12 @@ from sobolev.autodiff.rules.registry import NoRuleError, keyword_rule, rule
 
 
 @rule("embedding")
-def embedding(index: Tensor, weight: Any, *_: Any, **__: Any) -> Any:
+def embedding(index: Tensor, weight: Any, padding_idx: Any = None, max_norm: Any = None, *_: Any, **__: Any) -> Any:  # noqa: ARG001
     """Rows of a table of weights that depend on x."""
     if isinstance(index, Jet):
         raise NoRuleError("Taylor mode cannot turn numbers that have derivatives into indices; detach them: x.long()")
+    if isinstance(max_norm, float):
+        raise NoRuleError("Taylor mode has no rule for embedding with max_norm, which rewrites the table")
     return weight[index]
 
 

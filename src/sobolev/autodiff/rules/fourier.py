@@ -22,7 +22,7 @@ def _some_axes(function: Callable, default: Sequence[int] | None) -> Callable:
     def apply(x: Jet, s: Any = None, dim: Any = default, norm: str | None = None) -> Jet:
         if dim is None:
             dim = range(-len(s), 0) if s is not None else range(x.value.dim())
-        return along(x, axes_of(x, tuple(dim)), lambda t, axes: function(t, s, axes, norm))
+        return along(x, axes_of(x, dim), lambda t, axes: function(t, s, axes, norm))
 
     return apply
 

@@ -36,6 +36,7 @@ def zeta(s: Any, q: Any) -> Any:
     """Hurwitz' zeta function, whose derivative by q is -s ζ(s + 1, q)."""
     if isinstance(s, Jet):
         raise NoRuleError("Taylor mode has no rule for zeta with a first argument that depends on x")
+    q, s = _broadcast(q, s)
     rising, c = 1.0, [torch.special.zeta(s, q.value)]
     for k in range(1, q.space.order + 1):
         rising = rising * -(s + k - 1) / k
@@ -57,6 +58,7 @@ def igamma(a: Any, x: Any) -> Any:
         a = a.value
     if isinstance(a, Jet):
         raise NoRuleError("Taylor mode has no rule for igamma with a first argument that depends on x")
+    x, a = _broadcast(x, a)
     density = integrated(lambda x: torch.exp(torch.xlogy(a - 1, x) - x - torch.lgamma(a)), x.value, x.space.order)
     return compose(x, [torch.igamma(a, x.value), *density])
 
@@ -66,6 +68,11 @@ def igammac(a: Any, x: Any) -> Any:
     """The regularised upper incomplete gamma function."""
     lower = igamma(a, x)
     return Jet(x.space, torch.igammac(a.value if isinstance(a, Jet) else a, x.value), -lower.higher)
+
+
+def _broadcast(x: Jet, other: Any) -> tuple[Jet, Any]:
+    """Both of one shape; a number is left alone."""
+    return torch.broadcast_tensors(x, other) if isinstance(other, Tensor) else (x, other)
 
 
 def _polygammas(x: Tensor, order: int, first: int) -> list[Tensor]:

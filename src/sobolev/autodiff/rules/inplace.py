@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.memory import Links, link, overwrite
+from sobolev.autodiff.rules.nilpotent import constant
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
 _OPERATORS = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "idiv": "div", "ipow": "pow",
@@ -30,7 +31,8 @@ def in_place(apply: Callable, name: str) -> Callable:
                 f"Taylor mode cannot write derivatives into an ordinary tensor ({name}): write y = y + ... instead "
                 "of y += ..., or start from torch.zeros_like(x)"
             )
-        return overwrite(x, apply(x, *args, **kwargs))
+        result = apply(x, *args, **kwargs)
+        return overwrite(x, result if isinstance(result, Jet) else constant(x, result.to(x.value.dtype)))
 
     return write
 

@@ -71,14 +71,19 @@ def matmul_method(a: Any, b: Any) -> Any:
 @rule("addmm", "baddbmm", "addmv")
 def addmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """The sum beta x + alpha a b."""
-    product = torch.matmul(a, b)
-    return (product if alpha == 1 else alpha * product) + (x if beta == 1 else beta * x)
+    return weighted_sum(x, torch.matmul(a, b), beta, alpha)
 
 
 @rule("addr")
 def addr(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Beta x + alpha a bᵀ."""
-    return beta * x + alpha * outer(a, b)
+    return weighted_sum(x, outer(a, b), beta, alpha)
+
+
+def weighted_sum(x: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    """Beta x + alpha product; where beta is 0, x may hold anything."""
+    product = product if alpha == 1 else alpha * product
+    return product if beta == 0 else product + (x if beta == 1 else beta * x)
 
 
 @rule(functional.bilinear)

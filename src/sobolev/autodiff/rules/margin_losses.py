@@ -13,7 +13,7 @@ _COSINE_EPSILON = 1e-12
 
 @loss_of_terms(functional.soft_margin_loss)
 def _soft_margin(input: Any, target: Any) -> Any:  # noqa: A002
-    return functional.softplus(-target * input)
+    return -functional.logsigmoid(target * input)
 
 
 @loss_of_terms(functional.margin_ranking_loss)
@@ -31,7 +31,7 @@ def _triplet_margin(anchor: Any, positive: Any, negative: Any, margin: float, p:
 
 @loss_of_terms(functional.hinge_embedding_loss)
 def _hinge_embedding(input: Any, target: Any, margin: float) -> Any:  # noqa: A002
-    return torch.where(target == 1, input, 0.0) + torch.where(target == -1, torch.relu(margin - input), 0.0)
+    return torch.where(target != -1, input, 0.0) + torch.where(target != 1, torch.relu(margin - input), 0.0)
 
 
 @loss_of_terms(functional.triplet_margin_with_distance_loss)

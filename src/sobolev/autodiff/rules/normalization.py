@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.nilpotent import constant
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 from sobolev.autodiff.rules.variances import centred
 
@@ -23,6 +24,7 @@ def layer_norm(
     x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
 ) -> Any:
     """(x - mean) / √(variance + eps) over the last axes, times weight, plus bias."""
+    x = _as_jet(x, weight, bias)
     result = _affine(_standardized(x, _last(normalized_shape), eps), weight, bias)
     return settled(x.space, _value(functional.layer_norm, x, normalized_shape, weight, bias, eps), result.higher)
 
@@ -30,6 +32,7 @@ def layer_norm(
 @rule("rms_norm")
 def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """X / √(mean square + eps) over the last axes, times weight."""
+    x = _as_jet(x, weight)
     tiny = torch.finfo(x.value.dtype).eps if eps is None else eps
     squares = (x * x).mean(_last(normalized_shape), keepdim=True)
     result = _affine(x * torch.rsqrt(squares + tiny), weight, None)
@@ -39,7 +42,9 @@ def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: f
 @rule("group_norm")
 def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any) -> Any:
     """Layer norm over each group of channels and all places of one sample."""
-    grouped = x.reshape(x.value.shape[0], num_groups, -1)
+    x = _as_jet(x, weight, bias)
+    size = x.value.shape[1:].numel() // num_groups  # not -1: there may be no rows
+    grouped = x.reshape(x.value.shape[0], num_groups, size)
     channels = _channels(x, weight), _channels(x, bias)
     result = _affine(_standardized(grouped, (-1,), eps).reshape(x.value.shape), *channels)
     return settled(x.space, _value(functional.group_norm, x, num_groups, weight, bias, eps), result.higher)
@@ -62,19 +67,20 @@ def instance_norm(
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     if running_mean is not None:
         raise NoRuleError("Taylor mode does not update the running statistics of instance_norm: call model.eval()")
+    x = _as_jet(x, weight, bias)
     places = tuple(range(2, x.value.dim()))
     result = _affine(_standardized(x, places, eps), _channels(x, weight), _channels(x, bias))
-    value = functional.instance_norm(x.value, None, None, weight, bias, True, momentum, eps)
+    value = _value(functional.instance_norm, x, None, None, weight, bias, True, momentum, eps)
     return settled(x.space, value, result.higher)
 
 
 @rule("batch_norm")
 def batch_norm(
     x: Any,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -83,9 +89,12 @@ def batch_norm(
     """By running statistics: an affine map of each channel."""
     if training or running_var is None:
         raise NoRuleError("batch_norm in training mode mixes the samples of a batch: call model.eval()")
-    scale = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
-    value = functional.batch_norm(x.value, running_mean, running_var, weight, bias, False, momentum, eps)
-    return settled(x.space, value, x.higher * _channels(x, scale))
+    scale: Any = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
+    value = _value(functional.batch_norm, x, running_mean, running_var, weight, bias, False, momentum, eps)
+    if isinstance(x, Jet) and not any(isinstance(item, Jet) for item in (scale, running_mean, bias)):
+        return settled(x.space, value, x.higher * _channels(x, scale))
+    result = _affine(x - _channels(x, running_mean), _channels(x, scale), _channels(x, bias))
+    return settled(result.space, value, result.higher)
 
 
 @rule(functional.local_response_norm)
@@ -112,7 +121,12 @@ def _last(shape: Sequence[int] | int) -> tuple[int, ...]:
 
 def _channels(x: Any, parameter: Any) -> Any:
     """A parameter of every channel, shaped to broadcast against axis 1."""
-    return None if parameter is None else parameter.reshape(-1, *[1] * (x.value.dim() - 2))
+    return None if parameter is None else parameter.reshape(-1, *[1] * (x.dim() - 2))
+
+
+def _as_jet(x: Any, *parameters: Any) -> Any:
+    """X, where the parameters alone may depend on the inputs."""
+    return x if isinstance(x, Jet) else constant(next(item for item in parameters if isinstance(item, Jet)), x)
 
 
 def _value(function: Any, *args: Any) -> Tensor:

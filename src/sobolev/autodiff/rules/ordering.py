@@ -10,6 +10,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
 from sobolev.autodiff.rules.piecewise import maximum, minimum
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.shape import clone
 
 
 class Selected(NamedTuple):
@@ -102,6 +103,8 @@ def cummin(x: Any, dim: int) -> Selected:
 
 def picked(x: Any, dim: int, indices: Tensor, keepdim: bool = True) -> Selected:
     """The entries at some places along an axis, with these places."""
+    if not x.value.dim():
+        return Selected(clone(x), indices)
     values = torch.take_along_dim(x, indices, dim)
     return Selected(values, indices) if keepdim else Selected(values.squeeze(dim), indices.squeeze(dim))
 
@@ -116,6 +119,8 @@ def _extreme(x: Any, dim: Any, keepdim: bool, function: Callable, of_two: Callab
 
 def _shared(x: Any, extreme: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:
     """The extreme entries, which share the derivatives where there are several."""
+    if not axes:  # a sum along no axis would be one along all
+        return x
     ties = (x.value == extreme).to(x.value.dtype)
     shares = ties / ties.sum(axes, keepdim=True)
     picked = torch.where(shares > 0, shares * x.higher, 0).sum([axis + 1 for axis in axes], keepdim=True)

@@ -56,7 +56,7 @@ def _exponential(base: Any, exponent: Any) -> Jet:
         result: Any = torch.exp(exponent * torch.log(base))  # pyright: ignore[reportArgumentType]
         return settled(exponent.space, value, result.higher)
     number = torch.as_tensor(base, device=value.device).to(value.dtype)  # else a whole one had a float32 logarithm
-    nothing = (number == 0) & (exponent.value >= 0)
+    nothing = (number == 0) & (exponent.value.real >= 0)
     result = torch.exp(exponent * torch.log(torch.where(nothing, 1.0, number)))
     return settled(exponent.space, value, torch.where(nothing, 0.0, result.higher))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from sobolev.autodiff.rules.linear import weighted_sum
 from sobolev.autodiff.rules.matching import dims as axes_number
 from sobolev.autodiff.rules.registry import rule
 
@@ -37,15 +38,20 @@ def inner(a: Any, b: Any) -> Any:
 @rule("addbmm")
 def addbmm(x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """Beta x + alpha Σ a_i b_i."""
-    return beta * x + alpha * torch.matmul(a, b).sum(0)
+    return weighted_sum(x, torch.matmul(a, b).sum(0), beta, alpha)
 
 
-@rule("cross", torch.linalg.cross)
+@rule("cross")
 def cross(a: Any, b: Any, dim: int | None = None) -> Any:
-    """The vector product along an axis of length 3, the last one unless another is named."""
-    axis = -1 if dim is None else dim
-    left = torch.roll(a, -1, axis) * torch.roll(b, -2, axis)
-    return left - torch.roll(a, -2, axis) * torch.roll(b, -1, axis)
+    """The vector product along an axis, the first one of length 3 unless another is named."""
+    return linalg_cross(a, b, dim=a.shape.index(3) if dim is None else dim)
+
+
+@rule(torch.linalg.cross)
+def linalg_cross(a: Any, b: Any, *, dim: int = -1) -> Any:
+    """The vector product along an axis of length 3."""
+    left = torch.roll(a, -1, dim) * torch.roll(b, -2, dim)
+    return left - torch.roll(a, -2, dim) * torch.roll(b, -1, dim)
 
 
 @rule("kron")

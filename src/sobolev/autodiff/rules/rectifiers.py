@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
@@ -61,10 +60,11 @@ def rrelu(x: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = F
 
 
 @rule("prelu")
-def prelu(x: Any, weight: Tensor) -> Any:
+def prelu(x: Any, weight: Any) -> Any:
     """Leaky ReLU of a learnt steepness, one for all or one for each channel (axis 1)."""
-    if weight.numel() > 1:
-        weight = weight.reshape(-1, *[1] * (x.value.dim() - 2))
+    weight = weight.reshape(-1, *[1] * (x.dim() - 2)) if weight.numel() > 1 else weight.reshape(())
+    if isinstance(weight, Jet) or not isinstance(x, Jet):
+        return torch.where(x > 0, x, weight * x)
     steepness = torch.where(x.value > 0, 1.0, weight)
     return Jet(x.space, steepness * x.value, steepness * x.higher)
 

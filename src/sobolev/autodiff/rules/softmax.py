@@ -14,7 +14,8 @@ from torch.nn import functional
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
 from sobolev.autodiff.rules.matching import settled
-from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.shape import clone
 
 
 @rule("softmax", torch.special.softmax)
@@ -44,7 +45,10 @@ def softmin(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.d
 @rule("logsumexp", torch.special.logsumexp)
 def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
     """Log Σ exp(x_j)."""
+    _refuse_complex(x, "logsumexp")
     axes = axes_of(x, dim)
+    if not axes:
+        return clone(x)
     value = torch.logsumexp(x.value, axes, keepdim)
     if len(axes) > 1:
         kept = [axis for axis in range(x.value.dim()) if axis not in axes]
@@ -58,8 +62,10 @@ def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
 @rule("logaddexp")
 def logaddexp(a: Any, b: Any) -> Any:
     """log(exp(a) + exp(b))."""
-    a_larger = torch.ge(a, b)
-    result: Any = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, b - a, a - b))
+    for part in (a, b):
+        _refuse_complex(part, "logaddexp")
+    a_larger, gap = torch.ge(a, b), _difference(a, b)
+    result: Any = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, -gap, gap))
     value = torch.logaddexp(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
     return settled(result.space, value, result.higher)
 
@@ -69,12 +75,28 @@ def _prepared(x: Any, dim: int | None, dtype: torch.dtype | None, third: Any) ->
         dtype = third
     if dim is None:  # PyTorch's deprecated choice
         dim = 0 if x.value.dim() in (0, 1, 3) else 1
-    return x if dtype is None else x.to(dtype), dim % x.value.dim()
+    return x if dtype is None else x.to(dtype), dim % max(x.value.dim(), 1)
 
 
 def _sum_of_exponentials(x: Any, axes: tuple[int, ...]) -> Any:
     """exp(x_i - max), their sum, and the maximum."""
     (axis,) = axes
+    if not x.value.dim():
+        return torch.exp(x - x), torch.exp(x - x), x
+    if not x.value.numel():
+        return x, x.sum(axis, keepdim=True), x.sum(axis, keepdim=True)
     largest = torch.take_along_dim(x, x.value.argmax(axis, keepdim=True), axis)
-    exponentials = torch.exp(x - largest)
+    exponentials = torch.exp(_difference(x, largest))
     return exponentials, exponentials.sum(axis, keepdim=True), largest
+
+
+def _difference(a: Any, b: Any) -> Any:
+    """A - b, which is 0 also where both are the same infinity: nothing but log 0, say, adds up to log 0."""
+    values = (item.value if isinstance(item, Jet) else item for item in (a, b))
+    gap: Any = a - b
+    return settled(gap.space, torch.where(torch.eq(*values), 0.0, gap.value), gap.higher)
+
+
+def _refuse_complex(x: Any, name: str) -> None:
+    if x.is_complex():
+        raise NoRuleError(f"Taylor mode has no rule for {name} of complex numbers")

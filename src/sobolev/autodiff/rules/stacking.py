@@ -15,6 +15,7 @@ from sobolev.autodiff.rules.shape import shifted
 @rule("cat", "concat", "concatenate")
 def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
     """Joined along an axis; tensors that are no jets have zero coefficients."""
+    tensors = [item for item in tensors if tuple(item.shape) != (0,)] or tensors  # they fit anywhere
     space = next(item.space for item in tensors if isinstance(item, Jet))
     length = max(len(item.higher) for item in tensors if isinstance(item, Jet))
     values = [item.value if isinstance(item, Jet) else item for item in tensors]

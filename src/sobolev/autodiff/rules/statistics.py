@@ -10,11 +10,14 @@ from sobolev.autodiff.rules.kinds import linear
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.ordering import Selected, picked
 from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.shape import clone
 
 
 @rule("logcumsumexp")
 def logcumsumexp(x: Any, dim: int) -> Any:
     """Log of running sums of exponentials; each from its own largest entry, so that none overflows."""
+    if not x.value.dim():
+        return clone(x)
     rows = x.movedim(dim, -1).unsqueeze(-2)
     n = rows.shape[-1]
     later = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1)
@@ -78,7 +81,7 @@ def cov(x: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = No
     rows = x if len(x.shape) == 2 else x.reshape(1, -1)
     centred = rows - rows.mean(1, keepdim=True)
     result = torch.matmul(centred, centred.mH) / max(0, rows.shape[1] - correction)
-    return result if len(x.shape) == 2 else result.reshape(())
+    return result.squeeze()
 
 
 @rule("corrcoef")
@@ -88,4 +91,4 @@ def corrcoef(x: Any) -> Any:
         raise NoRuleError("Taylor mode has no rule for corrcoef of a single row")
     rows = x - x.mean(1, keepdim=True)
     units = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return torch.matmul(units, units.mH)
+    return torch.matmul(units, units.mH).squeeze()
