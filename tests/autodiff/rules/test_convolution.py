@@ -60,3 +60,8 @@ def test_convolution_along_the_first_axis():
         (1, 3),
         reference=lambda x: functional.conv1d(x.sin(), weight.permute(2, 1, 0), bias, padding=1).mT,
     )
+
+
+def test_weights_made_from_x_that_do_not_depend_on_it():
+    x = torch.randn(2, 1, 5, dtype=torch.float64)
+    assert_rule(lambda x: functional.conv1d(x.sin(), torch.ones_like(x[:1, :, :3]), x.new_ones(1)), x, orders=(3,))

@@ -107,3 +107,13 @@ def test_curvature_at_the_seam_of_exponential_units_is_that_of_pytorch(function)
     x = torch.zeros(1, 1, dtype=torch.float64)
     for ours, theirs in zip(sobolev.hessian(function, x, method="taylor"), reverse.hessian(function, x), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_bounds_that_are_reached():
+    """As PyTorch has it: of two bounds that are tensors, x itself counts, of a maximum half of each."""
+    x = torch.zeros(1, 1)
+    assert taylor.jacobian(lambda x: torch.clamp(x, min=torch.zeros_like(x), max=x.exp()), x)[1].item() == 1
+    assert taylor.jacobian(lambda x: torch.clamp(x, min=x * 0, max=x**2), x)[1].item() == 1
+    infinite = lambda x: torch.where(x > 1, x, torch.inf)  # noqa: E731
+    assert taylor.jacobian(lambda x: torch.maximum(x + torch.inf, 3 * x + torch.inf), x)[1].item() == 2
+    assert taylor.jacobian(lambda x: torch.minimum(infinite(x), infinite(x * 2)), x)[1].item() == 0

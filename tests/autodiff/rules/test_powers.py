@@ -1,6 +1,7 @@
 import pytest
 import torch
 from rule_check import assert_rule
+from torch import nn
 
 import sobolev
 
@@ -45,3 +46,35 @@ def test_a_base_of_zero():
     assert torch.equal(y[:, [0, 2]], torch.zeros(5, 2, dtype=torch.float64))
     assert not J[:, [0, 2]].any()
     assert not H[:, [0, 2]].any()
+
+
+def test_a_constant_made_from_x_as_an_exponent():
+    assert_rule(lambda x: (x - 1) ** torch.full_like(x, 3.0) + torch.pow(x - 1, 2 * torch.ones_like(x)), X)
+
+
+class Power(nn.Module):
+    """x² + 1 to powers that are learnt."""
+
+    def __init__(self, exponent):
+        super().__init__()
+        self.exponent = nn.Parameter(exponent)
+
+    def forward(self, x):
+        return (x * x + 1) ** self.exponent
+
+
+class SamePower(Power):
+    """The same by exponential and logarithm."""
+
+    def forward(self, x):
+        return torch.exp(self.exponent * torch.log(x * x + 1))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0, [0.0, 1.0, 2.0], [3.0, -1.0, 0.5]], ids=str)
+def test_a_learnt_exponent_gets_its_gradient_where_it_is_whole(exponent):
+    exponent = torch.tensor(exponent, dtype=torch.float64)
+    direction, gradients = torch.ones(3, dtype=torch.float64), []
+    for module, method in ((Power(exponent), "taylor"), (SamePower(exponent), "reverse")):
+        results = sobolev.derivatives(module, X, 3, direction, method=method)
+        gradients.append(torch.autograd.grad(sum(d.sin().sum() for d in results), module.exponent)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)

@@ -44,3 +44,11 @@ def test_entropy_near_zero_does_not_overflow():
 
 def test_x_log_x_is_zero_at_zero():
     assert sobolev.derivatives(lambda x: torch.xlogy(x, x), torch.zeros(1), 1, method="taylor")[0] == 0
+
+
+@pytest.mark.parametrize("function", [torch.sinc, torch.special.spherical_bessel_j0])
+def test_the_value_has_a_gradient(function):
+    """PyTorch's own of `spherical_bessel_j0` has none."""
+    x = torch.tensor([[0.0], [0.5], [7.0]], dtype=torch.float64, requires_grad=True)
+    value, slope = sobolev.derivatives(function, x, 1, method="taylor")
+    torch.testing.assert_close(torch.autograd.grad(value.sum(), x)[0], slope)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.matching import plain
 from sobolev.autodiff.rules.norms import power_or_zero
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
@@ -33,6 +34,7 @@ def _images(x: Jet, spatial: int, function: Callable[[Jet], Any]) -> Any:
 
 def _convolution(function: Callable, spatial: int) -> Callable:
     def apply(x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any) -> Jet:
+        weight, bias = plain(weight), plain(bias)
         if isinstance(weight, Jet) or isinstance(bias, Jet):
             raise NoRuleError(f"Taylor mode has no rule for {function.__name__} with weights that depend on x")
 

@@ -8,6 +8,7 @@ import torch
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
 from sobolev.autodiff.rules.kinds import linear
+from sobolev.autodiff.rules.matching import plain
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -46,6 +47,7 @@ for _function in (torch.fft.fftshift, torch.fft.ifftshift):
 
 def _short_time(function: Callable) -> Callable:
     def apply(x: Any, *args: Any, **kwargs: Any) -> Jet:
+        args, kwargs = [plain(item) for item in args], {name: plain(item) for name, item in kwargs.items()}
         if not isinstance(x, Jet) or any(isinstance(item, Jet) for item in (*args, *kwargs.values())):
             raise NoRuleError(f"Taylor mode has no rule for {function.__name__} with a window that depends on x")
         return linear(x, lambda t: function(t, *args, **kwargs))

@@ -9,6 +9,7 @@ from torch import Tensor
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.elementwise import integrated
 from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.matching import plain
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -34,6 +35,7 @@ def polygamma(n: Any, x: Any) -> Any:
 @rule(torch.special.zeta)
 def zeta(s: Any, q: Any) -> Any:
     """Hurwitz' zeta function, whose derivative by q is -s ζ(s + 1, q)."""
+    s = plain(s)
     if isinstance(s, Jet):
         raise NoRuleError("Taylor mode has no rule for zeta with a first argument that depends on x")
     q, s = _broadcast(q, s)
@@ -54,8 +56,7 @@ def mvlgamma(x: Any, p: int) -> Any:
 @rule("igamma", torch.special.gammainc)
 def igamma(a: Any, x: Any) -> Any:
     """The regularised lower incomplete gamma function, whose derivative by x is x^(a - 1) e⁻ˣ / Γ(a)."""
-    if isinstance(a, Jet) and not len(a.higher):
-        a = a.value
+    a = plain(a)
     if isinstance(a, Jet):
         raise NoRuleError("Taylor mode has no rule for igamma with a first argument that depends on x")
     x, a = _broadcast(x, a)

@@ -50,3 +50,8 @@ def padded(x: Any, length: int) -> Tensor:
         return x.new_zeros(()).expand(length, *x.shape)
     missing = length - x.higher.shape[0]
     return torch.cat([x.full, x.higher.new_zeros(missing, *x.value.shape)]) if missing else x.full
+
+
+def plain(x: Any) -> Any:
+    """The value of a jet that was made from x but does not depend on it, such as `torch.ones_like(x)`; else x."""
+    return x.value if isinstance(x, Jet) and not len(x.higher) else x

@@ -1,5 +1,6 @@
 """Rules of functions that choose between two: where, clamp, maximum. At a kink they take the side of PyTorch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +20,11 @@ def select(inside: Tensor, x: Any, value: Tensor) -> Any:
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
     """X, not below min and not above max, which are numbers, tensors or jets."""
     if any(isinstance(bound, Jet) for bound in (min, max)) or not isinstance(x, Jet):
-        low = x if min is None else torch.maximum(*_tensors(x, min))
-        return low if max is None else torch.minimum(*_tensors(low, max))
+        for bound, within in ((min, torch.ge), (max, torch.le)):
+            if bound is not None:
+                values = value_of(x), value_of(bound)
+                x = where(within(*values) | torch.isnan(values[0]), x, bound)
+        return x
     x = aligned(x, builtin_max(dims(x), dims(min), dims(max)))
     inside = torch.ones_like(x.value, dtype=torch.bool)
     if min is not None:
@@ -45,13 +49,13 @@ def clamp_max(x: Any, max: Any) -> Any:  # noqa: A002
 @rule("maximum")
 def maximum(a: Any, b: Any) -> Any:
     """The larger of two; where they are equal, half of the derivatives of each."""
-    return _larger(a, b, value_of(a) - value_of(b), torch.maximum(value_of(a), value_of(b)))
+    return _extreme(a, b, torch.gt, torch.maximum)
 
 
 @rule("minimum")
 def minimum(a: Any, b: Any) -> Any:
     """The smaller of two; where they are equal, half of the derivatives of each."""
-    return _larger(a, b, value_of(b) - value_of(a), torch.minimum(value_of(a), value_of(b)))
+    return _extreme(a, b, torch.lt, torch.minimum)
 
 
 @rule("fmax")
@@ -100,22 +104,14 @@ def builtin_max(*numbers: int) -> int:
     return max(numbers)
 
 
-def _larger(a: Any, b: Any, difference: Tensor, value: Tensor) -> Any:
+def _extreme(a: Any, b: Any, beyond: Callable, function: Callable) -> Any:
     most = max(dims(a), dims(b))
     a, b = aligned(a, most), aligned(b, most)
     space = (a if isinstance(a, Jet) else b).space
     length = max(_length(a), _length(b))
-    share = torch.where(difference == 0, 0.5, (difference > 0).to(value.dtype))
-    first, second = _higher(a, length), _higher(b, length)
-    return settled(space, value, torch.where(share == 0.5, (first + second) / 2, torch.where(share > 0, first, second)))
-
-
-def _tensors(a: Any, b: Any) -> list[Any]:
-    like = value_of(a) if isinstance(a, (Jet, Tensor)) else value_of(b)
-    return [
-        item if isinstance(item, (Jet, Tensor)) else torch.as_tensor(item, dtype=like.dtype, device=like.device)
-        for item in (a, b)
-    ]
+    values, first, second = (value_of(a), value_of(b)), _higher(a, length), _higher(b, length)
+    picked = torch.where(beyond(*values), first, second)
+    return settled(space, function(*values), torch.where(torch.eq(*values), (first + second) / 2, picked))
 
 
 def value_of(x: Any) -> Any:

@@ -10,13 +10,14 @@ from sobolev.autodiff.rules import series
 from sobolev.autodiff.rules.arithmetic import broadcastable
 from sobolev.autodiff.rules.chain import apply
 from sobolev.autodiff.rules.kinds import compose
-from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.matching import plain, settled
 from sobolev.autodiff.rules.registry import rule
 
 
 @rule("pow", "float_power", Tensor.__pow__)
 def power(base: Any, exponent: Any) -> Jet:
     """Base ** exponent; x**n is right at 0 for every n, whatever the order."""
+    exponent = plain(exponent)
     if isinstance(exponent, Jet):
         return _exponential(base, exponent)
     if isinstance(exponent, (int, float)) and exponent < 1 and exponent != 0:
@@ -74,12 +75,17 @@ def _root(base: Jet, exponent: float) -> Jet:
 
 
 def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:
-    """x^(n - k) times n over k: 0, not 0 · ∞, where the k-th derivative vanishes."""
+    """x^(n - k) times n over k: 0, not 0 · ∞, where the k-th derivative vanishes.
+
+    It vanishes for some n only, so that a learnt n gets a gradient there, too.
+    """
     binomial = 1.0
     for i in range(k):
         binomial = binomial * (n - i) / (i + 1)
     if isinstance(binomial, Tensor):
-        return torch.where(binomial == 0, 0, binomial * torch.pow(x, n - k))
+        power = torch.pow(x, n - k)
+        endless = (binomial == 0) & ~torch.isfinite(power)
+        return torch.where(endless, 0, binomial * torch.pow(torch.where(endless, 1, x), n - k))
     if binomial == 0:
         return torch.zeros_like(x)
     return torch.pow(x, n - k) if binomial == 1 else binomial * torch.pow(x, n - k)

@@ -40,7 +40,7 @@ def remainder(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="floor")
     result = x - divisor * quotient
-    return settled(result.space, _exact(torch.remainder(value_of(x), value_of(divisor)), result.value), result.higher)
+    return settled(result.space, exact(torch.remainder(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule(Tensor.__rmod__)
@@ -54,7 +54,7 @@ def fmod(x: Any, divisor: Any) -> Any:
     """X minus a locally constant multiple of the divisor, with the sign of x."""
     quotient = torch.div(value_of(x), value_of(divisor), rounding_mode="trunc")
     result = x - divisor * quotient
-    return settled(result.space, _exact(torch.fmod(value_of(x), value_of(divisor)), result.value), result.higher)
+    return settled(result.space, exact(torch.fmod(value_of(x), value_of(divisor)), result.value), result.higher)
 
 
 @rule("abs", "absolute", Tensor.__abs__)
@@ -84,6 +84,6 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     return select(torch.isfinite(x.value), x, torch.nan_to_num(x.value, nan, posinf, neginf))
 
 
-def _exact(value: Tensor, other: Tensor) -> Tensor:
-    """A value with the gradient of another form of it: PyTorch does not differentiate remainders by the divisor."""
+def exact(value: Tensor, other: Tensor) -> Tensor:
+    """A value with the gradient of another form of it, where PyTorch has none: of remainders by the divisor, say."""
     return value.detach() + (other - other.detach())

@@ -9,6 +9,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.elementwise import primitive
 from sobolev.autodiff.rules.matching import settled
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.rules.rounding import exact
 
 _SMALL = 4.0
 _TERMS = 20
@@ -27,7 +28,10 @@ def sinc(x: Any) -> Any:
 @rule(torch.special.spherical_bessel_j0)
 def spherical_bessel_j0(x: Any) -> Any:
     """sin(x) / x."""
-    return settled(x.space, torch.special.spherical_bessel_j0(x.value), sinc(x / math.pi).higher)
+    value = torch.special.spherical_bessel_j0(x.value)
+    if x.value.requires_grad:  # PyTorch's own has no gradient
+        value = exact(value, torch.sinc(x.value / math.pi))
+    return settled(x.space, value, sinc(x / math.pi).higher)
 
 
 @rule("xlogy", torch.special.xlogy)

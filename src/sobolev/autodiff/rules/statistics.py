@@ -7,7 +7,7 @@ import torch
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear
-from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.matching import plain, settled
 from sobolev.autodiff.rules.ordering import Selected, picked
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 from sobolev.autodiff.rules.shape import clone
@@ -46,6 +46,7 @@ def gradient(x: Jet, **options: Any) -> tuple[Jet, ...]:
 @rule("quantile")
 def quantile(x: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Any:
     """Between the entries in order of size."""
+    q = plain(q)
     if isinstance(q, Jet):
         raise NoRuleError("Taylor mode has no rule for quantiles at places that depend on x")
     value = torch.quantile(x.value, q, dim, keepdim, interpolation=interpolation)
