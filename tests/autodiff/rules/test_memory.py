@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from rule_check import assert_rule
@@ -61,6 +62,16 @@ def rounded(x):
     return (y + x) * z
 
 
+def places(x):
+    y = x.exp() + 0
+    for number in (np.int64(0), torch.tensor(1)):
+        part = y[:, number]
+        part *= x[:, 2]
+    copy = y[:, True]
+    copy += 1
+    return y + copy[:, 0]
+
+
 def kept(x):
     y = x.sin()
     y.copy_(x * 2)
@@ -75,7 +86,7 @@ def own_input(x):
     return x**3
 
 
-@pytest.mark.parametrize("f", [arithmetic, columns, blank, masked, part_of_a_part, rounded, kept])
+@pytest.mark.parametrize("f", [arithmetic, columns, blank, masked, part_of_a_part, rounded, places, kept])
 def test_writes(f):
     assert_rule(f, X)
 

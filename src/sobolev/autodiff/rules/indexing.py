@@ -1,6 +1,7 @@
 """Rules of functions that pick elements by their places."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -19,12 +20,20 @@ def getitem(x: Any, index: Any) -> Jet:
     places = index if isinstance(index, tuple) else (index,)
     if not isinstance(x, Jet) or any(isinstance(place, Jet) for place in places):
         raise NoRuleError("Taylor mode has no rule for a tensor of derivatives used as an index")
-    basic = all(place is None or place is Ellipsis or isinstance(place, (int, slice)) for place in places)
+    basic = all(_is_basic(place) for place in places)
     whole_rows = isinstance(places[0] if places else None, slice) and places[0] == slice(None)
     coefficients = x.higher if basic and whole_rows else x.full
     picked = coefficients.movedim(0, -1)[with_coefficients(index)].movedim(-1, 0)
     result = Jet(x.space, x.value[index], picked)
     return link(result, x, index) if basic else result
+
+
+def _is_basic(place: Any) -> bool:
+    """Whether what PyTorch gives for it shares memory: a slice or a whole number of whatever type, no truth value."""
+    if isinstance(place, Tensor):
+        return place.dim() == 0 and place.dtype not in (torch.bool, torch.uint8)
+    whole = isinstance(place, Integral) and not isinstance(place, bool)
+    return place is None or place is Ellipsis or whole or isinstance(place, slice)
 
 
 @rule(Tensor.__setitem__)
