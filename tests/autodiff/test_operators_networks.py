@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_functions import ACTIVATIONS, NETWORKS, Network, written_out
+from torch import nn
 from torch.func import functional_call
 
 import sobolev
@@ -141,6 +142,10 @@ LOSSES = {
 }
 
 
+EIGHTH_ORDER = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
+"""Of central differences."""
+
+
 def check_gradients(network: Network, what: str) -> None:
     """One backward pass through the derivatives gives what differences of a loss on them say, for weights and x."""
     layers = tuple(layer for layer in network.layers if isinstance(layer, str) or layer in SMOOTH)
@@ -156,10 +161,11 @@ def check_gradients(network: Network, what: str) -> None:
 
     shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(loss(shift), shift)
-    with torch.no_grad():
-        h = 1e-3
-        weights = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
-        difference = sum(w * (loss(k * h) - loss(-k * h)) for k, w in weights.items()) / h
+    for h in (1e-3, 1e-4, 1e-5, 1e-6):  # a layer norm of two units goes from -1 to 1 within √ε = 0.003
+        with torch.no_grad():
+            difference = sum(w * (loss(k * h) - loss(-k * h)) for k, w in EIGHTH_ORDER.items()) / h
+        if torch.allclose(gradient, difference, rtol=1e-6, atol=1e-7):
+            return
     torch.testing.assert_close(gradient, difference, rtol=1e-6, atol=1e-7)
 
 
@@ -167,6 +173,29 @@ def check_gradients(network: Network, what: str) -> None:
 @given(NETWORKS, st.sampled_from(sorted(LOSSES)))
 def test_gradients_against_finite_differences(network, what):
     check_gradients(network, what)
+
+
+def test_gradients_through_layer_norms_of_two_units():
+    """Where a difference with a step of 1e-3 is as large as the gradient and has the wrong sign."""
+    torch.manual_seed(35)
+    f = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 1)).double()
+    formula = nn.Sequential(f[0], TwoUnits(), f[2], TwoUnits(), f[4])
+    x, variables = torch.randn(2, 3, dtype=torch.float64), list(f[::2].parameters())
+    results = []
+    for network, method in ((f, "taylor"), (formula, "reverse")):
+        third = sobolev.derivatives(network, x, 3, torch.ones_like(x), method=method)[3]
+        results.append(torch.autograd.grad(third.sin().sum(), variables, allow_unused=True, materialize_grads=True))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+
+
+class TwoUnits(nn.Module):
+    """The layer norm of two units, written out."""
+
+    def forward(self, x):
+        half = (x[:, :1] - x[:, 1:]) / 2
+        first = half * torch.rsqrt(half**2 + 1e-5)
+        return torch.cat([first, -first], 1)
 
 
 @pytest.mark.slow
