@@ -40,3 +40,26 @@ def test_reverse_mode_computes_half_precision_in_single(operator, dtype):
         torch.testing.assert_close(
             a.double(), b, rtol=0, atol=2 * torch.finfo(dtype).eps * (b.abs().max().item() + 1e-3)
         )
+
+
+class Series(nn.Module):
+    """Both ask for the dtype of their weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.rnn = nn.Linear(1, 4), nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.rnn(self.layer(x.unsqueeze(-1).to(self.layer.weight.dtype)))[0].flatten(1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("method", ["taylor", "reverse"])
+def test_modules_that_ask_for_the_precision_of_their_weights(dtype, method):
+    torch.manual_seed(0)
+    net, x, direction = Series().to(dtype), torch.randn(3, 5).to(dtype), torch.ones(5)
+    ours = sobolev.derivatives(net, x, 2, direction, method=method)
+    exact = sobolev.derivatives(net.double(), x.double(), 2, direction)
+    for a, b in zip(ours, exact, strict=True):
+        assert a.dtype == dtype
+        torch.testing.assert_close(a.double(), b, rtol=torch.finfo(dtype).eps, atol=1e-4)

@@ -163,3 +163,14 @@ def test_torch_func_around_and_within(net):
     gradient = torch.func.grad(lambda w: laplacian(w).square().sum())({k: v[0] for k, v in weights.items()})
     expected = torch.autograd.grad(sobolev.laplacian(net, x)[2].square().sum(), net[0].weight)[0]
     torch.testing.assert_close(gradient["0.weight"], expected)
+
+
+def test_a_message_about_numbers_on_the_way():
+    messages = []
+
+    def f(x):
+        messages.append(f"mean {x.mean():.2f}")
+        return x**2
+
+    taylor.jacobian(f, torch.full((2, 1), 0.5))
+    assert messages == ["mean 0.50"]

@@ -68,6 +68,9 @@ class Jet:
     def __repr__(self) -> str:
         return f"Jet(shape={tuple(self.value.shape)}, dtype={self.value.dtype}, space={self.space})"
 
+    def __format__(self, form: str) -> str:
+        return format(self.value.detach(), form)  # for messages that a model prints
+
     def __hash__(self) -> int:
         return id(self)
 

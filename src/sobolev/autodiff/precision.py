@@ -12,6 +12,7 @@ from sobolev.autodiff import rules  # noqa: F401  before jet, which they import
 from sobolev.autodiff.jet import Jet
 
 HALF = (torch.float16, torch.bfloat16)
+_DTYPE = Tensor.dtype.__get__  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class SinglePrecision(TorchFunctionMode):
@@ -21,6 +22,9 @@ class SinglePrecision(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func == _DTYPE:  # what is asked for it, be it x.to(weight.dtype), is to stay in single precision as well
+            dtype = func(*args)
+            return torch.float32 if dtype in HALF else dtype
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if not _writes(name) and name not in ("__get__", "to", "float", "type"):
@@ -33,4 +37,4 @@ def _writes(name: str) -> bool:
 
 
 def _single(x: Any) -> Any:
-    return x.float() if x.dtype in HALF else x
+    return x.float() if _DTYPE(x.value if isinstance(x, Jet) else x) in HALF else x
