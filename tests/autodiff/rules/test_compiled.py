@@ -107,12 +107,14 @@ def lengths(x):
 
 def rearranged(x):
     y = torch.cat([part.sin() for part in x.split(2, 1)] + [x.unflatten(1, (2, 2)).mT.flatten(1)[:, [0, 3]]], 1)
+    y = torch.flip(y, dims=(1,)).unsqueeze(1).movedim(1, -1).squeeze(-1)
     y = torch.stack([*torch.unbind(y, 1)], 1) * x.sort(1).values.repeat(1, 2)[:, :6] + y.cumsum(1).roll(1, 1)
     return torch.matmul(torch.where(y > 0, y.clamp(max=2), functional.pad(y, (1, 1))[:, :-2]), torch.ones(6, 2))
 
 
 def operators(x):
     w = torch.linspace(1, 2, 4)
+    x = torch.add(torch.einsum("bi,ij,bj->bj", x, torch.eye(4), x), other=x)
     return x**w + w**x + x / w + w / x + (x - w) * (w - x) + x % w + 2**x + 1 / x + (5 - x) + x // w + 7 // x
 
 

@@ -107,8 +107,8 @@ def einsum(equation: str, *operands: Any) -> Any:
     while len(items) > 2:
         kept = "".join(inputs[2:]) + output
         joined = _joined(inputs[0], inputs[1], kept)
-        items[:2] = [_contract(inputs[:2], joined, items[:2])]
-        inputs[:2] = [joined]
+        items = [_contract(inputs[:2], joined, items[:2]), *items[2:]]  # dynamo assigns to no part of a list
+        inputs = [joined, *inputs[2:]]
     return _contract(inputs, output, items)
 
 

@@ -88,8 +88,12 @@ def matrix_transpose(x: Jet) -> Jet:
 @rule("movedim", "moveaxis")
 def movedim(x: Jet, source: Any, destination: Any) -> Jet:
     """Some axes elsewhere."""
-    axes = torch.empty(*range(x.value.dim()), device="meta")  # the length of each axis is its number
-    return permute(x, *axes.movedim(source, destination).shape)
+    n = x.value.dim()
+    source, destination = ([axis % n for axis in sequence((axes,))] for axes in (source, destination))
+    order = [axis for axis in range(n) if axis not in source]
+    for place, axis in sorted(zip(destination, source, strict=True)):
+        order.insert(place, axis)
+    return permute(x, order)
 
 
 @rule("expand")
