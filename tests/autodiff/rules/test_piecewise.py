@@ -17,7 +17,7 @@ ACTIVATIONS = [nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.LeakyReLU(0.2), 
 
 EXPRESSIONS = {
     "clamp": lambda x: torch.clamp(x, -2, 3) + x.clamp(min=0.1) + x.clip(max=B) + x.clamp_min(1) + x.clamp_max(-1),
-    "clamp between jets": lambda x: torch.clamp(x.sin(), min=x.cos(), max=x + 2),
+    "clamp between jets": lambda x: torch.clamp(x.sin(), min=x.cos(), max=x + 2) + torch.clamp(B, min=-B, max=x.exp()),
     "abs": lambda x: abs(x) + x.abs() * x,
     "maximum": lambda x: torch.maximum(x, x.sin()) + torch.minimum(x * x, B) + torch.max(x, x**3) + torch.fmin(B, x),
     "where": lambda x: torch.where(x > 0, x.exp(), -x) + torch.where(x < 1, 2.0, x) + x.where(x > B, B),

@@ -23,7 +23,7 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
         for bound, within in ((min, torch.ge), (max, torch.le)):
             if bound is not None:
                 values = value_of(x), value_of(bound)
-                x = where(within(*values) | torch.isnan(values[0]), x, bound)
+                x = torch.where(within(*values) | torch.isnan(values[0]), x, bound)
         return x
     x = aligned(x, builtin_max(dims(x), dims(min), dims(max)))
     inside = torch.ones_like(x.value, dtype=torch.bool)
