@@ -64,3 +64,29 @@ def test_logaddexp_of_equal_numbers_is_smooth():
         assert not slope.any()
     infinite = torch.full((1, 1), -torch.inf, dtype=torch.float64)
     assert taylor.jacobian(lambda x: torch.logaddexp(x, infinite), x)[1].item() == 1
+
+
+TIES = {
+    "softmax": lambda x: torch.softmax(x, 1),
+    "log_softmax": lambda x: torch.log_softmax(x, 1),
+    "logsumexp": lambda x: torch.logsumexp(x, 1, keepdim=True),
+    "logaddexp": lambda x: torch.logaddexp(x[:, :2], x[:, 2:]),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_equal_entries_pass_gradients_on(name):
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 4, dtype=torch.float64)
+    nn.init.zeros_(layer.weight)
+    nn.init.ones_(layer.bias)
+    assert_rule(nn.Sequential(layer, Expression(TIES[name])), X, orders=(3,))
+
+
+class Expression(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)

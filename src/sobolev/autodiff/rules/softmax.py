@@ -92,9 +92,9 @@ def _sum_of_exponentials(x: Any, axes: tuple[int, ...]) -> Any:
 
 def _difference(a: Any, b: Any) -> Any:
     """A - b, which is 0 also where both are the same infinity: nothing but log 0, say, adds up to log 0."""
-    values = (item.value if isinstance(item, Jet) else item for item in (a, b))
+    first, second = (item.value if isinstance(item, Jet) else item for item in (a, b))
     gap: Any = a - b
-    return settled(gap.space, torch.where(torch.eq(*values), 0.0, gap.value), gap.higher)
+    return settled(gap.space, torch.where((first == second) & torch.isinf(first), 0.0, gap.value), gap.higher)
 
 
 def _refuse_complex(x: Any, name: str) -> None:
