@@ -52,3 +52,12 @@ def test_the_value_has_a_gradient(function):
     x = torch.tensor([[0.0], [0.5], [7.0]], dtype=torch.float64, requires_grad=True)
     value, slope = sobolev.derivatives(function, x, 1, method="taylor")
     torch.testing.assert_close(torch.autograd.grad(value.sum(), x)[0], slope)
+
+
+@pytest.mark.parametrize("function", [torch.xlogy, torch.special.xlog1py])
+def test_a_learnt_factor_of_zero_gets_its_gradient(function):
+    x, factor = torch.tensor([[0.5], [2.0]], dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    _, slope, curvature = sobolev.derivatives(lambda x: function(factor.requires_grad_(), x), x, 2, method="taylor")
+    (gradient,) = torch.autograd.grad((slope + curvature).sum(), factor)
+    shifted = x if function is torch.xlogy else 1 + x
+    torch.testing.assert_close(gradient, (1 / shifted - 1 / shifted**2).sum())

@@ -37,13 +37,13 @@ def spherical_bessel_j0(x: Any) -> Any:
 @rule("xlogy", torch.special.xlogy)
 def xlogy(a: Any, b: Any) -> Any:
     """A log b, 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log, torch.xlogy)
+    return _zero_where_zero(a, b, torch.log, torch.xlogy, 0)
 
 
 @rule(torch.special.xlog1py)
 def xlog1py(a: Any, b: Any) -> Any:
     """A log(1 + b), 0 where a is 0."""
-    return _zero_where_zero(a, b, torch.log1p, torch.special.xlog1py)
+    return _zero_where_zero(a, b, torch.log1p, torch.special.xlog1py, -1)
 
 
 primitive(torch.special.entr, lambda x: -1 - torch.log(x))  # a product would overflow near 0 before it is formed
@@ -89,10 +89,11 @@ def _sinc_series(z: Any) -> Any:
     return total
 
 
-def _zero_where_zero(a: Any, b: Any, function: Any, whole: Any) -> Any:
-    zero = (a.value if isinstance(a, Jet) else torch.as_tensor(a)) == 0
-    constant = not isinstance(a, Jet)
-    safe = torch.where(zero, 1.0, b) if constant else b
-    result = a * function(safe)
+def _zero_where_zero(a: Any, b: Any, function: Any, whole: Any, pole: float) -> Any:
+    """A function(b). A constant 0 makes 0 of what is infinite near the pole; elsewhere a learnt 0 gets its gradient."""
+    if not isinstance(a, Jet):
+        near = torch.finfo(b.value.dtype).tiny ** (1 / (b.space.order + 1))
+        b = torch.where((torch.as_tensor(a, device=b.device) == 0) & ~(b.value - pole > near), 1.0, b)
+    result = a * function(b)
     values = (item.value if isinstance(item, Jet) else item for item in (a, b))
     return settled(result.space, whole(*values), result.higher)
