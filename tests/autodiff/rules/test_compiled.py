@@ -127,6 +127,7 @@ MODELS = {
     "rearranged": rearranged,
     "layer norm": nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.ELU(), nn.Linear(6, 2), nn.Softmax(1)),
     "convolution": nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3), nn.GroupNorm(1, 2), nn.MaxPool1d(2)),
+    "adaptive pooling": nn.Sequential(nn.Linear(4, 4), nn.Unflatten(1, (1, 4)), nn.AdaptiveMaxPool1d(2)),
     "recurrent": nn.GRUCell(4, 3),
     "written": written,
     "losses": lambda x: torch.stack(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -62,9 +63,14 @@ def linear_pooling(function: Callable, spatial: int) -> Callable:
 
 def _max_pooling(function: Callable, spatial: int) -> Callable:
     """The rule of a function that returns maxima and where they lie in the flattened places."""
+    place = list(signature(function).parameters).index("return_indices") - 1
 
     def apply(x: Jet, *args: Any, return_indices: bool = False, **kwargs: Any) -> Any:
-        values, indices = function(x.value, *args, **kwargs, return_indices=True)
+        if len(args) > place:  # compiled, PyTorch's modules give it without its name
+            return_indices, args = args[place], (*args[:place], True, *args[place + 1 :])
+        else:
+            kwargs = {**kwargs, "return_indices": True}
+        values, indices = function(x.value, *args, **kwargs)
         flat = x.full.flatten(-spatial)
         places = indices.flatten(-spatial).expand(len(flat), *[-1] * (flat.dim() - 1))
         pooled = Jet(x.space, values, flat.gather(-1, places).reshape(len(flat), *values.shape))
