@@ -47,7 +47,7 @@ for _function in (torch.fft.fftshift, torch.fft.ifftshift):
 
 def _short_time(function: Callable) -> Callable:
     def apply(x: Any, *args: Any, **kwargs: Any) -> Jet:
-        args, kwargs = [plain(item) for item in args], {name: plain(item) for name, item in kwargs.items()}
+        args, kwargs = tuple(plain(item) for item in args), {name: plain(item) for name, item in kwargs.items()}
         if not isinstance(x, Jet) or any(isinstance(item, Jet) for item in (*args, *kwargs.values())):
             raise NoRuleError(f"Taylor mode has no rule for {function.__name__} with a window that depends on x")
         return linear(x, lambda t: function(t, *args, **kwargs))
