@@ -36,6 +36,7 @@ _OPERANDS = (
     "mat2", "batch2", "tensor2", "vec2", "n",
 )  # fmt: skip
 """What PyTorch calls the operands of its functions, in the order in which any of them takes them."""
+_NAMES = frozenset(_OPERANDS)
 
 
 class NoRuleError(NotImplementedError):
@@ -116,7 +117,8 @@ def call(implementation: Callable, args: tuple[Any, ...], kwargs: dict[str, Any]
     kwargs = {_SYNONYMS.get(name, name): value for name, value in kwargs.items() if name != "out" or value is not None}
     if "out" in kwargs:
         raise NoRuleError("Taylor mode cannot write derivatives into an ordinary tensor (out=...)")
-    args = (*args, *[kwargs.pop(name) for name in _OPERANDS if name in kwargs])
+    if any(name in _NAMES for name in kwargs):
+        args = (*args, *[kwargs.pop(name) for name in _OPERANDS if name in kwargs])
     return implementation(*args, **kwargs)
 
 
