@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 import sobolev
-from sobolev.autodiff import reverse, taylor
+from sobolev.autodiff import NoRuleError, reverse, taylor
 
 SYMBOL = sympy.Symbol("x")
 UNARY = {
@@ -163,6 +163,16 @@ def test_torch_func_around_and_within(net):
     gradient = torch.func.grad(lambda w: laplacian(w).square().sum())({k: v[0] for k, v in weights.items()})
     expected = torch.autograd.grad(sobolev.laplacian(net, x)[2].square().sum(), net[0].weight)[0]
     torch.testing.assert_close(gradient["0.weight"], expected)
+
+
+def test_torch_func_of_what_is_differentiated_is_refused_or_done_by_reverse_mode():
+    def f(x):
+        return torch.func.vmap(torch.func.grad(lambda row: (row**3).sum()))(x)
+
+    x = torch.randn(4, 3)
+    with pytest.raises(NoRuleError, match=r"transform of torch\.func"):
+        sobolev.jacobian(f, x, method="taylor")
+    torch.testing.assert_close(sobolev.jacobian(f, x)[1], torch.diag_embed(6 * x))
 
 
 def test_a_message_about_numbers_on_the_way():

@@ -73,6 +73,11 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
                 ) from None
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
         except Exception as error:  # whatever a model may do to what it takes for a tensor
+            if method == "taylor" and _of_torch_func(error):
+                raise NoRuleError(
+                    f"the function calls a transform of torch.func, which takes no Taylor polynomial{_where(error)}. "
+                    f"Use method='auto' or 'reverse'"
+                ) from error
             if method == "taylor":
                 raise
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
@@ -124,6 +129,14 @@ def _where(error: Exception) -> str:
         module = owner if isinstance(owner, nn.Module) else module
         trace = trace.tb_next
     return "" if module is None else f", in {type(module).__name__}"
+
+
+def _of_torch_func(error: Exception) -> bool:
+    """Whether vmap, grad or another transform raised the error."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("torch._functorch")
 
 
 def _checked(f: BatchedFunction, layers: Layers | None) -> BatchedFunction:
