@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sobolev.audit.twin import plainly
+
 _STEPS = 8
 
 
@@ -62,6 +64,7 @@ def rounding(values: Tensor) -> Tensor:
     return sixth.where(sixth > 0.2 * fourth, 0)
 
 
+@plainly
 def as_rows(x: Tensor) -> Tensor:
     """(batch, ...) as (batch, entries), also where there is nothing behind the batch axis."""
     return x.reshape(len(x), -1)
@@ -83,6 +86,7 @@ def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     return torch.where(stays, 4 * finest, 0)
 
 
+@plainly
 def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
     best = torch.full_like(column[0].value, torch.nan)
     least = torch.full_like(best, torch.inf)
