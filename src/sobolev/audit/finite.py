@@ -42,6 +42,13 @@ def finite_differences(
     middle = along(0.0)
     steps = [largest / ratio**j for j in range(_STEPS)]
     sides = [(along(h), along(-h)) for h in steps]
+    return _from_sides(middle, sides, steps, ratio, noise)
+
+
+@plainly
+def _from_sides(
+    middle: Tensor, sides: list[tuple[Tensor, Tensor]], steps: list[float], ratio: float, noise: float
+) -> tuple[Estimate, Estimate]:
     size = torch.stack([torch.maximum(p.abs(), m.abs()) for p, m in sides] + [middle.abs()]).nan_to_num(0).amax(0)
     shaken = 4 * max(torch.finfo(middle.dtype).eps, noise) * size
     first = [Estimate((p - m) / (2 * h), shaken / h) for (p, m), h in zip(sides, steps, strict=True)]
@@ -86,7 +93,6 @@ def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
     return torch.where(stays, 4 * finest, 0)
 
 
-@plainly
 def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
     best = torch.full_like(column[0].value, torch.nan)
     least = torch.full_like(best, torch.inf)

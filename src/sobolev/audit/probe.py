@@ -79,6 +79,11 @@ class Probe:
         return torch.cat([self.values(row) for row in x.split(1)])
 
     @cached_property
+    def values_here(self) -> Tensor:
+        """`values` at the points themselves."""
+        return self.values(self.x)
+
+    @cached_property
     def _weights(self) -> Tensor:
         """Random, of either sign, none near zero; each output divided by its own size."""
         count = len(self.output_sizes)
@@ -110,7 +115,7 @@ class Probe:
     @cached_property
     def size(self) -> float:
         """By how much `scalar` varies over the points, or how large it is where it does not vary."""
-        values = self.values(self.x)
+        values = self.values_here
         spread = (values.amax() - values.amin()).item()
         return spread if spread > 1e-12 * values.abs().amax().item() else max(values.abs().amax().item(), 1e-300)
 
@@ -221,7 +226,7 @@ class Probe:
         def at(t: float) -> Tensor:
             x = self.x + t * self.direction
             if order == 0:
-                return self.values(x)
+                return self.values(x) if t else self.values_here
             return reverse.derivatives(self.scalar, x, order, self.direction)[-1].detach()
 
         return at

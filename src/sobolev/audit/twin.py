@@ -132,7 +132,8 @@ class _Copies:
             return deque(map(self, value), value.maxlen)
         if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
             copy = value.copy()
-            copy.update({key: self(part) for key, part in value.items()})
+            if value:
+                copy.update({key: self(part) for key, part in value.items()})
             return copy
         return value
 

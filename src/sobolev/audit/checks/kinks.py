@@ -136,11 +136,12 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
             return None
         last, part = _changes(finer, order, width).max(1)
         left = left + part * width
+        real = last > _PERSISTS * first
         if zoom >= _ZOOMS:
-            real = (last > _PERSISTS * first) & (last > smallest * scale)
-            lines, left, first, last = lines[real], left[real], first[real], last[real]
-            if not len(lines):
-                return None
+            real &= last > smallest * scale
+        lines, left, first, last = lines[real], left[real], first[real], last[real]
+        if not len(lines):
+            return None
     best = int(last.argmax())
     return _Jump(lines[best], (left[best] + width / 2).item(), (last[best] / scale).item())
 
