@@ -90,8 +90,9 @@ class Monitoring(Passes):
             return
         changed = fingerprint(pl_module) != self._fingerprint
         if trainer.strategy.reduce_boolean_decision(changed, all=False):
+            before = self.errors
             self.measure(trainer, pl_module)
-            for logger in trainer.loggers:
+            for logger in trainer.loggers if self.errors != before else ():
                 logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
             self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
@@ -159,7 +160,8 @@ class Monitoring(Passes):
             return
         if not self.measurement.rows:
             self.weights = which_weights(callbacks_of(trainer), ended=trainer.state.fn != "fit")
-            self._fingerprint = fingerprint(pl_module)
+            may_be_last = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
+            self._fingerprint = fingerprint(pl_module) if may_be_last else []
         with opened(pl_module):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
