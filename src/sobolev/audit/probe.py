@@ -54,8 +54,12 @@ class Probe:
 
     def __call__(self, x: Tensor) -> Any:
         """f(x), of a copy, for f may write to its argument; f may also leave gradients switched off."""
-        with torch.set_grad_enabled(torch.is_grad_enabled()):
+        enabled = torch.is_grad_enabled()
+        try:
             return self.f(x.clone())
+        finally:
+            if torch.is_grad_enabled() != enabled:
+                torch.set_grad_enabled(enabled)
 
     @cached_property
     def y(self) -> Tensor:

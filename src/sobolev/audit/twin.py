@@ -40,7 +40,8 @@ _TENSORS = {Tensor, nn.Parameter}
 _NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
 """Nothing in these is narrow."""
 _HOOKS = "_hooks"
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Double(TorchFunctionMode):
@@ -49,7 +50,7 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
-        args = _all_widened(args) if any(map(_may_be_narrow, args)) else args
+        args = _all_widened(args) if _may_be_narrow(*args) else args
         result = func(*args, **_all_widened(kwargs)) if kwargs else func(*args)
         return _all_widened(result) if _may_be_narrow(result) else result
 
@@ -65,9 +66,12 @@ def plainly(compute: Callable[_P, _R]) -> Callable[_P, _R]:
     return computed
 
 
-def _may_be_narrow(value: Any) -> bool:
-    kind = type(value)
-    return value.dtype in _WIDER if kind in _TENSORS else kind not in _NEITHER
+def _may_be_narrow(*values: Any) -> bool:
+    for value in values:
+        kind = type(value)
+        if value.dtype in _WIDER if kind in _TENSORS else kind not in _NEITHER:
+            return True
+    return False
 
 
 def widened(value: Any) -> Any:
