@@ -15,7 +15,7 @@ _AIM = 0.005
 """Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
 and the figure take theirs."""
 
-_FEWEST = 64
+_FEWEST = 32
 
 _STEP = 15e6
 """Weights times rows: a forward pass that takes as long as what a training step costs whatever the size of the batch,

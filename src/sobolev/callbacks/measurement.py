@@ -91,7 +91,7 @@ class Measurement:
         points = x.reshape(len(x), -1)
         if points.shape[1] != self._inputs:  # sequences differ in length
             points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
-        pairs = {f"error {k}": pair for k, pair in enumerate(zip(values, exact, strict=True)) if pair[1] is not None}
+        pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
         for name, (output, *by) in self.named.items():
             true = exact[len(by)] if len(by) < len(exact) else None
             if true is not None:

@@ -44,15 +44,14 @@ def _random_numbers() -> Iterator[None]:
 def _buffers(model: nn.Module) -> Iterator[None]:
     buffers = [(owner, name, b) for owner in model.modules() for name, b in owner._buffers.items() if b is not None]
     copies = [buffer.detach().clone() for _, _, buffer in buffers]
-    writable = [(b, copy) for (_, _, b), copy in zip(buffers, copies, strict=True) if not b.is_inference()]
     try:
         yield
     finally:
         with torch.no_grad():
-            for owner, name, buffer in buffers:
+            for (owner, name, buffer), copy in zip(buffers, copies, strict=True):
                 owner._buffers[name] = buffer
-            if writable:  # what is made in inference mode is not, everywhere
-                torch._foreach_copy_(*map(list, zip(*writable, strict=True)))
+                if not buffer.is_inference():  # those cannot be written to everywhere
+                    buffer.copy_(copy)
 
 
 @contextmanager
