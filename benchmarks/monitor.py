@@ -23,7 +23,7 @@ from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
 LIMIT = 0.05
 """The share of an ordinary training's time that is promised."""
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
