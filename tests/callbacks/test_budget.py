@@ -15,6 +15,7 @@ def test_more_training_affords_more_points_and_more_inputs_fewer():
     assert affordable(network, 3, 800, 128) == pytest.approx(2 * usual, abs=1)
     assert affordable(network, 60, 800, 128) == pytest.approx(usual / 10, abs=1)
     assert affordable(network, 10**6, 400, 128) == 32
+    assert affordable(network, 3, 1, 1) == affordable(network, 10, 1, 1) == 64
 
 
 @pytest.mark.parametrize(
