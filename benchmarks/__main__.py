@@ -1,12 +1,12 @@
-"""`python -m benchmarks [engine] [readout] [whole] [differential] [--quick]`: run the comparisons, write the tables."""
+"""`python -m benchmarks [part ...] [--quick]`: run the comparisons, write the tables."""
 
 import argparse
 import json
 
-from benchmarks import differential, engine, readout, table, whole_job
+from benchmarks import differential, engine, monitor, readout, table, whole_job
 from benchmarks.machine import describe
 
-PARTS = {"engine": engine, "readout": readout, "whole": whole_job, "differential": differential}
+PARTS = {"engine": engine, "readout": readout, "whole": whole_job, "monitor": monitor, "differential": differential}
 """Each has `run(quick)`, which measures, and of what was measured `document` and `shortfalls`."""
 
 

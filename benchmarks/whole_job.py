@@ -54,10 +54,15 @@ def shortfalls(data: dict) -> list[str]:
     return [f"{data['ratio']:.2f} times the post's time, not {LIMIT:g}"] if data["ratio"] > LIMIT else []
 
 
-def _seconds(command: list[str]) -> float:
+def environment() -> dict[str, str]:
+    """Of a process that imports this tree."""
     path = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+    return os.environ | {"PYTHONPATH": path}
+
+
+def _seconds(command: list[str]) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True)
     taken = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")

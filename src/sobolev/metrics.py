@@ -1,9 +1,11 @@
 """Errors of derivatives as torchmetrics: sums, never stored samples, reduced over batches and processes."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -31,44 +33,48 @@ def derivative_error(
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
     """
-    return derivative_error_of_sums(*derivative_error_sums(predicted, exact, points))
+    return _as_tensors(sums_of_errors([(predicted, exact)], points)[0])
 
 
-def derivative_error_sums(
-    predicted: Float[Tensor, "batch *entries"], exact: Float[Tensor, "..."], points: Float[Tensor, "batch *inputs"]
-) -> tuple[Float64[Tensor, ""], Float64[Tensor, ""], Int64[Tensor, ""], Float64[Tensor, "1 columns"]]:
-    """Sum of squared errors, sum of squared truths, number of entries, and the worst error with its point."""
-    if predicted.shape != exact.shape:
-        raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(exact.shape)}")
-    known = ~exact.isnan()
-    truth = exact.double().where(known, 0.0)
-    error = (predicted.double() - truth).where(known, 0.0)
-    count = known.sum()
-    if not len(points):
-        return error.sum(), truth.sum(), count, _no_worst(points)
-    per_sample = error.abs().reshape(len(points), -1).amax(1)
-    where = per_sample.nan_to_num(torch.inf).argmax()
-    worst = torch.cat([per_sample[where].reshape(1), points[where].double().reshape(-1)])
-    return error.square().sum(), truth.square().sum(), count, worst.reshape(1, -1)
+def sums_of_errors(
+    pairs: Sequence[tuple[Tensor, Tensor]], points: Float[Tensor, "batch *inputs"]
+) -> Float64[Tensor, "pairs columns"]:
+    """A row for each pair of predicted and exact tensors at the same points, shapes as in `derivative_error`.
+
+    Its columns: sum of squared errors, sum of squared truths, number of entries, the worst error and its point.
+    """
+    for predicted, exact in pairs:
+        if predicted.shape != exact.shape:
+            raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(exact.shape)}")
+    rows = len(points)
+    if not rows:
+        return torch.cat([points.new_zeros(1, 3).double(), _no_worst(points)], 1).repeat(len(pairs), 1)
+    found, truth = (torch.cat([t.reshape(rows, -1) for t in side], 1).double() for side in zip(*pairs, strict=True))
+    unknown = truth.isnan()
+    both = torch.stack([found - truth, truth]).masked_fill(unknown, 0)
+    entries = [exact[0].numel() for _, exact in pairs]
+    sums, largest = torch.cat([both.square().sum(1), rows - unknown.sum(0, keepdim=True)]).T, both[0].abs()
+    if len(entries) < len(sums):
+        sums = torch.stack([part.sum(0) for part in sums.split(entries)])
+        largest = torch.stack([part.amax(1) for part in largest.split(entries, 1)], 1)
+    worst, where = largest.max(0)
+    return torch.cat([sums, worst[:, None], points.reshape(rows, -1)[where].double()], 1)
 
 
-def derivative_error_of_sums(
-    squared_error: Float64[Tensor, "*many"],
-    squared_truth: Float64[Tensor, "*many"],
-    count: Int64[Tensor, "*many"],
-    worst: Float64[Tensor, "*many candidates columns"],
-) -> dict[str, Shaped[Tensor, "..."]]:
-    """The errors from sums over all entries, and candidates for the worst: each an error and its point."""
-    nothing = torch.where(count == 0, torch.nan, 0.0)
-    place = worst[..., 0].nan_to_num(torch.inf).argmax(-1)
-    largest = worst.take_along_dim(place[..., None, None], -2)[..., 0, :]
-    return {
-        "rmse": (squared_error / count).sqrt(),
-        "relative_l2": torch.where(squared_error == 0, squared_error, squared_error / squared_truth).sqrt() + nothing,
-        "max": largest[..., 0] + nothing,
-        "at": largest[..., 1:],
-        "count": count,
-    }
+def derivative_error_of_sums(row: Sequence[float]) -> dict[str, Any]:
+    """`rmse`, `relative_l2`, `max`, `at` and `count` as in `derivative_error`, from a row of `sums_of_errors`."""
+    squared_error, squared_truth, count, worst, *at = row
+    if not count:
+        return {**dict.fromkeys(("rmse", "relative_l2", "max"), math.nan), "at": at, "count": 0}
+    relative = squared_error and (squared_error / squared_truth if squared_truth else squared_error * math.inf)
+    rmse, relative_l2 = math.sqrt(squared_error / count), math.sqrt(relative)
+    return {"rmse": rmse, "relative_l2": relative_l2, "max": worst, "at": at, "count": int(count)}
+
+
+def _as_tensors(row: Tensor) -> dict[str, Shaped[Tensor, "..."]]:
+    errors = derivative_error_of_sums(row.tolist())
+    count = torch.tensor(errors.pop("count"), device=row.device)
+    return {name: row.new_tensor(value) for name, value in errors.items()} | {"count": count}
 
 
 def _no_worst(points: Tensor) -> Tensor:
@@ -117,15 +123,15 @@ class DerivativeError(Metric):
         points: Float[Tensor, "batch *inputs"],
     ) -> None:
         """Count one batch; shapes as in `derivative_error`."""
-        squared_error, squared_truth, count, worst = derivative_error_sums(predicted, exact, points)
-        self.squared_error += squared_error
-        self.squared_truth += squared_truth
-        self.count += count
-        self.worst = _worst_of(torch.stack([self.worst, worst]))
+        row = sums_of_errors([(predicted, exact)], points)[0]
+        self.squared_error += row[0]
+        self.squared_truth += row[1]
+        self.count += row[2].long()
+        self.worst = _worst_of(torch.stack([self.worst, row[None, 3:]]))
 
     def compute(self) -> dict[str, Tensor]:
         """Errors over all that was counted; NaN where nothing was."""
-        return derivative_error_of_sums(self.squared_error, self.squared_truth, self.count, self.worst)
+        return _as_tensors(torch.stack([self.squared_error, self.squared_truth, self.count.double(), *self.worst[0]]))
 
 
 def _worst_of(candidates: Float64[Tensor, "candidates 1 columns"]) -> Float64[Tensor, "1 columns"]:

@@ -1,8 +1,9 @@
+from collections import OrderedDict
 from functools import partial
 
 from torch import nn
 
-from sobolev.audit.modules import label, modules_behind
+from sobolev.audit.modules import is_users_object, label, modules_behind
 
 GLOBAL = nn.Sequential(nn.Tanh())
 
@@ -54,3 +55,8 @@ def test_objects_that_refer_to_each_other_end():
 def test_label():
     assert label("network.1", nn.ReLU()) == "network.1 (ReLU)"
     assert label("", nn.ReLU()) == "ReLU"
+
+
+def test_whose_object_it_is():
+    assert is_users_object(Owner())
+    assert not any(map(is_users_object, (OrderedDict(), {}, 1.0, nn.Tanh())))  # modules keep their hooks in the first

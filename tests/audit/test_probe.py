@@ -3,6 +3,7 @@ from torch import nn
 
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import probing
+from sobolev.audit.verdict import verdict
 
 
 def probe_of(f, x, order=2, **options):
@@ -55,3 +56,25 @@ def test_f_may_differentiate_inside_and_write_to_its_argument():
 
     with probe_of(f, torch.randn(4, 1)) as probe:
         torch.testing.assert_close(probe.y, 12 * probe.x**2)
+
+
+def test_points_are_looked_at_together():
+    """Also by a close-up, each of whose points looks at an input and output of its own."""
+    sizes = []
+
+    def f(x):
+        sizes.append(x.shape[0])
+        return x.sin() @ x.new_ones(3, 2)
+
+    with probe_of(f, torch.rand(16, 3)) as probe:
+        assert verdict(probe)[0] == "taylor"
+    assert min(sizes) > 1
+
+
+def test_switched_off_gradients_stay_inside():
+    def f(x):
+        torch.set_grad_enabled(False)
+        return x * 2
+
+    with probe_of(f, torch.rand(4, 1)) as probe:
+        assert not probe(probe.x).requires_grad and torch.is_grad_enabled()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sobolev.audit.twin import Double, isolated, widened
+from sobolev.audit.twin import Double, isolated, plainly, widened
 
 
 class Restless(nn.Module):
@@ -94,6 +94,26 @@ def test_double_mode_widens_constants_casts_and_closures():
         assert y.dtype == torch.float64
         assert isinstance(y.shape[:1], torch.Size)
     assert weight.dtype == torch.float32
+
+
+def test_double_mode_widens_what_lies_in_lists_and_keywords():
+    narrow = torch.ones(2)
+    with Double():
+        assert torch.cat([narrow, narrow]).dtype == torch.float64
+        assert torch.cat(tensors=(narrow, narrow)).dtype == torch.float64
+        assert torch.ones(2, dtype=torch.float32).dtype == torch.float64
+        assert all(part.dtype == torch.float64 for part in torch.tensor([0.5, 2.0]).frexp()[:1])
+        assert nn.functional.linear(nn.Parameter(narrow), nn.Parameter(narrow[None])).dtype == torch.float64
+
+
+def test_arithmetic_of_ours_is_left_alone():
+    @plainly
+    def halved(x, *, by):
+        return (x / by).float()
+
+    with Double():
+        found, other = halved(torch.ones(1, dtype=torch.float64), by=2), torch.ones(1)
+    assert (found.dtype, other.dtype) == (torch.float32, torch.float64)
 
 
 def test_widened():

@@ -370,6 +370,23 @@ def test_checkpoints_and_early_stopping_follow_the_second_derivative(tmp_path):
     assert best.best_model_path.endswith(f"epoch={seen.index(min(seen))}.ckpt")
 
 
+@pytest.mark.parametrize("max_points", ["auto", None])
+def test_a_training_that_stops_early_logs_each_validation_once(tmp_path, max_points):
+    """At the end the weights are those of the last validation, whether anybody knew that it was the last or not."""
+    data, module = FunctionData(samples=64, validation_samples=20), Regressor(MLP(hidden=(4,)))
+    monitor, stop = (
+        DerivativeMonitor(max_points=max_points, **QUIET),
+        EarlyStopping("val/d2_rmse", patience=1, min_delta=1e6),
+    )
+    options = {"logger": TensorBoardLogger(tmp_path), "max_epochs": 50, "num_sanity_val_steps": 0}
+    trainer = quiet_trainer(tmp_path, monitor, stop, **options)
+    trainer.fit(module, datamodule=data)
+    events = EventAccumulator(trainer.log_dir)
+    events.Reload()
+    assert [event.step for event in events.Scalars("val/d2_rmse")] == [0, 1]
+    assert events.Scalars("val/d2_rmse")[-1].value == pytest.approx(monitor.errors[2]["rmse"])
+
+
 def test_the_sanity_check_is_no_result(tmp_path):
     """Nothing was validated after it: no errors of untrained weights are left for a report."""
     x, monitor = torch.rand(16, 1), DerivativeMonitor(**QUIET)

@@ -66,7 +66,9 @@ def points(folder):
     return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 0.5}, {"num_sanity_val_steps": 2}]
+)
 def test_both_ways_lead_to_the_same(tmp_path, monkeypatch, options):
     """Names, values, types and steps: straight, and by `log`."""
     straight, _ = fitted(tmp_path, TensorBoardLogger(tmp_path, "straight"), **options)

@@ -14,7 +14,7 @@ FOUND, TRUTH = X.sin(), X.cos()
 def counted(*divisions):
     total = Sums()
     for rows in divisions:
-        total.add("sine", FOUND[rows], TRUTH[rows], X[rows])
+        total.add({"sine": (FOUND[rows], TRUTH[rows])}, X[rows])
         total.samples += len(X[rows])
     return total
 
@@ -33,7 +33,7 @@ def test_batches(size):
 def test_processes(monkeypatch):
     """One without any batch, one that has counted something else besides."""
     first, second, third = counted(slice(0, 4)), counted(slice(4, 12)), Sums()
-    second.add("other", FOUND, FOUND, X)
+    second.add({"other": (FOUND, FOUND)}, X)
     told = []
     monkeypatch.setattr(sums, "gathered", lambda value: told.append(value) or list(told))
     for part in (first, second, third):
@@ -43,14 +43,17 @@ def test_processes(monkeypatch):
 
 def test_what_has_no_truth_is_left_out():
     total = counted(slice(0, 12))
-    total.add("unknown", FOUND, torch.full_like(FOUND, torch.nan), X)
-    assert set(total.everywhere()[0]) == {"sine"}
+    assert total.add({"unknown": (FOUND, torch.full_like(FOUND, torch.nan)), "half": (FOUND, FOUND)}, X) == {
+        "unknown": 0,
+        "half": FOUND.numel(),
+    }
+    assert set(total.everywhere()[0]) == {"sine", "half"}
     assert Sums().everywhere() == ({}, 0)
 
 
 def test_not_a_number_is_the_worst_error():
     total = Sums()
     for value in (torch.nan, 3.0):
-        total.add("sine", torch.tensor([[value]]), torch.zeros(1, 1), torch.tensor([[value]]))
+        total.add({"sine": (torch.tensor([[value]]), torch.zeros(1, 1))}, torch.tensor([[value]]))
     error = total.everywhere()[0]["sine"]
     assert error["max"] != error["max"] and error["at"][0] != error["at"][0]

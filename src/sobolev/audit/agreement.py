@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.finite import Estimate, finite_differences
+from sobolev.audit.twin import plainly
 
 _SHARPNESS = {0: 1e-9, 1: 1e-7, 2: 1e-6}
 """Relative differences by order that matter: torch's own functions are no better (softplus ends in a straight line,
@@ -35,6 +36,7 @@ class Mismatch:
     largest: float
 
 
+@plainly
 def mismatch(
     claimed: Tensor, truth: Estimate, order: int, size: float, *, noise: float = 0.0, by_row: bool = False
 ) -> Mismatch | None:
@@ -84,6 +86,7 @@ def confirmed(
     return replace(found, rows=rows)
 
 
+@plainly
 def rms(values: Tensor) -> float:
     """Root mean square; 0 of nothing."""
     return values.square().mean().sqrt().item() if values.numel() else 0.0

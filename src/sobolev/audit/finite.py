@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sobolev.audit.twin import plainly
+
 _STEPS = 8
 
 
@@ -40,6 +42,13 @@ def finite_differences(
     middle = along(0.0)
     steps = [largest / ratio**j for j in range(_STEPS)]
     sides = [(along(h), along(-h)) for h in steps]
+    return _from_sides(middle, sides, steps, ratio, noise)
+
+
+@plainly
+def _from_sides(
+    middle: Tensor, sides: list[tuple[Tensor, Tensor]], steps: list[float], ratio: float, noise: float
+) -> tuple[Estimate, Estimate]:
     size = torch.stack([torch.maximum(p.abs(), m.abs()) for p, m in sides] + [middle.abs()]).nan_to_num(0).amax(0)
     shaken = 4 * max(torch.finfo(middle.dtype).eps, noise) * size
     first = [Estimate((p - m) / (2 * h), shaken / h) for (p, m), h in zip(sides, steps, strict=True)]
@@ -62,6 +71,7 @@ def rounding(values: Tensor) -> Tensor:
     return sixth.where(sixth > 0.2 * fourth, 0)
 
 
+@plainly
 def as_rows(x: Tensor) -> Tensor:
     """(batch, ...) as (batch, entries), also where there is nothing behind the batch axis."""
     return x.reshape(len(x), -1)

@@ -1,5 +1,6 @@
 """Which modules stand behind a callable."""
 
+from collections import OrderedDict
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -31,7 +32,7 @@ def label(path: str, module: nn.Module) -> str:
 def is_users_object(value: Any) -> bool:
     """An instance of a class that is neither Python's nor a library's of our field."""
     kind = type(value)
-    return hasattr(value, "__dict__") and kind.__module__.split(".")[0] not in _FOREIGN
+    return kind is not OrderedDict and hasattr(value, "__dict__") and kind.__module__.split(".")[0] not in _FOREIGN
 
 
 def _collect(value: Any, name: str, roots: list, seen: set[int], depth: int) -> None:

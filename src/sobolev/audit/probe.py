@@ -54,8 +54,12 @@ class Probe:
 
     def __call__(self, x: Tensor) -> Any:
         """f(x), of a copy, for f may write to its argument; f may also leave gradients switched off."""
-        with torch.set_grad_enabled(torch.is_grad_enabled()):
+        enabled = torch.is_grad_enabled()
+        try:
             return self.f(x.clone())
+        finally:
+            if torch.is_grad_enabled() != enabled:
+                torch.set_grad_enabled(enabled)
 
     @cached_property
     def y(self) -> Tensor:
@@ -77,6 +81,11 @@ class Probe:
             if len(x) == 1:
                 return torch.full_like(x.flatten()[:1], torch.nan)
         return torch.cat([self.values(row) for row in x.split(1)])
+
+    @cached_property
+    def values_here(self) -> Tensor:
+        """`values` at the points themselves."""
+        return self.values(self.x)
 
     @cached_property
     def _weights(self) -> Tensor:
@@ -110,7 +119,7 @@ class Probe:
     @cached_property
     def size(self) -> float:
         """By how much `scalar` varies over the points, or how large it is where it does not vary."""
-        values = self.values(self.x)
+        values = self.values_here
         spread = (values.amax() - values.amin()).item()
         return spread if spread > 1e-12 * values.abs().amax().item() else max(values.abs().amax().item(), 1e-300)
 
@@ -191,6 +200,8 @@ class Probe:
     @cached_property
     def is_level_nearby(self) -> bool:
         """Whether very close to most points the value is exactly the same: a constant, or a staircase of fine steps."""
+        if self.by_row:  # a few of the points cannot be looked at without the others
+            return False
         values = self.values_nearby
         return bool((values == values[:1]).all(0).double().mean() > 0.5)
 
@@ -219,7 +230,7 @@ class Probe:
         def at(t: float) -> Tensor:
             x = self.x + t * self.direction
             if order == 0:
-                return self.values(x)
+                return self.values(x) if t else self.values_here
             return reverse.derivatives(self.scalar, x, order, self.direction)[-1].detach()
 
         return at

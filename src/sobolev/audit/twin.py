@@ -10,11 +10,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from operator import is_
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._C import DisableTorchFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
@@ -34,7 +36,12 @@ _CASTS = {
     torch.Tensor.bfloat16: torch.Tensor.double,
 }
 _SINGLE = {Tensor, nn.Parameter, int, float, bool, str, type(None), torch.dtype}
+_TENSORS = {Tensor, nn.Parameter}
+_NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
+"""Nothing in these is narrow."""
 _HOOKS = "_hooks"
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Double(TorchFunctionMode):
@@ -43,7 +50,28 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
         func = _CASTS.get(func, func)
-        return _all_widened(func(*_all_widened(args), **(_all_widened(kwargs) if kwargs else {})))
+        args = _all_widened(args) if _may_be_narrow(*args) else args
+        result = func(*args, **_all_widened(kwargs)) if kwargs else func(*args)
+        return _all_widened(result) if _may_be_narrow(result) else result
+
+
+def plainly(compute: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Arithmetic of ours, on what is in float64 already: `Double` need not look at every operation of it."""
+
+    @wraps(compute)
+    def computed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with DisableTorchFunction():
+            return compute(*args, **kwargs)
+
+    return computed
+
+
+def _may_be_narrow(*values: Any) -> bool:
+    for value in values:
+        kind = type(value)
+        if value.dtype in _WIDER if kind in _TENSORS else kind not in _NEITHER:
+            return True
+    return False
 
 
 def widened(value: Any) -> Any:
@@ -63,6 +91,8 @@ def _all_widened(value: Any) -> Any:
     if kind is tuple or kind is list:
         parts = [_all_widened(part) for part in value]
         return value if all(map(is_, parts, value)) else kind(parts)
+    if kind is dict:
+        return {key: _all_widened(part) for key, part in value.items()}
     if not isinstance(value, tuple | list | dict) or kind is torch.Size:  # a plain tuple behind tree_map
         return widened(value)
     return tree_map(widened, value) if value else value
@@ -106,7 +136,8 @@ class _Copies:
             return deque(map(self, value), value.maxlen)
         if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
             copy = value.copy()
-            copy.update({key: self(part) for key, part in value.items()})
+            if value:
+                copy.update({key: self(part) for key, part in value.items()})
             return copy
         return value
 

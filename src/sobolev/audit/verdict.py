@@ -54,7 +54,7 @@ def _graver(one: Failure | None, other: Failure | None) -> Failure | None:
 
 
 def _off(probe: Probe, derivative: Tensor, order: int, noise: float) -> Mismatch | None:
-    values = probe.values(probe.x)
+    values = probe.values_here
     truth = probe.finite[order - 1] if order else Estimate(values, _rounding(values))
     off = mismatch(derivative, truth, order, probe.size, noise=noise, by_row=probe.by_row)
     if off is None or order == 0:

@@ -81,12 +81,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     """Put every submodule into eval mode and give each its own flag back."""
     flags = [(child, child.training) for child in module.modules() if hasattr(child, "training")]  # no frozen scripts
     try:
-        for child, _ in flags:  # not module.eval(), which runs whatever its author made of it
-            child.training = False
+        for child, training in flags:  # not module.eval(), which runs whatever its author made of it
+            if training:  # for nn.Module takes its time over every attribute that is set
+                child.training = False
         yield
     finally:
         for child, training in flags:
-            child.training = training
+            if child.training != training:
+                child.training = training
 
 
 class Shared(AbstractContextManager[None]):

@@ -6,6 +6,8 @@ from torch import nn
 
 from sobolev.autodiff.jet import Jet
 
+_HOLDERS = {Jet, list, dict, tuple}
+
 
 def settle(f: Any) -> None:
     """Put plain tensors in the place of jets that a module, or the owner of a method, keeps in its attributes.
@@ -19,7 +21,8 @@ def settle(f: Any) -> None:
         if not type(module).__module__.startswith("torch.nn.modules"):  # PyTorch's own store nothing
             attributes = vars(module)
             for name, item in attributes.items():
-                attributes[name] = _settled(item)
+                if type(item) in _HOLDERS:
+                    attributes[name] = _settled(item)
 
 
 def _settled(item: Any) -> Any:

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 SHARE = 0.05
 """Of the training's time: what is reported as too much."""
 
-_AIM = 0.01
-"""Of the training's time, by the arithmetic alone, which is about half of what the derivatives take; the audit, the log
+_AIM = 0.005
+"""Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
 and the figure take theirs."""
 
-_FEWEST = 64
+_FEWEST, _DEAR = 64, 2000
+"""So many points at least, or half of them where these take more passes than that: Hessians by many inputs."""
 
 _STEP = 15e6
 """Weights times rows: a forward pass that takes as long as what a training step costs whatever the size of the batch,
@@ -34,7 +35,8 @@ def affordable(model: nn.Module, passes: int, steps: int, rows: int) -> int:
         rows: of the training in each of these steps.
     """
     weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
-    return max(_FEWEST, round(_AIM * steps * (3 * rows + _STEP / weights) / passes))
+    fewest = _FEWEST if _FEWEST * passes <= _DEAR else _FEWEST // 2
+    return max(fewest, round(_AIM * steps * (3 * rows + _STEP / weights) / passes))
 
 
 def steps_between(trainer: Any, epochs: int) -> int:

@@ -33,6 +33,7 @@ class Drawing:
         self._monitor, self._forms = monitor, forms
         self.samples, self.training_rows = Samples(), 0
         self._own: Tensor | None = None
+        self._affordable: dict[tuple[int, int, int], int] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -127,8 +128,10 @@ class Drawing:
         if trainer.state.fn != "fit" or not self.training_rows:
             return None
         steps = steps_between(trainer, monitor.every_n_epochs)
-        passes = coefficients(inputs, monitor.order)
-        return affordable(model, passes, steps, self.training_rows) * trainer.world_size
+        facts = coefficients(inputs, monitor.order), steps, self.training_rows
+        if facts not in self._affordable:
+            self._affordable[facts] = affordable(model, *facts)
+        return self._affordable[facts] * trainer.world_size
 
 
 def _slice(rows: range) -> slice:

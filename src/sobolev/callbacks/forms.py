@@ -56,8 +56,7 @@ class Forms:
     def prepared(self, model: nn.Module, batch: Any) -> Any:
         """The batch in the module's precision, but for its targets; inside `opened`."""
         batch = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, batch)
-        precisions = {w.dtype for w in (*model.parameters(), *model.buffers()) if w.is_floating_point()}
-        converted = mapped(lambda tensor: _fitted(tensor, precisions), batch)
+        converted = _converted(batch, model)
         form = _form(batch)
         if form not in self._known:
             with torch.no_grad(), undisturbed(model.device):  # pyright: ignore[reportArgumentType]
@@ -78,6 +77,14 @@ class Forms:
 
 def _form(batch: Any) -> tuple[str, ...]:
     return (type(batch).__name__, *(path for path, _ in leaves(batch)))
+
+
+def _converted(batch: Any, model: nn.Module) -> Any:
+    own = next((weight.dtype for weight in model.parameters()), None)
+    if all(leaf.dtype == own or not leaf.is_floating_point() for _, leaf in leaves(batch) if isinstance(leaf, Tensor)):
+        return batch
+    precisions = {w.dtype for w in (*model.parameters(), *model.buffers()) if w.is_floating_point()}
+    return mapped(lambda tensor: _fitted(tensor, precisions), batch)
 
 
 def _fitted(tensor: Tensor, precisions: set[torch.dtype]) -> Tensor:

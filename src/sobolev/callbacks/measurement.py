@@ -91,17 +91,15 @@ class Measurement:
         points = x.reshape(len(x), -1)
         if points.shape[1] != self._inputs:  # sequences differ in length
             points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
-        for k, (value, true) in enumerate(zip(values, exact, strict=True)):
-            if true is not None:
-                self._sums.add(f"error {k}", value, true, points)
-            if true is None or true.isnan().any():
-                self._sums.add(f"size {k}", value, torch.zeros_like(value), points)
+        pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
         for name, (output, *by) in self.named.items():
             true = exact[len(by)] if len(by) < len(exact) else None
             if true is not None:
                 at, shape = (slice(None), output, *by), (len(x), -1, *x.shape[1:] * len(by))
-                value = values[len(by)].reshape(shape)[at]
-                self._sums.add(f"named {name}", value, true.reshape(shape)[at], points)
+                pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
+        known = self._sums.add(pairs, points)
+        unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not known.get(f"error {k}")}
+        self._sums.add(unknown, points)
         self._sums.samples += len(x)
         self._keep(x, tuple(values), exact)
 

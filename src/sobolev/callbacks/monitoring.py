@@ -29,6 +29,7 @@ class Monitoring(Passes):
     """When a monitor audits, measures, logs and draws; `DerivativeMonitor` has the options and what is to override."""
 
     places: Places | None
+    max_points: int | Literal["auto"] | None
     every_n_epochs: int
     figure_every_n_epochs: int | Literal["auto"] | None
     on_finding: OnFinding
@@ -90,8 +91,9 @@ class Monitoring(Passes):
             return
         changed = fingerprint(pl_module) != self._fingerprint
         if trainer.strategy.reduce_boolean_decision(changed, all=False):
+            before = self.errors
             self.measure(trainer, pl_module)
-            for logger in trainer.loggers:
+            for logger in trainer.loggers if self.errors != before else ():
                 logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audited != fingerprint(pl_module), all=False):
             self._wrong = self._announcer.announce(trainer, self.audit(pl_module))
@@ -159,10 +161,14 @@ class Monitoring(Passes):
             return
         if not self.measurement.rows:
             self.weights = which_weights(callbacks_of(trainer), ended=trainer.state.fn != "fit")
-            self._fingerprint = fingerprint(pl_module)
+            self._fingerprint = fingerprint(pl_module) if self._counts_as_last(trainer) else []
         with opened(pl_module):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
+
+    def _counts_as_last(self, trainer: "Trainer") -> bool:
+        """Whether the end may do with this measurement; after another one it measures again, if that takes little."""
+        return trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop or self.max_points != "auto"
 
     @override
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:

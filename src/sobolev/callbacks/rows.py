@@ -25,14 +25,10 @@ def repeated(batch: Any, times: int, count: int) -> Any:
 
 def copied(batch: Any) -> Any:
     """A copy on the CPU, without a graph."""
-    return mapped(_copied, batch)
+    with torch.inference_mode(False):
+        return mapped(lambda tensor: tensor.detach().to("cpu", copy=True), batch)
 
 
 def numbers(value: Any) -> int:
     """How many numbers all tensors in a value hold."""
     return sum(leaf.numel() for _, leaf in leaves(value) if isinstance(leaf, Tensor))
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    with torch.inference_mode(False):
-        return tensor.detach().to("cpu", copy=True)

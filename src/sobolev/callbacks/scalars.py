@@ -17,10 +17,10 @@ _METRICS = ("callback_metrics", "logged_metrics", "progress_bar_metrics")
 class Scalars:
     """Hands values to Lightning as `LightningModule.log` does, in a tenth of its time where it can be had.
 
-    `log` takes a third of a millisecond for each value. From the first batch of a training on, the values go straight
-    into the trainer's metrics and to its loggers, provided that these are TensorBoard's, which keep each value by
-    itself. Everywhere else `log` does it: `validate` and `test` return what it was given, a line of a CSV file holds
-    all that was logged at a step, and a module that calls several optimizers counts its steps in its own way.
+    `log` takes a third of a millisecond for each value. In `fit` the values go straight into the trainer's metrics and,
+    behind the sanity check, to its loggers, provided that these are TensorBoard's, which keep each value by itself.
+    Everywhere else `log` does it: `validate` and `test` return what it was given, a line of a CSV file holds all that
+    was logged at a step, and a module that calls several optimizers counts its steps in its own way.
 
     Args:
         monitor: the name of the monitor, which goes into the tags.
@@ -30,6 +30,7 @@ class Scalars:
         self._monitor = monitor
         self._step: int | None = None
         self._direct: bool | None = None
+        self._metrics: list[dict[str, Any]] = [{}]
 
     def tag(self, stage: str, name: str = "") -> str:
         """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
@@ -53,7 +54,7 @@ class Scalars:
         """At the end of an epoch; all processes call it, with the same errors."""
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
-        if self._direct is None and self._step is not None:
+        if self._direct is None and (trainer.sanity_checking or self._step is not None):
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
             self._write(trainer, pl_module, values, in_bar)
@@ -62,16 +63,17 @@ class Scalars:
             pl_module.log(name, value, prog_bar=name in in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
 
     def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
+        if trainer.callback_metrics is not self._metrics[0]:  # the trainer has begun anew
+            self._metrics = [getattr(trainer, name) for name in _METRICS]
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
-        tensors, rounded = (
-            dict(zip(values, tensor.unbind(), strict=True)),
-            dict(zip(values, tensor.tolist(), strict=True)),
-        )
-        trainer.callback_metrics.update(tensors)
-        trainer.logged_metrics.update(tensors)
-        trainer.progress_bar_metrics.update((name, rounded[name]) for name in in_bar)
-        for logger in trainer.loggers:
+        tensors = dict(zip(values, tensor.unbind(), strict=True))
+        rounded = dict(zip(values, tensor.tolist(), strict=True))
+        callback, logged, in_progress_bar = self._metrics
+        callback.update(tensors)
+        logged.update(tensors)
+        in_progress_bar.update((name, rounded[name]) for name in in_bar)
+        for logger in () if trainer.sanity_checking else trainer.loggers:
             logger.log_metrics(rounded, step=self._step)
 
 

@@ -1,12 +1,12 @@
 """Sums from which errors of derivatives follow, over batches and over processes."""
 
+import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sobolev.callbacks.processes import gathered
-from sobolev.metrics import derivative_error_of_sums, derivative_error_sums
+from sobolev.metrics import derivative_error_of_sums, sums_of_errors
 
 
 class Sums:
@@ -18,44 +18,39 @@ class Sums:
 
     def __init__(self) -> None:
         self.samples = 0
-        self._rows: dict[str, Tensor] = {}
+        self._rows: dict[str, list[float]] = {}
 
-    def add(self, name: str, predicted: Tensor, exact: Tensor, points: Tensor) -> None:
-        """Count a batch of one quantity; shapes as in `sobolev.metrics.derivative_error`, points (batch, inputs)."""
-        squared_error, squared_truth, count, worst = derivative_error_sums(predicted, exact, points)
-        row = torch.cat([torch.stack([squared_error, squared_truth, count.double()]), worst[0]])
-        known = self._rows.get(name)
-        self._rows[name] = row if known is None else _merged([known, row])
+    def add(self, pairs: dict[str, tuple[Tensor, Tensor]], points: Tensor) -> dict[str, int]:
+        """Count a batch.
+
+        Args:
+            pairs: what was predicted and what is exact, by the name of the quantity; shapes as in
+                `sobolev.metrics.derivative_error`.
+            points: (batch, inputs).
+
+        Returns:
+            How many entries of each quantity have a truth.
+        """
+        if not pairs:
+            return {}
+        for name, row in zip(pairs, sums_of_errors(list(pairs.values()), points).tolist(), strict=True):
+            self._rows[name] = _merged([self._rows[name], row]) if name in self._rows else row
+        return {name: int(self._rows[name][2]) for name in pairs}
 
     def everywhere(self) -> tuple[dict[str, dict[str, Any]], int]:
         """Errors by name as plain numbers, and the number of points, over all processes, all of which call this.
 
         What has no entry with a truth is left out.
         """
-        rows = torch.stack(list(self._rows.values())).cpu() if self._rows else ()
-        parts = gathered((self.samples, list(self._rows), rows))
-        found: dict[str, list[Tensor]] = {}
-        for _, names, of_one in parts:
-            for name, row in zip(names, of_one, strict=True):
-                found.setdefault(name, []).append(row)
-        return _errors(found), sum(samples for samples, _, _ in parts)
+        parts = gathered((self.samples, self._rows))
+        found: dict[str, list[list[float]]] = {}
+        for name, row in (item for _, rows in parts for item in rows.items()):
+            found.setdefault(name, []).append(row)
+        errors = {name: derivative_error_of_sums(_merged(rows)) for name, rows in found.items()}
+        return {name: error for name, error in errors.items() if error.pop("count")}, sum(count for count, _ in parts)
 
 
-def _merged(rows: list[Tensor]) -> Tensor:
-    """One row of several: sums added up, the worst error with its point."""
-    if len(rows) == 1:
-        return rows[0]
-    table = torch.stack(rows)
-    return torch.cat([table[:, :3].sum(0), table[table[:, 3].nan_to_num(torch.inf).argmax(), 3:]])
-
-
-def _errors(found: dict[str, list[Tensor]]) -> dict[str, dict[str, Any]]:
-    if not found:
-        return {}
-    table = torch.stack([_merged(rows) for rows in found.values()])
-    squared_error, squared_truth, count = table[:, :3].unbind(1)
-    errors = derivative_error_of_sums(squared_error, squared_truth, count.long(), table[:, None, 3:])
-    counts = errors.pop("count").tolist()
-    columns = {quantity: values.tolist() for quantity, values in errors.items()}
-    entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return {name: entry for name, entry, count in zip(found, entries, counts, strict=True) if count}
+def _merged(rows: list[list[float]]) -> list[float]:
+    """One row of several: sums added up, the worst error, which NaN is, with its point."""
+    worst = max((row[3:] for row in rows), key=lambda worst: math.inf if math.isnan(worst[0]) else worst[0])
+    return [*(sum(column) for column in zip(*(row[:3] for row in rows), strict=True)), *worst]

@@ -70,12 +70,13 @@ def _is_distributed(hook: Any) -> bool:
 
 def fingerprint(model: nn.Module) -> list[float]:
     """Sum and size of every weight on this process: numbers that change when the weights do."""
-    weights = [getattr(p, "_local_tensor", p).detach() for p in model.parameters()]
-    if not weights:
-        return []
-    numbers = [w.sum(dtype=torch.float32 if w.dtype in _HALF else None) for w in weights]
-    numbers += [w.float().norm() if w.dtype in _HALF else torch.linalg.vector_norm(w) for w in weights]
-    return torch.stack([n.double().cpu() if n.device.type == "mps" else n.double() for n in numbers]).tolist()
+    with torch.no_grad():
+        weights = [getattr(p, "_local_tensor", p) for p in model.parameters()]
+        if not weights:
+            return []
+        weights = [w.float() if w.dtype in _HALF else w for w in weights]
+        numbers = [*(w.sum() for w in weights), *torch._foreach_norm(weights)]
+        return torch.stack([number.to(numbers[0].device) for number in numbers]).tolist()
 
 
 def which_weights(callbacks: list[Any], ended: bool) -> str:

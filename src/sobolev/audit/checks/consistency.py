@@ -10,6 +10,7 @@ from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import first, name_of
 from sobolev.audit.probe import Probe
+from sobolev.audit.twin import plainly
 
 _ALONE = 6
 """So many samples are evaluated alone."""
@@ -77,7 +78,6 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
     """A sample must not depend on the others in its batch, nor on its place there."""
     if len(probe.x) < 2:
         return
-    allowed = max(tolerance(probe.y), _MAGNIFIED * probe.noise)
     for how, batch, rows in _regroupings(probe.x):
         try:
             y = probe(batch).detach()
@@ -88,12 +88,13 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
             yield _other_shape(probe, batch, y)
             return
         change = relative_change(probe.y[rows], y, probe.y)
-        if change > allowed:
+        if change > tolerance(probe.y) and change > _MAGNIFIED * probe.noise:
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(f"a sample's output changes by {change:.1e} (relative) {how}", name_of(step))
             return
 
 
+@plainly
 def relative_change(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
     """Largest difference, relative to the largest entry; infinite for other shapes, 0 where both are not finite.
 
@@ -104,6 +105,8 @@ def relative_change(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
     """
     if a.shape != b.shape:
         return float("inf")
+    if torch.equal(a, b):
+        return 0.0
     gap = torch.where(a.isfinite() | b.isfinite(), (a - b).abs().nan_to_num(torch.inf, torch.inf), 0)
     scale = a if whole is None else whole
     finite = scale[scale.isfinite()].abs()

@@ -61,7 +61,7 @@ def unverified(probe: Probe) -> Iterator[Finding]:
             "beside the points f fails, or is NaN or infinite, so finite differences tell nothing of it. Give points "
             "inside the domain of f, or let f take points a little outside"
         )
-    elif probe.size < _LOST * probe.values(probe.x).abs().amax():
+    elif probe.size < _LOST * probe.values_here.abs().amax():
         severity = "note"
         reason = "between the points f varies by hardly more than its last digits, in which finite differences drown"
     else:

@@ -13,6 +13,7 @@ from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import attempt, name_of
 from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.trace import Step
+from sobolev.audit.twin import plainly
 from sobolev.audit.verdict import verdict
 
 _NODES, _FEWEST_NODES, _LINES = 129, 33, 8
@@ -135,15 +136,17 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
             return None
         last, part = _changes(finer, order, width).max(1)
         left = left + part * width
+        real = last > _PERSISTS * first
         if zoom >= _ZOOMS:
-            real = (last > _PERSISTS * first) & (last > smallest * scale)
-            lines, left, first, last = lines[real], left[real], first[real], last[real]
-            if not len(lines):
-                return None
+            real &= last > smallest * scale
+        lines, left, first, last = lines[real], left[real], first[real], last[real]
+        if not len(lines):
+            return None
     best = int(last.argmax())
     return _Jump(lines[best], (left[best] + width / 2).item(), (last[best] / scale).item())
 
 
+@plainly
 def _changes(levels: Derivatives, order: int, width: Tensor | float) -> Tensor:
     """By how much a derivative changes over each cell, beyond what the next derivative explains."""
     changes = levels[order].diff(dim=1)
@@ -155,6 +158,7 @@ def _changes(levels: Derivatives, order: int, width: Tensor | float) -> Tensor:
     return changes.abs().nan_to_num(0, 0)
 
 
+@plainly
 def _suspicious(changes: Tensor, scale: Tensor, *, smooth: bool) -> tuple[Tensor, Tensor]:
     """Lines and cells: those that change most, or, before a slope is known, more than both their neighbours."""
     padded = torch.cat([changes[:, 1:2], changes, changes[:, -2:-1]], 1)

@@ -18,8 +18,7 @@ def transform(probe: Probe) -> Iterator[Finding]:
     """Call the hooks through which Lightning passes every batch, and see what becomes of x."""
     for path, module in probe.modules.items():
         for hook in _HOOKS:
-            change = _change(getattr(module, hook, None), probe)
-            if change:
+            if change := _change(getattr(module, hook), probe) if hasattr(module, hook) else "":
                 yield Finding(
                     "input-transform",
                     "warning",
