@@ -63,3 +63,15 @@ def test_modules_that_ask_for_the_precision_of_their_weights(dtype, method):
     for a, b in zip(ours, exact, strict=True):
         assert a.dtype == dtype
         torch.testing.assert_close(a.double(), b, rtol=torch.finfo(dtype).eps, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_gradients_of_a_perceptron_in_half_precision(dtype):
+    torch.manual_seed(0)
+    chain, x = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1)).to(dtype), torch.randn(6, 1).to(dtype)
+    twin = copy.deepcopy(chain).double()
+    exact = torch.autograd.grad(sobolev.derivatives(twin, x.double(), method="reverse")[2].sum(), twin[0].weight)[0]
+    for f in (chain, lambda x: chain(x)):
+        curvature = sobolev.derivatives(f, x, method="taylor")[2]
+        (found,) = torch.autograd.grad(curvature.float().sum(), chain[0].weight)
+        torch.testing.assert_close(found.double(), exact, rtol=0.02, atol=0.02 * exact.abs().max().item())

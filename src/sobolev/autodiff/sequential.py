@@ -39,7 +39,12 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
 
 
 def _is_short(x: Jet) -> bool:
-    """Whether there is one direction, and no order above 2."""
+    """Whether there is one direction, and no order above 2; and no mode of torch functions (`SinglePrecision`, say).
+
+    Such a mode does not reach into the backward pass.
+    """
+    if torch._C._len_torch_function_stack():
+        return False
     space = x.space
     return space.directions == 1 and space.order in (1, 2) and space.tape is None and x.higher.shape[0] > 0
 
