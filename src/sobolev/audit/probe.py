@@ -100,7 +100,7 @@ class Probe:
         size = as_rows(self.y).abs().amax(0)
         size = size.where(size.isfinite(), 1)
         largest = size.amax().clamp_min(torch.finfo(size.dtype).tiny)
-        return size.where(size > 1e-14 * largest, largest)
+        return size.where(size > 50 * torch.finfo(size.dtype).eps * largest, largest)
 
     @cached_property
     def input_sizes(self) -> Tensor:
@@ -188,7 +188,7 @@ class Probe:
     def nearby(self) -> tuple[Tensor, Tensor]:
         """A few of the points, each at places very close to it, (places * points, *in), and their directions."""
         few = torch.linspace(0, len(self.x) - 1, min(_SHAKEN, len(self.x))).long().to(self.x.device)
-        places = _NEAR * torch.arange(_PLACES).to(self.x).reshape(-1, *[1] * self.x.dim())
+        places = _NEAR * torch.arange(1, _PLACES + 1).to(self.x).reshape(-1, *[1] * self.x.dim())
         direction = self.direction[few].expand(_PLACES, *[-1] * self.x.dim())
         return (self.x[few] + places * direction).flatten(0, 1), direction.flatten(0, 1)
 

@@ -20,8 +20,10 @@ _NODES, _FEWEST_NODES, _LINES = 129, 33, 8
 _CANDIDATES, _ZOOMS, _MOST_ZOOMS, _PARTS = 6, 4, 9, 8
 _STANDS_OUT = 1.2
 """A cell is looked at when it changes by so many times what its neighbours do."""
-_PERSISTS = 0.3
-"""A jump keeps this part of its size while its cell shrinks by 8⁴, and by 8⁹; a smooth change shrinks as well."""
+_PERSISTS, _RECENT = 0.3, 3
+"""A jump keeps this part of its size while its cell shrinks by 8³; a smooth change shrinks as well."""
+_CROWDED = 0.02
+"""Of many jumps in a cell this part is left then, until one is alone."""
 _SMALLEST = 1e-6
 _ROUGH = 30
 """Jumps of so many times what rounding does are none."""
@@ -127,7 +129,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
     if not len(cells):
         return None
     smallest = max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order])
-    left, width, first = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells]
+    left, width, found = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells][None]
     for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
         inner = left[:, None] + width * torch.arange(_PARTS + 1, dtype=t.dtype, device=t.device)
@@ -135,15 +137,16 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
         if not finer:
             return None
         last, part = _changes(finer, order, width).max(1)
-        left = left + part * width
-        real = last > _PERSISTS * first
+        left, found = left + part * width, torch.cat([found, last[None]])
+        share = _PERSISTS if zoom == _MOST_ZOOMS else _CROWDED
+        real = last > share * found[max(zoom - _RECENT, 0)]
         if zoom >= _ZOOMS:
             real &= last > smallest * scale
-        lines, left, first, last = lines[real], left[real], first[real], last[real]
+        lines, left, found = lines[real], left[real], found[:, real]
         if not len(lines):
             return None
-    best = int(last.argmax())
-    return _Jump(lines[best], (left[best] + width / 2).item(), (last[best] / scale).item())
+    best = int(found[-1].argmax())
+    return _Jump(lines[best], (left[best] + width / 2).item(), (found[-1, best] / scale).item())
 
 
 @plainly
