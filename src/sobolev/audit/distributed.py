@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sobolev.audit.modules import weights_of
+
 
 def is_in_pieces(tensor: Tensor) -> bool:
     """Whether this process holds only a part of it (DTensor)."""
@@ -22,12 +24,12 @@ def without_distributed(hooks: dict[int, Any]) -> dict[int, Any]:
 
 
 def calculates_in_pieces(modules: Iterable[nn.Module]) -> bool:
-    """Whether even the forward runs on pieces (tensor parallelism), not only what is kept between two layers (FSDP2)."""
+    """Whether even the forward runs on pieces (tensor parallelism); FSDP2 keeps them in pieces between two layers."""
     modules = list(modules)
     homes = [_home(hook) for m in modules for hook in (*m._forward_pre_hooks.values(), *m._forward_hooks.values())]
     kept_only = any(home.startswith("torch.distributed.fsdp") for home in homes)
     if any(home.startswith("torch.distributed.tensor") for home in homes) or not kept_only:
-        return any(is_in_pieces(p) for m in modules for p in m.parameters(recurse=False))
+        return any(is_in_pieces(p) for m in modules for p in weights_of(m))
     return False
 
 

@@ -75,12 +75,16 @@ class Probe:
 
     def values(self, x: Tensor) -> Tensor:
         """`scalar` without a graph, NaN where f fails; gradients are enabled, for f may differentiate inside."""
+        return self._projected(self.entries(x))
+
+    def entries(self, x: Tensor) -> Tensor:
+        """F(x)'s entries, (batch, outputs), likewise."""
         try:
-            return self.scalar(x).detach()
+            return as_rows(self(x)).detach()
         except Exception:  # somebody's check of the domain, beyond which differences reach: try the others alone
             if len(x) == 1:
-                return torch.full_like(x.flatten()[:1], torch.nan)
-        return torch.cat([self.values(row) for row in x.split(1)])
+                return torch.full_like(as_rows(self.y)[:1], torch.nan)
+        return torch.cat([self.entries(row) for row in x.split(1)])
 
     @cached_property
     def values_here(self) -> Tensor:
@@ -99,15 +103,17 @@ class Probe:
         """The largest absolute value of every output, (outputs,); of one that is all rounding, that of the others."""
         size = as_rows(self.y).abs().amax(0)
         size = size.where(size.isfinite(), 1)
-        largest = size.amax().clamp_min(torch.finfo(size.dtype).tiny)
-        return size.where(size > 50 * torch.finfo(size.dtype).eps * largest, largest)
+        shaken, least = rounding(self._outputs_nearby).amax(0), 50 * torch.finfo(size.dtype).eps * size.amax()
+        real = (shaken < 0.1 * size) & (size > least)
+        largest = size[real].amax() if real.any() else size.amax()
+        return size.where(real, largest if largest > 0 else 1)
 
     @cached_property
     def input_sizes(self) -> Tensor:
-        """The points' spread in every input, (*in); of one that is constant, its value or 1."""
-        spread = self.x.std(0, correction=0) if len(self.x) > 1 else torch.zeros_like(self.x[0])
-        fallback = self.x.abs().amax(0)
-        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1))
+        """The points' spread in every input, (*in), in any precision the same; of a constant one its value or 1."""
+        x = self.x.cpu().double()
+        spread, fallback = x.std(0, correction=0), x.abs().amax(0)
+        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1)).to(self.x)
 
     @cached_property
     def direction(self) -> Tensor:
@@ -121,7 +127,8 @@ class Probe:
         """By how much `scalar` varies over the points, or how large it is where it does not vary."""
         values = self.values_here
         spread = (values.amax() - values.amin()).item()
-        return spread if spread > 1e-12 * values.abs().amax().item() else max(values.abs().amax().item(), 1e-300)
+        largest = values.abs().amax().item()
+        return spread if spread > 1e-12 * largest else largest or 1.0
 
     @cached_property
     def reverse(self) -> Derivatives | Exception:
@@ -148,7 +155,7 @@ class Probe:
     def finite(self) -> list[Estimate]:
         """Derivatives 1 to `order` by finite differences; of the values up to order 2, where these are sharp enough.
 
-        Beyond, first differences of the derivative one order below, by reverse mode.
+        Beyond, first differences of the derivative one order below.
         """
         first, second = self.of_values
         if self.order > 1 and not self.knows(second) and self._first_is_right:
@@ -194,8 +201,13 @@ class Probe:
 
     @cached_property
     def values_nearby(self) -> Tensor:
-        """`scalar` at the places around each of these points, (places, points), one place at a time."""
-        return torch.stack([self.values(x) for x in self.nearby[0].chunk(_PLACES)])
+        """`scalar` at the places around each of these points, (places, points)."""
+        return torch.stack([self._projected(outputs) for outputs in self._outputs_nearby])
+
+    @cached_property
+    def _outputs_nearby(self) -> Tensor:
+        """F there, (places, points, outputs), one place at a time."""
+        return torch.stack([self.entries(x) for x in self.nearby[0].chunk(_PLACES)])
 
     @cached_property
     def is_level_nearby(self) -> bool:
@@ -225,13 +237,15 @@ class Probe:
         return self._noises[method]
 
     def along(self, order: int) -> Callable[[float], Tensor]:
-        """T -> the derivative of that order by reverse mode, (batch,), at x + t direction."""
+        """T -> the derivative of that order, (batch,), at x + t direction, by reverse mode or else by Taylor mode."""
 
         def at(t: float) -> Tensor:
             x = self.x + t * self.direction
             if order == 0:
                 return self.values(x) if t else self.values_here
-            return reverse.derivatives(self.scalar, x, order, self.direction)[-1].detach()
+            method = "taylor" if isinstance(self.reverse, Exception) else "reverse"
+            found = self.differentiated(method, x, self.direction, order)
+            return found[-1] if isinstance(found, list) else torch.full_like(self.values(x), torch.nan)
 
         return at
 

@@ -11,7 +11,7 @@ from sobolev.audit.describe import brief
 from sobolev.audit.distributed import calculates_in_pieces
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
-from sobolev.audit.modules import label
+from sobolev.audit.modules import label, weights_of
 from sobolev.audit.probe import Derivatives, probing
 from sobolev.autodiff.guard import products_are_coarse
 
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     """Call f for the first time, in its own precision and in float64."""
-    lazy = [path for path, module in modules.items() if any(is_lazy(p) for p in module.parameters(recurse=False))]
+    lazy = [path for path, module in modules.items() if any(map(is_lazy, weights_of(module)))]
     if lazy:
         message = "this layer has no weights yet: call the model once on a batch before the audit"
         return Entry([Finding("uninitialised", "error", lazy[0], message)])
@@ -75,7 +75,7 @@ def _own_derivatives(
     """In f's own precision, the outputs weighted by their sizes in float64: rounding may make up others."""
     with probing(f, x, order, modules, double=False, exact=exact) as probe:
         if sizes is not None:
-            probe.output_sizes = sizes.to(probe.y)
+            probe.output_sizes = sizes.to(probe.x)
         return probe.reverse
 
 
@@ -89,7 +89,7 @@ def _in_coarse_products(
 
 
 def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
-    kinds = {p.dtype for module in modules.values() for p in module.parameters() if p.is_floating_point()}
+    kinds = {p.dtype for module in modules.values() for p in weights_of(module) if p.is_floating_point()}
     advice = f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
     return f"f cannot be evaluated at points of shape {tuple(x.shape)}: {brief(error)}.{advice}"
 
@@ -107,7 +107,7 @@ def _in_pieces() -> Finding:
 
 def _inference_tensors(modules: _Modules) -> list[Finding]:
     """Weights that autograd will not save; here they are copied, elsewhere reverse mode fails."""
-    where = [label(path, m) for path, m in modules.items() if any(p.is_inference() for p in m.parameters(False))]
+    where = [label(path, m) for path, m in modules.items() if any(p.is_inference() for p in weights_of(m))]
     message = (
         "the weights were made in inference mode, so torch refuses to differentiate through them in reverse mode: "
         "make or load the model outside of it, or use method='taylor'"

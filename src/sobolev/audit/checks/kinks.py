@@ -27,6 +27,8 @@ _CROWDED = 0.02
 _SMALLEST = 1e-6
 _ROUGH = 30
 """Jumps of so many times what rounding does are none."""
+_BESIDE = (1e-5, 1e-9)
+"""So far from a point, of the distance between points, its own value is looked for."""
 _WHAT = (
     ("discontinuity", "the function jumps", "its derivatives know nothing of the jump"),
     ("kink", "the first derivative jumps", "the second derivative knows nothing of the jump"),
@@ -39,7 +41,10 @@ _WHAT = (
 
 
 def kinks(probe: Probe) -> Iterator[Finding]:
-    """Walk along lines through the points, and look closer wherever the value or a derivative seems to jump."""
+    """Look beside the points, then along lines through them, and closer where something seems to jump."""
+    if (alone := _jump_at_a_point(probe)) is not None:
+        yield alone
+        return
     lines = _lines(probe)
     if not lines or is_flat(probe):
         return
@@ -54,6 +59,21 @@ def kinks(probe: Probe) -> Iterator[Finding]:
         if found is not None:
             yield _finding(probe, walk, found, order)
             return
+
+
+def _jump_at_a_point(probe: Probe) -> Finding | None:
+    """A value that differs from those beside it, however near: zeros taken for padding, say."""
+    value, least = probe.values(probe.x), max(_SMALLEST, _ROUGH * probe.noise) * probe.size
+    far, near = (
+        torch.stack([(probe.values(probe.x + sign * t * probe.direction) - value).abs() for sign in (1, -1)])
+        for t in _BESIDE
+    )
+    jumps = ((near > _PERSISTS * far) & (near > least)).any(0)
+    if not jumps.any():
+        return None
+    row = int(jumps.nonzero()[0])
+    size = near[:, row].nan_to_num(0, 0).amax().item() / max(value.abs().nan_to_num(0).amax().item(), probe.size)
+    return _found(0, "f", shown(probe.x[row]), size, f", one of {int(jumps.sum())} such points")
 
 
 @dataclass(frozen=True)
@@ -88,15 +108,17 @@ class _Jump:
 
 
 def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
-    kind, what, consequence = _WHAT[order]
     x = walk.at(jump.line[None], torch.full((1, 1), jump.place).to(walk.start))[0]
-    return Finding(
-        kind,
-        "warning",
-        _maker(probe, walk, jump, order),
-        f"{what} at x = {shown(x)}, by {jump.size:.1e} of its largest value: {consequence}. Use smooth "
-        "operations (softplus, SiLU, a smooth maximum), or keep clear of such places",
+    return _found(order, _maker(probe, walk, jump, order), shown(x), jump.size)
+
+
+def _found(order: int, where: str, x: str, size: float, more: str = "") -> Finding:
+    kind, what, consequence = _WHAT[order]
+    message = (
+        f"{what} at x = {x}{more}, by {size:.1e} of its largest value: {consequence}. Use smooth operations "
+        "(softplus, SiLU, a smooth maximum), or keep clear of such places"
     )
+    return Finding(kind, "warning", where, message)
 
 
 def _hole(walk: _Walk, t: Tensor, bad: Tensor) -> Finding:
