@@ -34,7 +34,7 @@ def test_fully_sharded_models_are_left_as_they_were(mesh, called):
     assert not calculates_in_pieces(net.modules())
     audit = sobolev.audit(net, X)
     assert not audit.findings
-    assert audit.errors == sobolev.audit(network(), X).errors
+    assert audit.errors == pytest.approx(sobolev.audit(network(), X).errors, rel=0.01)
     torch.testing.assert_close(net(X), network()(X))
     net(X).sum().backward()
     assert all(whole(parameter.grad).isfinite().all() for parameter in net.parameters())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.audit.agreement import mismatch
-from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding
+from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding, rounding
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
