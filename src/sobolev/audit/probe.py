@@ -26,6 +26,8 @@ Derivatives = list[Tensor]
 _SEED = 2024
 _PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
 """Rounding is measured at so many places, so far from each other, around so many points."""
+_FAINT = 1e6
+"""An output that is rounding alone counts so many times less than the others."""
 _FINER = (4e-3, 8e-5)
 """The first steps of finite differences of functions that vary faster than usual."""
 
@@ -100,13 +102,14 @@ class Probe:
 
     @cached_property
     def output_sizes(self) -> Tensor:
-        """The largest absolute value of every output, (outputs,); of one that is all rounding, that of the others."""
+        """The largest absolute value of every output, (outputs,); of one that is all rounding, far more."""
         size = as_rows(self.y).abs().amax(0)
         size = size.where(size.isfinite(), 1)
         shaken, least = rounding(self._outputs_nearby).amax(0), 50 * torch.finfo(size.dtype).eps * size.amax()
         real = (shaken < 0.1 * size) & (size > least)
         largest = size[real].amax() if real.any() else size.amax()
-        return size.where(real, largest if largest > 0 else 1)
+        rounded = _FAINT * largest  # what is rounding alone hardly counts
+        return size.where(real, torch.where(size > 0, rounded, largest if largest > 0 else 1))
 
     @cached_property
     def input_sizes(self) -> Tensor:
