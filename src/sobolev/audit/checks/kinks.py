@@ -22,7 +22,7 @@ _STANDS_OUT = 1.2
 """A cell is looked at when it changes by so many times what its neighbours do."""
 _PERSISTS, _RECENT = 0.3, 3
 """A jump keeps this part of its size while its cell shrinks by 8³; a smooth change shrinks as well."""
-_CROWDED = 0.02
+_CROWDED = 0.004
 """Of many jumps in a cell this part is left then, until one is alone."""
 _SMALLEST = 1e-6
 _ROUGH = 30
@@ -160,7 +160,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
             return None
         last, part = _changes(finer, order, width).max(1)
         left, found = left + part * width, torch.cat([found, last[None]])
-        share = _PERSISTS if zoom == _MOST_ZOOMS else _CROWDED
+        share = _PERSISTS if zoom == _MOST_ZOOMS or order + 1 == len(levels) else _CROWDED
         real = last > share * found[max(zoom - _RECENT, 0)]
         if zoom >= _ZOOMS:
             real &= last > smallest * scale
