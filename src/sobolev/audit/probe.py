@@ -70,6 +70,7 @@ class Probe:
 
     def scalar(self, x: Tensor) -> Tensor:
         """One number per sample: the weighted sum of f(x)'s entries."""
+        _ = self.output_sizes  # first, for they take calls of f, which may write to its weights before the backward
         return self._projected(self(x))
 
     def _projected(self, y: Tensor) -> Tensor:
