@@ -42,3 +42,33 @@ def test_the_operation_and_line_are_named(middle, kind, named):
     finding = sobolev.audit(Net(middle), torch.linspace(-1, 1, 20)[:, None]).findings[0]
     assert finding.kind == kind
     assert all(part in finding.where for part in named), finding.where
+
+
+def test_a_module_that_returns_what_a_function_made():
+    class Last(nn.Module):
+        def forward(self, x):
+            return Halved.apply(x)
+
+    (finding,) = sobolev.audit(Last(), torch.linspace(-1, 1, 20)[:, None]).findings
+    assert finding.kind == "autograd-disagrees"
+    assert finding.where.startswith("Halved (autograd.Function)")
+
+
+def forces(x):
+    z = x if x.requires_grad else x.detach().requires_grad_()
+    return torch.autograd.grad(torch.cos(z).sum(), z)[0]
+
+
+@pytest.mark.parametrize(
+    ("f", "advice"),
+    [
+        (forces, "create_graph=True"),
+        (lambda x: x + forces(x), "create_graph=True"),
+        (torch.special.airy_ai, "no derivative of `special_airy_ai`"),
+        (lambda x: torch.sin(x.detach()), "Remove the detach"),
+    ],
+)
+def test_advice_on_what_is_detached(f, advice):
+    (finding,) = sobolev.audit(f, torch.linspace(-1, 1, 20)[:, None]).findings
+    assert finding.kind == "detached"
+    assert advice in finding.message

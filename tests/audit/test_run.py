@@ -126,3 +126,59 @@ def test_method_and_errors():
     assert len(verdict.errors) == 2
     assert max(verdict.errors) < 1e-6
     assert audit(lambda x: x.detach() ** 2 + x, X).method in ("taylor", "none")
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 5, 9, 14, 25, 45])
+@pytest.mark.parametrize("end", [OSError("no licence left"), None])
+def test_a_model_that_fails_at_a_later_call(allowed, end):
+    calls = []
+
+    def f(x):
+        calls.append(None)
+        if len(calls) <= allowed:
+            return torch.sin(x)
+        if end is None:
+            return None
+        raise end
+
+    assert any(finding.severity != "note" for finding in audit(f, X).findings)
+
+
+@pytest.mark.parametrize("order", [3, 4])
+def test_high_orders_where_torch_has_no_second_derivative(order):
+    """There Taylor mode is compared with differences of itself, which in turn agrees with those of the values."""
+    verdict = audit(torch.special.spherical_bessel_j0, X, order=order)
+    assert (verdict.method, len(verdict.errors), verdict.trustworthy) == ("taylor", order, True)
+    assert [finding.kind for finding in verdict.findings] == ["detached"]
+
+
+def test_tensors_that_do_their_own_arithmetic():
+    def masked(x):
+        return torch.masked.masked_tensor(x, x > -9).sin().get_data()
+
+    assert [finding.kind for finding in audit(masked, X).findings] == ["detached"]
+
+
+def test_outputs_that_are_rounding_alone():
+    net = mlp(torch.nn.SiLU)
+
+    def f(x):
+        return torch.cat([0.1 * net(x), torch.softmax(x * torch.arange(5).to(x), -1).sum(-1, keepdim=True) - 1], 1)
+
+    assert not [finding for finding in audit(f, X).findings if finding.severity != "note"]
+
+
+def test_zero_at_all_points_only():
+    """A boundary condition, looked at where it holds."""
+    x = torch.tensor([[0.0], [1.0], [0.0], [1.0]])
+    assert not audit(lambda x: x * (1 - x) * torch.exp(x), x).findings
+
+
+def test_points_that_are_all_the_same():
+    assert not audit(mlp(torch.nn.SiLU), torch.full((10, 1), 0.3)).findings
+
+
+def test_points_that_have_merged():
+    (finding,) = audit(lambda x: torch.sin(x - 1e9), 1e9 + 100 * X).findings
+    assert (finding.kind, finding.severity) == ("dtype", "warning")
+    assert "rounded before f sees them" in finding.message

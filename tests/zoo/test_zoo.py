@@ -13,11 +13,14 @@ from zoo import (
     published,
     settings,
     smooth,
+    strangers,
     traps,
 )
 from zoo.case import run
 
-TABLES = (smooth, architectures, published, traps, customs, backwards, oddities, modes, settings, corners, numbers)
+TABLES = (
+    smooth, architectures, published, traps, customs, backwards, oddities, modes, settings, corners, numbers, strangers,
+)  # fmt: skip
 CASES = [case for table in TABLES for case in table.CASES]
 
 

@@ -29,7 +29,8 @@ class CloseUp(Probe):
         super().__init__(probe.f, probe.x[row % len(probe.x)], probe.order, probe.modules)
         self.inputs = row % width if width <= count else row * width // count
         self.outputs = (row + row // lcm(width, height)) % height if height <= count else row * height // count
-        self.output_sizes, self.noise, self.noises = probe.output_sizes, probe.noise, probe.noises
+        self.output_sizes, self.is_level_nearby = probe.output_sizes, probe.is_level_nearby
+        self.noise, self.noises = probe.noise, probe.noises
         self.direction = torch.zeros_like(as_rows(self.x))
         self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]
         self.direction = self.direction.reshape(self.x.shape)

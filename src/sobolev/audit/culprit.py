@@ -44,7 +44,10 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
     suspects = [index for index, step in enumerate(steps) if _of_rows(step, len(x))]
     # first what autograd recorded: what it did not may be the inside of a custom function with a right backward
     for index in sorted(suspects, key=lambda index: not steps[index].recorded):
-        claimed = _directional(_row_sums(_with_graph(steps[index])), x, direction, order)
+        try:
+            claimed = _directional(_row_sums(_with_graph(steps[index])), x, direction, order)
+        except RuntimeError:  # f differentiates inside, and has freed the graph of this step
+            continue
         try:
             truth = finite_differences(lambda t, index=index: values(t)[index])[order - 1]
         except IndexError:  # the forward takes another course elsewhere
@@ -75,7 +78,7 @@ def _is_custom(tensor: Tensor) -> bool:
 def _culprit(steps: list[Step], index: int, claimed: Tensor | None, truth: Tensor, order: int) -> Culprit:
     """The step itself, or what handed it a wrong input unseen: a custom function, a no_grad block."""
     step = steps[index]
-    if _is_custom(step.output) and not step.recorded:
+    if _is_custom(step.output):
         return Culprit(_named(step, step.output, "of"), _kind(claimed, truth, order, custom=True))
     custom = next(filter(_is_custom, step.inputs), None)
     if custom is not None:

@@ -10,6 +10,8 @@ def shown(x: Tensor) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an exception, with its kind."""
+    """The first line of an exception, with its kind; of one out of TorchScript the last, for only that says why."""
     lines = str(error).strip().splitlines()
+    if lines and "TorchScript interpreter" in lines[0]:
+        return lines[-1][:200].rstrip(".")
     return f"{type(error).__name__}: {lines[0][:200].rstrip('.') if lines else 'no message'}"

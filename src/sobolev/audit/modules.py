@@ -24,6 +24,11 @@ def modules_behind(f: Any) -> dict[str, nn.Module]:
     }
 
 
+def weights_of(module: nn.Module) -> list[nn.Parameter]:
+    """A module's own parameters, without its children's; its author may have written another `parameters()`."""
+    return [parameter for parameter in module._parameters.values() if parameter is not None]
+
+
 def label(path: str, module: nn.Module) -> str:
     """How a finding names a module: `network.1 (ReLU)`."""
     return f"{path} ({type(module).__name__})" if path else type(module).__name__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.audit.agreement import mismatch
-from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding
+from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding, rounding
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Double, isolated
 from sobolev.autodiff import reverse
@@ -26,6 +26,8 @@ Derivatives = list[Tensor]
 _SEED = 2024
 _PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
 """Rounding is measured at so many places, so far from each other, around so many points."""
+_FAINT = 1e6
+"""An output that is rounding alone counts so many times less than the others."""
 _FINER = (4e-3, 8e-5)
 """The first steps of finite differences of functions that vary faster than usual."""
 
@@ -68,6 +70,7 @@ class Probe:
 
     def scalar(self, x: Tensor) -> Tensor:
         """One number per sample: the weighted sum of f(x)'s entries."""
+        _ = self.output_sizes  # first, for they take calls of f, which may write to its weights before the backward
         return self._projected(self(x))
 
     def _projected(self, y: Tensor) -> Tensor:
@@ -75,12 +78,16 @@ class Probe:
 
     def values(self, x: Tensor) -> Tensor:
         """`scalar` without a graph, NaN where f fails; gradients are enabled, for f may differentiate inside."""
+        return self._projected(self.entries(x))
+
+    def entries(self, x: Tensor) -> Tensor:
+        """F(x)'s entries, (batch, outputs), likewise."""
         try:
-            return self.scalar(x).detach()
+            return as_rows(self(x)).detach()
         except Exception:  # somebody's check of the domain, beyond which differences reach: try the others alone
             if len(x) == 1:
-                return torch.full_like(x.flatten()[:1], torch.nan)
-        return torch.cat([self.values(row) for row in x.split(1)])
+                return torch.full_like(as_rows(self.y)[:1], torch.nan)
+        return torch.cat([self.entries(row) for row in x.split(1)])
 
     @cached_property
     def values_here(self) -> Tensor:
@@ -96,18 +103,21 @@ class Probe:
 
     @cached_property
     def output_sizes(self) -> Tensor:
-        """The largest absolute value of every output, (outputs,); of one that is all rounding, that of the others."""
+        """The largest absolute value of every output, (outputs,); of one that is all rounding, far more."""
         size = as_rows(self.y).abs().amax(0)
         size = size.where(size.isfinite(), 1)
-        largest = size.amax().clamp_min(torch.finfo(size.dtype).tiny)
-        return size.where(size > 1e-14 * largest, largest)
+        shaken, least = rounding(self._outputs_nearby).amax(0), 50 * torch.finfo(size.dtype).eps * size.amax()
+        real = (shaken < 0.1 * size) & (size > least)
+        largest = size[real].amax() if real.any() else size.amax()
+        rounded = _FAINT * largest  # what is rounding alone hardly counts
+        return size.where(real, torch.where(size > 0, rounded, largest if largest > 0 else 1))
 
     @cached_property
     def input_sizes(self) -> Tensor:
-        """The points' spread in every input, (*in); of one that is constant, its value or 1."""
-        spread = self.x.std(0, correction=0) if len(self.x) > 1 else torch.zeros_like(self.x[0])
-        fallback = self.x.abs().amax(0)
-        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1))
+        """The points' spread in every input, (*in), in any precision the same; of a constant one its value or 1."""
+        x = self.x.cpu().double()
+        spread, fallback = x.std(0, correction=0), x.abs().amax(0)
+        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1)).to(self.x)
 
     @cached_property
     def direction(self) -> Tensor:
@@ -121,7 +131,8 @@ class Probe:
         """By how much `scalar` varies over the points, or how large it is where it does not vary."""
         values = self.values_here
         spread = (values.amax() - values.amin()).item()
-        return spread if spread > 1e-12 * values.abs().amax().item() else max(values.abs().amax().item(), 1e-300)
+        largest = values.abs().amax().item()
+        return spread if spread > 1e-12 * largest else largest or 1.0
 
     @cached_property
     def reverse(self) -> Derivatives | Exception:
@@ -148,7 +159,7 @@ class Probe:
     def finite(self) -> list[Estimate]:
         """Derivatives 1 to `order` by finite differences; of the values up to order 2, where these are sharp enough.
 
-        Beyond, first differences of the derivative one order below, by reverse mode.
+        Beyond, first differences of the derivative one order below.
         """
         first, second = self.of_values
         if self.order > 1 and not self.knows(second) and self._first_is_right:
@@ -188,14 +199,19 @@ class Probe:
     def nearby(self) -> tuple[Tensor, Tensor]:
         """A few of the points, each at places very close to it, (places * points, *in), and their directions."""
         few = torch.linspace(0, len(self.x) - 1, min(_SHAKEN, len(self.x))).long().to(self.x.device)
-        places = _NEAR * torch.arange(_PLACES).to(self.x).reshape(-1, *[1] * self.x.dim())
+        places = _NEAR * torch.arange(1, _PLACES + 1).to(self.x).reshape(-1, *[1] * self.x.dim())
         direction = self.direction[few].expand(_PLACES, *[-1] * self.x.dim())
         return (self.x[few] + places * direction).flatten(0, 1), direction.flatten(0, 1)
 
     @cached_property
     def values_nearby(self) -> Tensor:
-        """`scalar` at the places around each of these points, (places, points), one place at a time."""
-        return torch.stack([self.values(x) for x in self.nearby[0].chunk(_PLACES)])
+        """`scalar` at the places around each of these points, (places, points)."""
+        return torch.stack([self._projected(outputs) for outputs in self._outputs_nearby])
+
+    @cached_property
+    def _outputs_nearby(self) -> Tensor:
+        """F there, (places, points, outputs), one place at a time."""
+        return torch.stack([self.entries(x) for x in self.nearby[0].chunk(_PLACES)])
 
     @cached_property
     def is_level_nearby(self) -> bool:
@@ -225,13 +241,15 @@ class Probe:
         return self._noises[method]
 
     def along(self, order: int) -> Callable[[float], Tensor]:
-        """T -> the derivative of that order by reverse mode, (batch,), at x + t direction."""
+        """T -> the derivative of that order, (batch,), at x + t direction, by reverse mode or else by Taylor mode."""
 
         def at(t: float) -> Tensor:
             x = self.x + t * self.direction
             if order == 0:
                 return self.values(x) if t else self.values_here
-            return reverse.derivatives(self.scalar, x, order, self.direction)[-1].detach()
+            method = "taylor" if isinstance(self.reverse, Exception) else "reverse"
+            found = self.differentiated(method, x, self.direction, order)
+            return found[-1] if isinstance(found, list) else torch.full_like(self.values(x), torch.nan)
 
         return at
 

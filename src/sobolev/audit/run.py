@@ -1,6 +1,6 @@
 """`audit`: run the checks, draw the verdict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
 from sobolev.audit.checks.consistency import stateful
 from sobolev.audit.checks.entry import Entry, entry
 from sobolev.audit.checks.precision import precision, products
+from sobolev.audit.describe import brief
 from sobolev.audit.finding import Audit, Finding, by_severity
 from sobolev.audit.finite import Estimate, as_rows
 from sobolev.audit.modules import modules_behind
@@ -46,6 +47,13 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
     _check(x, order, points)
     modules = modules_behind(f)
     x = _some(x.detach(), points)
+    try:
+        return _all_checks(f, x, order, modules)
+    except Exception as error:  # of a later call of f's, which may keep a state that allows only so many
+        return Audit((_stopped(error),), "none", len(x), order)
+
+
+def _all_checks(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> Audit:
     first = entry(f, x, order, modules)
     if any(finding.severity == "error" for finding in first.findings):
         return Audit(by_severity(first.findings), "none", len(x), order)
@@ -57,6 +65,14 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
         return _audited(probe, first, in_training, remembered, dtype)
 
 
+def _stopped(error: Exception) -> Finding:
+    message = (
+        f"the audit had to stop: {brief(error)}. The first call of f went well: if it keeps something from call to "
+        "call, make it a function of x alone"
+    )
+    return Finding("fails", "error", "f", message)
+
+
 def _audited(
     probe: Probe, first: Entry, in_training: list[Finding], remembered: list[Finding], dtype: torch.dtype
 ) -> Audit:
@@ -66,11 +82,11 @@ def _audited(
     findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
     if not inconsistent:
-        findings += [finding for check in CALCULUS for finding in check(probe)]
+        findings += [finding for check in CALCULUS for finding in _made(check, probe)]
         findings += precision(probe, first.own, dtype) + products(probe, first.own, first.coarse)
         method, _ = verdict(probe)
         errors = _errors(probe, method)
-    findings += [finding for check in SENSE for finding in check(probe)]
+    findings += [finding for check in SENSE for finding in _made(check, probe)]
     return Audit(by_severity(findings), method, len(probe.x), probe.order, errors)
 
 
@@ -106,6 +122,15 @@ def _with_more_points(probe: Probe) -> list[Finding]:
 def _inconsistencies(probe: Probe) -> list[Finding]:
     """The first is enough: what is random also seems to mix samples."""
     return next(filter(None, (list(check(probe)) for check in CONSISTENCY)), [])
+
+
+def _made(check: Callable[[Probe], Iterable[Finding]], probe: Probe) -> list[Finding]:
+    """What a check finds; where the model's tensors are of a kind that it cannot calculate with, that."""
+    try:
+        return list(check(probe))
+    except Exception as error:
+        name = getattr(check, "__name__", "")
+        return [Finding("unverified", "warning", "f", f"the check `{name}` could not be made: {brief(error)}")]
 
 
 def _only(in_training: list[Finding], known_already: list[Finding]) -> list[Finding]:

@@ -71,7 +71,7 @@ class _Recorder(TorchFunctionMode):
         self._inside.pop()
 
     def _record(self, operation: str, inputs: Any, result: Any) -> None:
-        tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
+        tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and not _is_wrapper(leaf))
         for output in [torch.empty(0)] if operation in ESCAPES else tree_leaves(result):
             if isinstance(output, Tensor) and _is_plain(output):
                 with DisableTorchFunction():
@@ -103,8 +103,14 @@ def traced(f: Callable[[Tensor], Any], x: Tensor, modules: dict[str, nn.Module])
 
 def _is_plain(tensor: Tensor) -> bool:
     """Whether one can calculate with it: numbers in the usual layout, of the usual width, outside torch.func."""
-    numbers = tensor.is_complex() or (tensor.is_floating_point() and tensor.element_size() > 1)
-    return numbers and tensor.layout is torch.strided and not is_functorch_wrapped_tensor(tensor)
+    if _is_wrapper(tensor) or tensor.layout is not torch.strided or is_functorch_wrapped_tensor(tensor):
+        return False
+    return tensor.is_complex() or (tensor.is_floating_point() and tensor.element_size() > 1)
+
+
+def _is_wrapper(tensor: Tensor) -> bool:
+    """Whether its class does the calculations itself (DTensor, MaskedTensor), and may not know those we need."""
+    return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
 def _users_line(frame: FrameType | None) -> str:

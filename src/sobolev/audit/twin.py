@@ -20,6 +20,7 @@ from torch._C import DisableTorchFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from sobolev.audit.distributed import is_in_pieces, whole, without_distributed
 from sobolev.audit.modules import is_users_object
 
 _WIDER = {
@@ -39,7 +40,7 @@ _SINGLE = {Tensor, nn.Parameter, int, float, bool, str, type(None), torch.dtype}
 _TENSORS = {Tensor, nn.Parameter}
 _NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
 """Nothing in these is narrow."""
-_HOOKS = "_hooks"
+_HOOKS, _FORWARD_HOOKS = "_hooks", {"_forward_pre_hooks", "_forward_hooks"}
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -79,8 +80,13 @@ def widened(value: Any) -> Any:
     kind = type(value)
     if kind is Tensor or kind is nn.Parameter:
         wider = _WIDER.get(value.dtype)
-        return value if wider is None or value.is_sparse else value.to(wider)
+        return value if wider is None or value.is_sparse or _is_released(value) else value.to(wider)
     return _WIDER.get(value, value) if kind is torch.dtype else value
+
+
+def _is_released(tensor: Tensor) -> bool:
+    """Whether its memory was given back, as FSDP2 does with weights between two layers; to read it would crash."""
+    return tensor.layout is torch.strided and tensor.untyped_storage().size() < tensor.element_size() <= tensor.nbytes
 
 
 def _all_widened(value: Any) -> Any:
@@ -115,6 +121,7 @@ def isolated(modules: Iterable[nn.Module], *, double: bool) -> Iterator[None]:
                 saved = dict(vars(owner))
                 stack.callback(_give_back, owner, saved)
                 vars(owner).update({k: copies(v) for k, v in saved.items() if not k.endswith(_HOOKS)})
+                vars(owner).update({k: without_distributed(saved[k]) for k in _FORWARD_HOOKS & saved.keys()})
         yield
 
 
@@ -143,9 +150,9 @@ class _Copies:
 
 
 def _copy_of(tensor: Tensor, double: bool) -> Tensor:
-    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.is_quantized:
+    if not is_in_pieces(tensor) and (type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.is_quantized):
         return tensor
-    copy = tensor.detach().clone()
+    copy = whole(tensor).clone()
     if double and copy.dtype in _WIDER:
         copy = copy.to(_WIDER[copy.dtype])
     if isinstance(tensor, nn.Parameter):

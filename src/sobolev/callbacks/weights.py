@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sobolev.audit.distributed import is_in_pieces, whole, without_distributed
 from sobolev.callbacks.packages import is_a
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -41,13 +42,12 @@ def lent_weights(model: nn.Module) -> Iterator[None]:
 
 def _lent(tensor: Tensor, known: dict[int, Tensor]) -> Tensor:
     """The same for a tensor that is shared."""
-    distributed = hasattr(tensor, "full_tensor")
-    if not distributed and tensor.dtype not in _HALF:
+    if not is_in_pieces(tensor) and tensor.dtype not in _HALF:
         return tensor
     if id(tensor) not in known:
-        whole = tensor.full_tensor() if distributed else tensor.detach()  # pyright: ignore[reportAttributeAccessIssue]
-        whole = whole.float() if whole.dtype in _HALF else whole.clone()
-        known[id(tensor)] = nn.Parameter(whole, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else whole
+        lent = whole(tensor)
+        lent = lent.float() if lent.dtype in _HALF else lent.clone()
+        known[id(tensor)] = nn.Parameter(lent, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else lent
     return known[id(tensor)]
 
 
@@ -55,17 +55,12 @@ def _without_distributed(module: nn.Module) -> list[tuple[dict, dict]]:
     """Take out the hooks of torch.distributed; returns what to put back."""
     taken = []
     for dictionary in (module._forward_pre_hooks, module._forward_hooks):
-        if any(map(_is_distributed, dictionary.values())):
-            saved = dict(dictionary)
+        saved, kept = dict(dictionary), without_distributed(dictionary)
+        if len(kept) < len(saved):
             dictionary.clear()
-            dictionary.update({key: hook for key, hook in saved.items() if not _is_distributed(hook)})
+            dictionary.update(kept)
             taken.append((dictionary, saved))
     return taken
-
-
-def _is_distributed(hook: Any) -> bool:
-    owner = getattr(hook, "__self__", None)
-    return (getattr(hook, "__module__", None) or type(owner).__module__).startswith("torch.distributed")
 
 
 def fingerprint(model: nn.Module) -> list[float]:

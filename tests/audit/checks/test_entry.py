@@ -34,3 +34,14 @@ def test_weights_made_in_inference_mode():
     assert [(each.kind, each.severity, each.where) for each in verdict.findings] == [
         ("inference-tensors", "note", "0 (Linear)")
     ]
+
+
+class Renamed(nn.Linear):
+    """Its author has another idea of `parameters`."""
+
+    def parameters(self):
+        return [{"params": [self.weight], "lr": 0.1}]
+
+
+def test_parameters_of_the_authors_own():
+    assert sobolev.audit(nn.Sequential(Renamed(2, 4), nn.Tanh()), X).trustworthy

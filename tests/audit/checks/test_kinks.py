@@ -26,3 +26,22 @@ def test_the_place_is_found(f, kind, place):
 def test_smooth_is_smooth_however_sharp(sharpness):
     findings = sobolev.audit(lambda x: x**2 + torch.tanh(sharpness * (x - 0.1)), X).findings
     assert not any(finding.kind in ("kink", "discontinuity", "piecewise-linear") for finding in findings)
+
+
+@pytest.mark.parametrize("levels", [3, 60, 900])
+def test_jumps_in_crowds(levels):
+    """Of a crowd of small jumps none stands out until the cells are small."""
+
+    def f(x):
+        return torch.sin(3 * x) + (torch.round(levels * torch.cos(5 * x)) - levels * torch.cos(5 * x)).detach() / levels
+
+    assert "discontinuity" in {finding.kind for finding in sobolev.audit(f, X).findings}
+
+
+def test_a_jump_at_the_points_themselves():
+    """Zeros that the forward takes for padding."""
+    x = torch.cat([X, torch.zeros(60, 1)])
+    findings = {each.kind: each for each in sobolev.audit(lambda x: torch.cos(x) * (x != 0), x).findings}
+    assert findings["discontinuity"].severity == "warning"
+    assert "at x = 0, one of" in findings["discontinuity"].message
+    assert not sobolev.audit(lambda x: torch.cos(x), x).findings

@@ -38,3 +38,13 @@ def test_high_orders_rebuild_the_matrix():
 def test_what_is_not_unique_is_refused():
     with pytest.raises(NoRuleError, match="full_matrices"):
         taylor.jacobian(lambda x: torch.linalg.svd(oblong(x))[1], X3)
+
+
+@pytest.mark.parametrize("function", [torch.linalg.svdvals, torch.linalg.eigvalsh])
+def test_values_that_are_equal_but_for_rounding(function):
+    """Of x xᵀ all but one are 0: the first derivative of their sum is 2 x, the second of each of them unknown."""
+    _, d1, d2 = taylor.derivatives(
+        lambda x: function(x.unsqueeze(-1) * x.unsqueeze(-2)).sum(-1), X3.double(), 2, torch.ones(1, 3).double()
+    )
+    torch.testing.assert_close(d1, 2 * X3.double().sum(-1))
+    assert d2.isnan().all()

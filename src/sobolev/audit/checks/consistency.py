@@ -82,7 +82,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
         try:
             y = probe(batch).detach()
         except Exception as error:
-            yield _cross_sample(f"f cannot be evaluated {how}: {brief(error)}", "f")
+            yield _fails_regrouped(how, len(batch) if len(batch) != len(probe.x) else 0, error)
             return
         if y.shape != (len(batch), *probe.y.shape[1:]):
             yield _other_shape(probe, batch, y)
@@ -147,6 +147,18 @@ def _cross_sample(symptom: str, where: str) -> Finding:
         f"{symptom}: samples of a batch depend on each other, so derivatives by x mix samples. Normalise, attend "
         "and branch within each sample (BatchNorm: call .eval())",
     )
+
+
+def _fails_regrouped(how: str, rows: int, error: Exception) -> Finding:
+    """Of `rows` samples, or 0: of as many as before."""
+    symptom = f"f cannot be evaluated {how}: {brief(error)}"
+    if not rows:
+        return _cross_sample(symptom, "f")
+    message = (
+        f"{symptom}. It takes batches of some sizes only, {rows} rows not, and derivatives are computed in blocks of "
+        "any size: let the forward take its sizes from x.shape, and trace or export it with a dynamic first axis"
+    )
+    return Finding("cross-sample", "error", "f", message)
 
 
 def _regroupings(x: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:

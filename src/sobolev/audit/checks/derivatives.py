@@ -14,6 +14,7 @@ from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import attempt, name_of
 from sobolev.audit.probe import Probe
+from sobolev.audit.trace import ESCAPES
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -26,6 +27,12 @@ _ADVICE = {
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
     "autograd-disagrees": "Correct the custom backward or the hook there, or write it in plain torch operations",
 }
+_KEEP_GRAPH = "Give torch.autograd.grad create_graph=True there, in eval mode as well"
+_DETACHING = {"detach", "detach_", "data", "new_tensor", "tensor", "grad", *ESCAPES}
+_WRITES = (
+    "it writes into a tensor that autograd needs later (y[i] = ..., y += ..., copy_). Collect the parts and join them "
+    "with torch.stack or torch.cat"
+)
 
 
 def non_finite(probe: Probe) -> Iterator[Finding]:
@@ -129,8 +136,20 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
         name_of(culprit.step if culprit else None),
         f"{before}derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off "
         f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit, failure.order)}. "
-        f"{_ADVICE[kind]}{relief}",
+        f"{_advice(kind, culprit)}{relief}",
     )
+
+
+def _advice(kind: str, culprit: Culprit | None) -> str:
+    if kind != "detached" or culprit is None:
+        return _ADVICE[kind]
+    step = culprit.step
+    if step.operation == "grad":
+        return _KEEP_GRAPH
+    lost = step.recorded and not step.output.requires_grad and any(tensor.requires_grad for tensor in step.inputs)
+    if lost and step.operation not in _DETACHING:
+        return f"Torch has no derivative of `{step.operation}`: write it in operations that have one"
+    return _ADVICE[kind]
 
 
 def _symptom(culprit: Culprit | None, order: int) -> str:
@@ -150,7 +169,7 @@ def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> 
             "detached",
             severity,
             name_of(culprit.step if culprit else None),
-            f"{message}. {_ADVICE['detached']}{relief}",
+            f"{message}. {_advice('detached', culprit)}{relief}",
         )
     if "once_differentiable" in text:
         return Finding(
@@ -160,13 +179,10 @@ def _raised(probe: Probe, error: Exception, severity: Severity, relief: str) -> 
             f"a custom function's backward cannot be differentiated: {brief(error)}. "
             f"{_ADVICE['once-differentiable']}{relief}",
         )
-    return Finding(
-        "no-derivative",
-        severity,
-        "f",
-        f"torch cannot differentiate f {probe.order} times: {brief(error)}. Write that operation in others that "
-        f"torch can{relief}",
-    )
+    writes = "modified by an inplace operation" in text
+    reason = _WRITES if writes else f"{brief(error)}. Write that operation in others that torch can"
+    message = f"torch cannot differentiate f {probe.order} times: {reason}{relief}"
+    return Finding("no-derivative", severity, "f", message)
 
 
 def _where_gradient_breaks(probe: Probe, row: int) -> str:

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from sobolev.audit.describe import brief
+from sobolev.audit.distributed import calculates_in_pieces
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
-from sobolev.audit.modules import label
+from sobolev.audit.modules import label, weights_of
 from sobolev.audit.probe import Derivatives, probing
 from sobolev.autodiff.guard import products_are_coarse
 
@@ -38,51 +39,75 @@ class Entry(NamedTuple):
 
 def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     """Call f for the first time, in its own precision and in float64."""
-    lazy = [path for path, module in modules.items() if any(is_lazy(p) for p in module.parameters(recurse=False))]
+    lazy = [path for path, module in modules.items() if any(map(is_lazy, weights_of(module)))]
     if lazy:
         message = "this layer has no weights yet: call the model once on a batch before the audit"
         return Entry([Finding("uninitialised", "error", lazy[0], message)])
+    if order > 1 and calculates_in_pieces(modules.values()):
+        return Entry([_in_pieces()])
     made_in_inference = _inference_tensors(modules)
-    findings, own, y = _in_own_precision(f, x, order, modules)
+    findings, y = _in_own_precision(f, x, modules)
     if findings:
-        return Entry(findings, False, own)
-    coarse = _in_coarse_products(f, x, order, modules)
+        return Entry(findings)
     try:
         with probing(f, x, order, modules) as probe:
-            return Entry(made_in_inference + _non_finite(probe.y), True, own, coarse, probe.y)
+            findings, sizes, y = made_in_inference + _non_finite(probe.y), probe.output_sizes, probe.y
     except Exception as error:
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
-        return Entry([Finding("dtype", "note", "f", message), *_non_finite(y)], False, own, coarse, y)
+        findings, sizes = [Finding("dtype", "note", "f", message), *_non_finite(y)], None
+    own = _own_derivatives(f, x, order, modules, sizes)
+    coarse = _in_coarse_products(f, x, order, modules, sizes)
+    return Entry(findings, sizes is not None, own, coarse, y)
 
 
-def _in_own_precision(
-    f: Callable, x: Tensor, order: int, modules: _Modules
-) -> tuple[list[Finding], Derivatives | Exception, Any]:
-    with probing(f, x, order, modules, double=False) as probe:
+def _in_own_precision(f: Callable, x: Tensor, modules: _Modules) -> tuple[list[Finding], Any]:
+    with probing(f, x, 1, modules, double=False) as probe:
         try:
             y = probe(probe.x)
         except Exception as error:
-            return [Finding("fails", "error", "f", _failed(error, x, modules))], error, None
-        findings = _output(y, x)
-        return findings, [] if findings else probe.reverse, y.detach() if isinstance(y, Tensor) else None
+            return [Finding("fails", "error", "f", _failed(error, x, modules))], None
+        return _output(y, x), y.detach() if isinstance(y, Tensor) else None
 
 
-def _in_coarse_products(f: Callable, x: Tensor, order: int, modules: _Modules) -> Derivatives | None:
+def _own_derivatives(
+    f: Callable, x: Tensor, order: int, modules: _Modules, sizes: Tensor | None, *, exact: bool = True
+) -> Derivatives | Exception:
+    """In f's own precision, the outputs weighted by their sizes in float64: rounding may make up others."""
+    with probing(f, x, order, modules, double=False, exact=exact) as probe:
+        if sizes is not None:
+            probe.output_sizes = sizes.to(probe.x)
+        return probe.reverse
+
+
+def _in_coarse_products(
+    f: Callable, x: Tensor, order: int, modules: _Modules, sizes: Tensor | None
+) -> Derivatives | None:
     if not products_are_coarse(x.device):
         return None
-    with probing(f, x, order, modules, double=False, exact=False) as probe:
-        return None if isinstance(probe.reverse, Exception) else probe.reverse
+    derivatives = _own_derivatives(f, x, order, modules, sizes, exact=False)
+    return None if isinstance(derivatives, Exception) else derivatives
 
 
 def _failed(error: Exception, x: Tensor, modules: _Modules) -> str:
-    kinds = {p.dtype for module in modules.values() for p in module.parameters() if p.is_floating_point()}
+    kinds = {p.dtype for module in modules.values() for p in weights_of(module) if p.is_floating_point()}
     advice = f" The points are {x.dtype}, the weights {kinds.pop()}: give both one dtype." if kinds - {x.dtype} else ""
     return f"f cannot be evaluated at points of shape {tuple(x.shape)}: {brief(error)}.{advice}"
 
 
+def _in_pieces() -> Finding:
+    return Finding(
+        "distributed",
+        "error",
+        "f",
+        "the layers calculate with pieces of their weights (tensor parallelism), and on the way between DTensor and "
+        "Tensor torch loses second derivatives. Gather the weights into an ordinary model first "
+        "(parameter.full_tensor()), as DerivativeMonitor does",
+    )
+
+
 def _inference_tensors(modules: _Modules) -> list[Finding]:
     """Weights that autograd will not save; here they are copied, elsewhere reverse mode fails."""
-    where = [label(path, m) for path, m in modules.items() if any(p.is_inference() for p in m.parameters(False))]
+    where = [label(path, m) for path, m in modules.items() if any(p.is_inference() for p in weights_of(m))]
     message = (
         "the weights were made in inference mode, so torch refuses to differentiate through them in reverse mode: "
         "make or load the model outside of it, or use method='taylor'"

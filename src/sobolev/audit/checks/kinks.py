@@ -20,11 +20,15 @@ _NODES, _FEWEST_NODES, _LINES = 129, 33, 8
 _CANDIDATES, _ZOOMS, _MOST_ZOOMS, _PARTS = 6, 4, 9, 8
 _STANDS_OUT = 1.2
 """A cell is looked at when it changes by so many times what its neighbours do."""
-_PERSISTS = 0.3
-"""A jump keeps this part of its size while its cell shrinks by 8⁴, and by 8⁹; a smooth change shrinks as well."""
+_PERSISTS, _RECENT = 0.3, 3
+"""A jump keeps this part of its size while its cell shrinks by 8³; a smooth change shrinks as well."""
+_CROWDED = 0.004
+"""Of many jumps in a cell this part is left then, until one is alone."""
 _SMALLEST = 1e-6
 _ROUGH = 30
 """Jumps of so many times what rounding does are none."""
+_BESIDE = (1e-5, 1e-9)
+"""So far from a point, of the distance between points, its own value is looked for."""
 _WHAT = (
     ("discontinuity", "the function jumps", "its derivatives know nothing of the jump"),
     ("kink", "the first derivative jumps", "the second derivative knows nothing of the jump"),
@@ -37,7 +41,10 @@ _WHAT = (
 
 
 def kinks(probe: Probe) -> Iterator[Finding]:
-    """Walk along lines through the points, and look closer wherever the value or a derivative seems to jump."""
+    """Look beside the points, then along lines through them, and closer where something seems to jump."""
+    if (alone := _jump_at_a_point(probe)) is not None:
+        yield alone
+        return
     lines = _lines(probe)
     if not lines or is_flat(probe):
         return
@@ -52,6 +59,21 @@ def kinks(probe: Probe) -> Iterator[Finding]:
         if found is not None:
             yield _finding(probe, walk, found, order)
             return
+
+
+def _jump_at_a_point(probe: Probe) -> Finding | None:
+    """A value that differs from those beside it, however near: zeros taken for padding, say."""
+    value, least = probe.values(probe.x), max(_SMALLEST, _ROUGH * probe.noise) * probe.size
+    far, near = (
+        torch.stack([(probe.values(probe.x + sign * t * probe.direction) - value).abs() for sign in (1, -1)])
+        for t in _BESIDE
+    )
+    jumps = ((near > _PERSISTS * far) & (near > least)).any(0)
+    if not jumps.any():
+        return None
+    row = int(jumps.nonzero()[0])
+    size = near[:, row].nan_to_num(0, 0).amax().item() / max(value.abs().nan_to_num(0).amax().item(), probe.size)
+    return _found(0, "f", shown(probe.x[row]), size, f", one of {int(jumps.sum())} such points")
 
 
 @dataclass(frozen=True)
@@ -86,15 +108,17 @@ class _Jump:
 
 
 def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
-    kind, what, consequence = _WHAT[order]
     x = walk.at(jump.line[None], torch.full((1, 1), jump.place).to(walk.start))[0]
-    return Finding(
-        kind,
-        "warning",
-        _maker(probe, walk, jump, order),
-        f"{what} at x = {shown(x)}, by {jump.size:.1e} of its largest value: {consequence}. Use smooth "
-        "operations (softplus, SiLU, a smooth maximum), or keep clear of such places",
+    return _found(order, _maker(probe, walk, jump, order), shown(x), jump.size)
+
+
+def _found(order: int, where: str, x: str, size: float, more: str = "") -> Finding:
+    kind, what, consequence = _WHAT[order]
+    message = (
+        f"{what} at x = {x}{more}, by {size:.1e} of its largest value: {consequence}. Use smooth operations "
+        "(softplus, SiLU, a smooth maximum), or keep clear of such places"
     )
+    return Finding(kind, "warning", where, message)
 
 
 def _hole(walk: _Walk, t: Tensor, bad: Tensor) -> Finding:
@@ -127,7 +151,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
     if not len(cells):
         return None
     smallest = max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order])
-    left, width, first = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells]
+    left, width, found = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells][None]
     for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
         inner = left[:, None] + width * torch.arange(_PARTS + 1, dtype=t.dtype, device=t.device)
@@ -135,15 +159,16 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
         if not finer:
             return None
         last, part = _changes(finer, order, width).max(1)
-        left = left + part * width
-        real = last > _PERSISTS * first
+        left, found = left + part * width, torch.cat([found, last[None]])
+        share = _PERSISTS if zoom == _MOST_ZOOMS or order + 1 == len(levels) else _CROWDED
+        real = last > share * found[max(zoom - _RECENT, 0)]
         if zoom >= _ZOOMS:
             real &= last > smallest * scale
-        lines, left, first, last = lines[real], left[real], first[real], last[real]
+        lines, left, found = lines[real], left[real], found[:, real]
         if not len(lines):
             return None
-    best = int(last.argmax())
-    return _Jump(lines[best], (left[best] + width / 2).item(), (last[best] / scale).item())
+    best = int(found[-1].argmax())
+    return _Jump(lines[best], (left[best] + width / 2).item(), (found[-1, best] / scale).item())
 
 
 @plainly

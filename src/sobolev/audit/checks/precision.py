@@ -14,6 +14,7 @@ from sobolev.audit.verdict import verdict
 _FEW, _NONE = 1e-3, 0.3
 _ROUNDED = 1e-6
 _SEEN = 1e-5
+_MERGED = 0.05
 
 
 def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
@@ -24,7 +25,7 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
         return [_fails_as_it_is(probe, own)]
     loss, what = _worst(own, probe.reverse, probe.size)
     if loss < _FEW:
-        return [_rounded(probe.noise)] if probe.noise > _ROUNDED else []
+        return [_rounded(probe.noise)] if probe.noise > _ROUNDED else _merged(probe, dtype)
     return [
         Finding(
             "dtype",
@@ -65,6 +66,19 @@ def _rounded(noise: float) -> Finding:
         f"even in float64 rounding changes the value by {noise:.1e} (relative): large numbers cancel inside, or a part "
         "is computed in less precision. Regularise large weights, and look for casts",
     )
+
+
+def _merged(probe: Probe, dtype: torch.dtype) -> list[Finding]:
+    """Points that differ in their last digits only: f is right at them, but they are no longer those of the data."""
+    spacing = torch.finfo(dtype).eps * probe.x.abs().amax(0)
+    share = (spacing / probe.input_sizes).amax().item()
+    if share < _MERGED:
+        return []
+    message = (
+        f"numbers of {str(dtype).removeprefix('torch.')} as large as the points are {share:.1e} of these points' own "
+        "spread apart: they were rounded before f sees them. Centre the inputs in float64, or keep them in float64"
+    )
+    return [Finding("dtype", "warning", "f", message)]
 
 
 def _fails_as_it_is(probe: Probe, error: Exception) -> Finding:

@@ -14,6 +14,8 @@ from sobolev.audit.trace import Step
 
 _ROUNDING = 1e-10
 _HALVINGS = 20
+_BESIDE = 0.1
+"""Of the distance between points: how far beside them an output is looked at that is the same at all of them."""
 _CLIPPING = {
     "relu", "relu_", "relu6", "ReLU", "ReLU6", "clamp", "clamp_", "clip", "clamp_min", "clamp_max", "hardtanh",
     "Hardtanh", "hardsigmoid", "Hardsigmoid", "maximum", "minimum", "threshold", "Threshold",
@@ -23,7 +25,8 @@ _CLIPPING = {
 def constant(probe: Probe) -> Iterator[Finding]:
     """An output that is the same at all points."""
     rows = as_rows(probe.y)
-    dead = _dead(probe.y)
+    beside = probe.entries(probe.x + _BESIDE * probe.direction)  # a boundary condition holds at its points alone
+    dead = _dead(torch.cat([rows, beside[beside.isfinite().all(1)]]))
     if dead.any() and (probe.x != probe.x[:1]).any():
         part = "the output is" if dead.all() else f"{int(dead.sum())} of {dead.numel()} outputs are"
         yield Finding(

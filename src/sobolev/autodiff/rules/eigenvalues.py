@@ -1,8 +1,8 @@
 """Rules of eigenvalues and eigenvectors.
 
 PyTorch decomposes A_0, and an iteration that doubles the number of right degrees does the rest: for symmetric matrices
-that of Ogita & Aishima (2018). Where two eigenvalues are equal, what depends on them has no derivative and comes out
-as NaN.
+that of Ogita & Aishima (2018). Where two eigenvalues are equal, but for rounding, what depends on them has no
+derivative and comes out as NaN.
 """
 
 from typing import Any, NamedTuple
@@ -13,6 +13,9 @@ from torch import Tensor
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.nilpotent import constant, identity, steps, without_value
 from sobolev.autodiff.rules.registry import NoRuleError, rule
+
+_EQUAL = 16
+"""Times the rounding of the largest eigenvalue: two that are nearer to each other are equal."""
 
 
 class Eigen(NamedTuple):
@@ -32,7 +35,7 @@ def eigh(a: Any, UPLO: str = "L") -> Eigen:
     rotated: Any = torch.matmul(q.mT, torch.matmul(a, q))
     first = rotated.diagonal(0, -2, -1).full
     for _ in range(steps(a)):
-        q = turned(q, torch.matmul(q.mT, torch.matmul(a, q)), values)
+        q = turned(q, torch.matmul(q.mT, torch.matmul(a, q)), values, apart(values))
     higher = (q * torch.matmul(a, q)).sum(-2).full
     d = a.space.directions  # the first degree needs no eigenvector's derivative, so equal eigenvalues do no harm
     return Eigen(Jet(a.space, values, torch.cat([first[:d], higher[d:]])), q)
@@ -56,7 +59,7 @@ def eig(a: Any) -> Eigen:
         s = _in_basis(a, x, values)
         first = s.diagonal(0, -2, -1).full[:d] if first is None else first
         estimate = s.diagonal(0, -2, -1)
-        gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + one
+        gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + apart(values)
         x = x + torch.matmul(x, without_value(torch.where(one.real > 0, 0.0, s / gaps)))
     higher = _in_basis(a, x, values).diagonal(0, -2, -1).full
     lengths = torch.sqrt((x * x.conj()).real.sum(-2, keepdim=True))
@@ -76,13 +79,20 @@ def _in_basis(a: Any, x: Any, values: Tensor) -> Any:
     return Jet(a.space, torch.diag_embed(values), s.higher)
 
 
-def turned(q: Any, s: Any, values: Tensor) -> Any:
-    """Nearer to the eigenvectors of a matrix, given s = qᵀ A q."""
+def apart(values: Tensor) -> Tensor:
+    """What to add to the gaps between eigenvalues, to divide by them: 1 on the diagonal, NaN where two are equal."""
+    gaps, one = (values.unsqueeze(-2) - values.unsqueeze(-1)).abs(), torch.ones_like(values).diag_embed()
+    smallest = _EQUAL * torch.finfo(gaps.dtype).eps * values.abs().amax(-1)[..., None, None]
+    return torch.where((gaps <= smallest) & (one.real == 0), torch.nan, one)
+
+
+def turned(q: Any, s: Any, values: Tensor, distinct: Tensor) -> Any:
+    """Nearer to the eigenvectors of a matrix, given s = qᵀ A q, its eigenvalues, and which of these are `apart`."""
     s = Jet(s.space, torch.diag_embed(values), s.higher)
     off = -without_value(torch.matmul(q.mT, q))  # from orthonormal
     estimate = s.diagonal(0, -2, -1) / (1 - off.diagonal(0, -2, -1))
     one = identity(s)
-    gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + one
+    gaps = estimate.unsqueeze(-2) - estimate.unsqueeze(-1) + distinct
     turn = torch.where(one > 0, off / 2, (s + estimate.unsqueeze(-2) * off) / gaps)
     return Jet(q.space, q.value, (q + torch.matmul(q, without_value(turn))).higher)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.eigenvalues import refuse_complex, turned
+from sobolev.autodiff.rules.eigenvalues import apart, refuse_complex, turned
 from sobolev.autodiff.rules.nilpotent import constant, steps
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
@@ -52,10 +52,13 @@ def _factors(a: Any, left: Tensor, values: Tensor, right: Tensor) -> tuple[Any, 
     v, stretched = constant(a, right), left * values.unsqueeze(-2)
     for _ in range(steps(a)):
         w: Any = Jet(a.space, stretched, _higher_product(a, v))
-        v = turned(v, torch.matmul(w.mT, w), values.square())
+        v = turned(v, torch.matmul(w.mT, w), values.square(), apart(values))
     w = Jet(a.space, stretched, _higher_product(a, v))
     s = Jet(a.space, values, torch.linalg.vector_norm(w, dim=-2).full)
-    return Jet(a.space, left, (w / s.unsqueeze(-2)).higher), s, v
+    u = Jet(a.space, left, (w / s.unsqueeze(-2)).higher)
+    d = a.space.directions  # the first degree needs no vector's derivative, so equal values do no harm
+    first = (constant(a, left) * torch.matmul(a, constant(a, right))).sum(-2).full[:d]
+    return u, Jet(a.space, values, torch.cat([first, s.higher[d:]])), v
 
 
 def _higher_product(a: Any, b: Any) -> Tensor:
