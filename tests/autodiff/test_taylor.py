@@ -170,7 +170,7 @@ def test_torch_func_of_what_is_differentiated_is_refused_or_done_by_reverse_mode
         return torch.func.vmap(torch.func.grad(lambda row: (row**3).sum()))(x)
 
     x = torch.randn(4, 3)
-    with pytest.raises(NoRuleError, match=r"transform of torch\.func"):
+    with pytest.raises(NoRuleError, match=r"cannot follow the function: ValueError: vmap.*method='auto'"):
         sobolev.jacobian(f, x, method="taylor")
     torch.testing.assert_close(sobolev.jacobian(f, x)[1], torch.diag_embed(6 * x))
 

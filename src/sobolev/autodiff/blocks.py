@@ -5,6 +5,7 @@ from weakref import finalize
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize
 
@@ -69,6 +70,7 @@ def _width(module: nn.Module) -> int:
     """The longest axis of outputs; remembered, since asking takes longer than a small network."""
     width = _WIDTHS.get(id(module))
     if width is None:
-        _WIDTHS[id(module)] = width = max((p.shape[0] for p in module.parameters() if p.dim() > 1), default=0)
+        weights = (p for child in module.modules() for p in child._parameters.values() if isinstance(p, Tensor))
+        _WIDTHS[id(module)] = width = max((p.shape[0] for p in weights if not is_lazy(p) and p.dim() > 1), default=0)
         finalize(module, _WIDTHS.pop, id(module), None)
     return width

@@ -73,13 +73,12 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
                 ) from None
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
         except Exception as error:  # whatever a model may do to what it takes for a tensor
-            if method == "taylor" and _of_torch_func(error):
+            if method == "taylor":
+                _call_plainly(f, x)
                 raise NoRuleError(
-                    f"the function calls a transform of torch.func, which takes no Taylor polynomial{_where(error)}. "
+                    f"Taylor mode cannot follow the function{_where(error)}: {type(error).__name__}: {error}. "
                     f"Use method='auto' or 'reverse'"
                 ) from error
-            if method == "taylor":
-                raise
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     keep_graph = torch.is_grad_enabled()
     with guarded(x.device):
@@ -92,10 +91,15 @@ def _by_reverse_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: di
         return getattr(reverse, operator)(f, x, **arguments)
     except UntrustworthyDerivativeError:
         raise
-    except RuntimeError as error:
-        with torch.no_grad():
-            f(x.clone())  # a mistake of the model's own shows itself here
+    except Exception as error:
+        _call_plainly(f, x)
         raise UntrustworthyDerivativeError(f"the function cannot be differentiated: {error}") from error
+
+
+def _call_plainly(f: BatchedFunction, x: Tensor) -> None:
+    """A mistake of the model's own shows itself here."""
+    with torch.enable_grad():  # it may need its own gradients
+        f(x.detach().clone())
 
 
 def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
@@ -129,14 +133,6 @@ def _where(error: Exception) -> str:
         module = owner if isinstance(owner, nn.Module) else module
         trace = trace.tb_next
     return "" if module is None else f", in {type(module).__name__}"
-
-
-def _of_torch_func(error: Exception) -> bool:
-    """Whether vmap, grad or another transform raised the error."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("torch._functorch")
 
 
 def _checked(f: BatchedFunction, layers: Layers | None) -> BatchedFunction:
