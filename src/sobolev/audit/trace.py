@@ -110,7 +110,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 def _is_wrapper(tensor: Tensor) -> bool:
     """Whether its class does the calculations itself (DTensor, MaskedTensor), and may not know those we need."""
-    return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
+    return getattr(type(tensor), "__torch_dispatch__", None) is not getattr(Tensor, "__torch_dispatch__", None)
 
 
 def _users_line(frame: FrameType | None) -> str:
