@@ -23,7 +23,8 @@ _LARGER_BLOCKS = {"laplacian": 2, "hessian": 5}
 _LARGEST_TENSOR = 16_000_000
 """In no case more coefficients than this in one layer: 64 MB in float32."""
 
-torch.empty(6_000_000)
+_KEPT_NUMBERS = 6_000_000
+torch.empty(_KEPT_NUMBERS)
 """The C library of Linux hands freed memory of some size back to the system, and taking it again costs more than what
 is computed in it. Once a piece as large as this was freed, it keeps such pieces, and twice as much free memory in all
 (mallopt(3), M_MMAP_THRESHOLD)."""

@@ -63,7 +63,7 @@ def kinks(probe: Probe) -> Iterator[Finding]:
 
 def _jump_at_a_point(probe: Probe) -> Finding | None:
     """A value that differs from those beside it, however near: zeros taken for padding, say."""
-    value, least = probe.values(probe.x), max(_SMALLEST, _ROUGH * probe.noise) * probe.size
+    value, least = probe.values_here, max(_SMALLEST, _ROUGH * probe.noise) * probe.size
     far, near = (
         torch.stack([(probe.values(probe.x + sign * t * probe.direction) - value).abs() for sign in (1, -1)])
         for t in _BESIDE
