@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from sobolev.least_squares import RidgePath
@@ -43,7 +43,7 @@ class HeldOut:
         candidates, _, outputs = self.weights.shape
         self.sums = torch.zeros(3, outputs, candidates, dtype=torch.float64)
         self.products = torch.zeros(outputs, candidates, candidates, dtype=torch.float64)
-        self.labels = torch.zeros(outputs)
+        self.labels, self.values = torch.zeros(2, outputs)
         self.samples = torch.zeros(outputs)
 
     def add(self, new: Equations) -> None:
@@ -57,6 +57,7 @@ class HeldOut:
         samples = errors.sum(2)
         self.products += samples @ samples.mT
         self.labels += known.sum(1)
+        self.values += known[:, : new.samples].sum(1)
         self.samples += known.unflatten(1, (len(new.orders), new.samples)).any(1).sum(1)
 
     def join(self, others: Iterable["HeldOut"]) -> "HeldOut":
@@ -66,19 +67,32 @@ class HeldOut:
             joined.sums += other.sums
             joined.products += other.products
             joined.labels += other.labels
+            joined.values += other.values
             joined.samples += other.samples
         return joined
 
-    def choose(self) -> list[int]:
-        """For each output the candidate to take; the last, which came in, unless another is better beyond chance."""
-        return [self._choose(output) for output in range(len(self.units))]
+    def value_errors(self) -> Float64[Tensor, "outputs candidates"]:
+        """Mean squares of what candidates are wrong by in the values."""
+        return self.sums[0] / self.values[:, None].clamp_min(1)
 
-    def _choose(self, output: int) -> int:
+    def choose(self, admissible: Bool[Tensor, "outputs candidates"]) -> list[int]:
+        """For each output the candidate to take; the last, which came in, unless another is better beyond chance.
+
+        Args:
+            admissible: those that may be taken.
+        """
+        return [
+            self._choose(output, allowed[:-1].nonzero().flatten().tolist()) for output, allowed in enumerate(admissible)
+        ]
+
+    def _choose(self, output: int, admissible: list[int]) -> int:
         """The candidate nearest to the proposed one that is as good as the best, if it beats what came in."""
         sums = self.sums[:, output]
         last = len(self.weights) - 1
-        best = int(sums.sum(0)[:last].argmin())
-        good = [i for i in range(last) if self._is_as_good(output, i, best)]
+        if not admissible:
+            return last
+        best = admissible[int(sums.sum(0)[admissible].argmin())]
+        good = [i for i in admissible if self._is_as_good(output, i, best)]
         if not good:  # NaN
             return last
         chosen = min(good, key=lambda i: abs(i - self.proposed[output]))

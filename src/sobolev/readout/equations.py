@@ -51,47 +51,70 @@ def orders_of(d: int, order: int) -> tuple[int, ...]:
 
 
 @dataclass
-class Scales:
-    """Sizes of the labels: standard deviation of each output, root mean square of each derivative entry."""
+class Moments:
+    """How many numbers there were, their sum and the sum of their squares, of each of several quantities."""
 
     count: Tensor | None = None
     total: Tensor | None = None
     squares: Tensor | None = None
 
-    def add(self, labels: Samples) -> None:
+    def add(self, numbers: Float64[Tensor, "*quantities samples"]) -> None:
+        """Count all that are finite."""
+        known = numbers.isfinite()
+        numbers = numbers.nan_to_num(0.0, 0.0, 0.0)
+        self.join(Moments(known.sum(-1).double(), numbers.sum(-1), numbers.square().sum(-1)))
+
+    def join(self, other: "Moments") -> None:
+        """Count those of another process, too."""
+        if self.count is None or self.total is None or self.squares is None:
+            self.count, self.total, self.squares = other.count, other.total, other.squares
+        elif other.count is not None and other.total is not None and other.squares is not None:
+            self.count = self.count + other.count
+            self.total, self.squares = self.total + other.total, self.squares + other.squares
+
+    def mean_squares(self) -> Float64[Tensor, "*quantities"]:
+        """0 for a quantity without numbers."""
+        assert self.count is not None and self.squares is not None
+        return self.squares / self.count.clamp_min(1)
+
+    def deviations(self) -> Float64[Tensor, "*quantities"]:
+        """Standard deviations; 0 where they are rounding."""
+        assert self.count is not None and self.total is not None
+        mean = self.total / self.count.clamp_min(1)
+        deviation = (self.mean_squares() - mean.square()).clamp_min(0).sqrt()
+        return deviation.where(deviation > 1e-12 * mean.abs(), torch.zeros_like(deviation))
+
+
+@dataclass
+class Scales:
+    """Sizes of the inputs and of the labels."""
+
+    inputs: Moments = field(default_factory=Moments)
+    labels: Moments = field(default_factory=Moments)
+
+    def add(self, samples: Samples) -> None:
         """Count a batch."""
-        values = entries(labels)
-        known = values.isfinite()
-        values = values.nan_to_num(0.0)
-        self._add(known.sum(1).double(), values.sum(1), values.square().sum(1))
+        self.inputs.add(samples[0].detach().double().cpu().movedim(0, -1))
+        self.labels.add(entries(samples).movedim(1, -1))
 
     def join(self, others: Iterable["Scales"]) -> "Scales":
         """Those of all processes."""
         joined = Scales()
         for other in others:
-            if other.count is not None and other.total is not None and other.squares is not None:
-                joined._add(other.count, other.total, other.squares)
+            joined.inputs.join(other.inputs)
+            joined.labels.join(other.labels)
         return joined
-
-    def _add(self, count: Tensor, total: Tensor, squares: Tensor) -> None:
-        if self.count is None or self.total is None or self.squares is None:
-            self.count, self.total, self.squares = count, total, squares
-        else:
-            self.count, self.total, self.squares = self.count + count, self.total + total, self.squares + squares
 
     def outputs(self) -> Float64[Tensor, " outputs"]:
         """Standard deviation of the values; where there are none or they are constant, 1."""
-        assert self.count is not None and self.total is not None and self.squares is not None
-        count = self.count[0].clamp_min(1)
-        mean, square = self.total[0] / count, self.squares[0] / count
-        deviation = (square - mean.square()).clamp_min(0).sqrt()
-        return deviation.where(deviation > 1e-12 * mean.abs(), torch.ones_like(deviation))
+        deviations = self.labels.deviations()[0]
+        return deviations.where(deviations > 0, torch.ones_like(deviations))
 
     def entries(self) -> Float64[Tensor, " entries"]:
         """Size of each entry in units of its output, over all outputs; 1 for the value and for what is 0."""
-        assert self.count is not None and self.squares is not None
-        relative = self.squares / self.count.clamp_min(1) / self.outputs().square()
-        known = (self.count > 0).double()
+        assert self.labels.count is not None
+        relative = self.labels.mean_squares() / self.outputs().square()
+        known = (self.labels.count > 0).double()
         size = ((relative * known).sum(1) / known.sum(1).clamp_min(1)).sqrt()
         size = size.where(size > 0, torch.ones_like(size))
         return torch.cat([torch.ones_like(size[:1]), size[1:]])

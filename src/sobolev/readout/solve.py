@@ -16,6 +16,7 @@ from sobolev.readout.equations import Equations, Factors, Samples, Scales, entri
 from sobolev.readout.exchange import Gather, alone, together
 from sobolev.readout.layer import LinearLayer, double, find_layer
 from sobolev.readout.result import Readout
+from sobolev.readout.roughness import Roughness
 
 Batches = Callable[[], Iterable[Samples]]
 """Called to pass over the samples once."""
@@ -161,16 +162,25 @@ class _Solver:
         units = self.found.scale / self.scales.outputs()
         rounding = _ROUNDINGS * torch.finfo(self.found.dtype).eps
 
-        def local() -> HeldOut:
-            errors = HeldOut(candidates, proposed, units, rounding)
+        def start() -> tuple[HeldOut, Roughness]:
+            deviations = self.scales.inputs.deviations()
+            return HeldOut(candidates, proposed, units, rounding), Roughness(candidates, units, deviations)
+
+        def local() -> tuple[HeldOut, Roughness]:
+            errors, roughness = start()
             with self._evaluating():
                 for labels in self._pieces(held_out(), self.found.dtype):
-                    errors.add(self._equations(labels))
-            return errors
+                    new = self._equations(labels)
+                    errors.add(new)
+                    if len(labels) == 2:  # else labels of derivatives speak for themselves
+                        roughness.add(self.model, self.found, labels[0], new.targets, self.method)
+            return errors, roughness
 
-        joined = HeldOut(candidates, proposed, units, rounding).join(together(self.gather, local))
-        self.held_out = int(joined.samples.max())
-        numbers = self.gather(joined.choose())[0]
+        parts = together(self.gather, local)
+        errors, roughness = start()
+        errors, roughness = errors.join(part for part, _ in parts), roughness.join(part for _, part in parts)
+        self.held_out = int(errors.samples.max())
+        numbers = self.gather(errors.choose(roughness.admissible(errors.value_errors())))[0]
         weights = torch.stack([candidates[number, :, output] for output, number in enumerate(numbers)], dim=1)
         self.found.set_weights(weights)
         return [None if number == _KEPT else float(STRENGTHS[number]) for number in numbers]
