@@ -59,7 +59,7 @@ class Roughness:
         every = -(-len(x) // _SAMPLES)
         x, values = x[::every], values[::every]
         features, rest = self._second_derivatives(model, found, x, method)
-        second = torch.einsum("bu,cuo->ocb", features, self.weights) + rest.T[:, None] / found.scale[:, None, None]
+        second = torch.einsum("ru,cuo->ocr", features, self.weights) + rest.T[:, None] / found.scale[:, None, None]
         self.squares += (second * self.units[:, None, None]).nan_to_num(0.0, 0.0, 0.0).square().sum(2)
         self.samples += len(x)
         deviations = self.deviations.where(self.deviations > 0, torch.ones_like(self.deviations))
