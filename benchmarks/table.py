@@ -1,6 +1,6 @@
 """From the measurements to tables: `python -m benchmarks.table` writes README's, `--check` only compares.
 
-Every figure is a ratio to one plain `net(x)` of the same batch in the same round of the same process.
+Every figure is a ratio to one plain `net(x)` of the same batch in the same round.
 """
 
 import argparse
@@ -99,9 +99,10 @@ def _cell(runs: list[dict], key: str, engine: str, mode: str) -> str:
 def _notes(data: dict) -> list[str]:
     errors = [entry["error"] for run in data["runs"] for entry in _checked(run)]
     notes = [
-        "Medians of interleaved rounds, as ratios of processor time to one plain `net(x)` of the same batch in the "
-        "same round; in brackets to the same forward done in blocks of rows, the quickest of several sizes. Networks: "
-        "tanh, float32, 1-64-64-1 for one input, else d-256-256-1. A dash: not offered. Before it was timed, each was "
+        "Each engine in a process of its own, in turns. Medians of the rounds, as ratios of processor time to one "
+        "plain `net(x)` of the same batch in our process in the same round; in brackets to that forward done in "
+        "blocks of rows, the quickest of several sizes. Networks: tanh, float32, 1-64-64-1 for one input, else "
+        "d-256-256-1. A dash: not offered. Before it was timed, each was "
         f"compared with nested reverse mode in float64: largest relative error {max(errors, default=0):.0e}.",
         f"Machine: {sentence(data['machine'])}.",
     ]

@@ -1,4 +1,4 @@
-"""Interleaved rounds and their medians: only ratios within one round mean anything on a shared machine."""
+"""Rounds and their medians: only ratios within one round mean anything on a shared machine."""
 
 import signal
 import time
@@ -8,8 +8,9 @@ from statistics import median
 
 import torch
 
-MIN_SECONDS = 1e-2
-"""A shorter call is repeated within a round until it has taken this long: the first still finds the caches cold."""
+MIN_SECONDS = 5e-2
+"""A shorter call is repeated within a round until it has taken this long: the first calls of a turn find the caches as
+another process has left them, which is not what a loop of calls costs."""
 
 Pair = tuple[float, float]
 """Seconds of a call, and of the plain forward just before it."""
@@ -55,28 +56,6 @@ def seconds(run: Callable[[], object], repeats: int = 1) -> float:
     return (clock() - start) / repeats
 
 
-def interleaved(
-    baseline: Callable[[], object], runs: dict[str, Callable[[], object]], budget: float, most: int = 25
-) -> dict[str, list[Pair]]:
-    """Time all in turn, round by round, each right after the baseline; whoever has used its budget leaves.
-
-    Args:
-        baseline: the plain forward.
-        runs: what is timed.
-        budget: seconds each may spend; every run is in the first round at least.
-        most: the highest number of rounds.
-    """
-    again = _repeats(baseline)
-    repeats = {name: _repeats(run) for name, run in runs.items()}
-    rounds: dict[str, list[Pair]] = {name: [] for name in runs}
-    for _ in range(most):
-        for name, run in runs.items():
-            if _stays(rounds[name], repeats[name], budget):
-                plain = seconds(baseline, again)
-                rounds[name].append((seconds(run, repeats[name]), plain))
-    return rounds
-
-
 def summary(pairs: list[Pair]) -> dict[str, float]:
     """Medians over the rounds; the ratio is taken round by round."""
     return {
@@ -86,14 +65,14 @@ def summary(pairs: list[Pair]) -> dict[str, float]:
     }
 
 
-def _stays(rounds: list[Pair], repeats: int, budget: float) -> bool:
+def stays(rounds: list[Pair], repeats: int, budget: float) -> bool:
     """One more round? The first three go ahead if a single call is within the budget."""
     spent = sum(mine for mine, _ in rounds) * repeats
     return spent < budget or (len(rounds) < 3 and spent < len(rounds) * budget)
 
 
-def _repeats(run: Callable[[], object]) -> int:
-    """Warms up, too, unless one call is already slow."""
+def repeats(run: Callable[[], object]) -> int:
+    """How often a call is repeated within a round. Warms up, too, unless one call is already slow."""
     once = seconds(run)
     if once > 1:
         return 1

@@ -1,12 +1,18 @@
-"""Runs inside one environment: checks its peers, times them beside us and the plain forward, writes JSON."""
+"""One engine in a process of its own: prepares cases and times rounds as it is told, by lines of JSON.
+
+So each library is measured as its users meet it: not among the others' compiled code, patches and freed memory.
+"""
 
 import argparse
 import json
 import logging
+import os
 import platform
 import re
+import sys
 import warnings
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,73 +20,88 @@ from torch import Tensor, nn
 from benchmarks import timing
 from benchmarks.cases import CASES, Case
 from benchmarks.check import TOLERANCE, reference, relative_error
-from benchmarks.jobs import prepared
+from benchmarks.jobs import Run, prepared
 from benchmarks.peers import PEERS, NotOffered
 
-BLOCKS = (250, 500, 1000, 2000, 4000)
-"""Rows of a block in the forward done in blocks; the quickest counts."""
+BLOCKS = "the forward in blocks"
+"""What stands for an engine where the plain forward is to be done in blocks of rows."""
+
+ROWS = (250, 500, 1000, 2000, 4000)
+"""Of a block; the quickest counts."""
 
 SLOW = 60.0
 """Seconds that compiling, checking and a first call may take together."""
 
 
+class Engine:
+    """What is timed, and the plain forward beside it.
+
+    Args:
+        name: of a peer, or `BLOCKS`.
+        mode: eager or compiled.
+        device: cpu or cuda.
+    """
+
+    def __init__(self, name: str, mode: str, device: str) -> None:
+        self.name, self.mode, self.device = name, mode, device
+
+    def prepare(self, case: Case) -> dict[str, Any]:
+        """Whether the case can be timed, or why not; and how often a call is repeated in a round."""
+        torch.compiler.reset()
+        network, x = case.network().to(self.device), case.batch().to(self.device)
+        self.forward = _forward(network, x)
+        if self.name == BLOCKS:
+            outcome, run = {}, _blocks(network, x)
+        else:
+            outcome, run = self._examine(case, network, x)
+        if run is not None:
+            self.run = run
+            self.repeats = timing.repeats(self.forward), timing.repeats(run)
+            outcome["repeats"] = self.repeats[1]
+        return outcome
+
+    def round(self) -> dict[str, float]:
+        """Seconds of the plain forward and, right after it, of the engine."""
+        plain = timing.seconds(self.forward, self.repeats[0])
+        return {"plain": plain, "mine": timing.seconds(self.run, self.repeats[1])}
+
+    def _examine(self, case: Case, network: nn.Module, x: Tensor) -> tuple[dict[str, Any], Run | None]:
+        """What the check says, and the run to time if it may be timed."""
+        peer = PEERS[self.name]
+        try:
+            if case.order > peer.highest_order:
+                raise NotOffered(f"not timed at order {case.order}: what nests takes tens of seconds")
+            with timing.time_limit(SLOW):
+                run = prepared(peer, case, network, x, compiled=self.mode == "compiled")
+                first = timing.seconds(run)
+                error = relative_error(run(), reference(case, network, x), case.job == "training")
+        except NotOffered as reason:
+            return {"why": str(reason)}, None
+        except Exception as error:  # a peer may fail in any way; the table says how and the run goes on
+            return {"why": f"fails: {_one_line(error)}"}, None
+        finally:
+            torch.set_default_dtype(torch.float32)  # importing neurodiffeq makes it float64
+            warnings.simplefilter("ignore")  # some peers switch them on again
+            torch.set_default_device(None)  # and importing deepxde makes it the GPU where there is one
+        if not error <= TOLERANCE:
+            return {"why": f"wrong numbers: relative error {error:.1e}", "error": error}, None
+        return {"error": error, "first_call_seconds": first}, run
+
+
 def main() -> None:
+    """Answer each line on standard input by one on standard output; a first line says that all is ready."""
     options = _options()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print as they please
     warnings.simplefilter("ignore")
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    report = {"environment": options.environment, "device": options.device, "python": platform.python_version()}
-    report["results"] = {}
-    for key in options.cases:
-        print(f"  {CASES[key].title} ({options.device})", flush=True)
-        report["results"][key] = measure(CASES[key], options)
-        options.out.write_text(json.dumps(report, indent=1))
-
-
-def measure(case: Case, options: argparse.Namespace) -> dict:
-    """Every engine that can do the case, right ones timed, the others with the reason."""
-    torch.compiler.reset()  # not between engines: they would all be compiled again while they are timed
-    network, x = case.network().to(options.device), case.batch().to(options.device)
-    expected = reference(case, network, x)
-    forward, runs = _forward(network, x), _blocks(network, x)
-    engines: dict[str, dict] = {}
-    modes = ("eager",) if options.eager else ("eager", "compiled")
-    for name, mode in ((name, mode) for name in options.peers for mode in modes):
-        if mode == "compiled" and not PEERS[name].compiles:
-            continue
-        engine = f"{name}, {mode}"
-        engines[engine], run = _examine(name, mode, case, network, x, expected)
-        if run is not None:
-            runs[engine] = run
-    rounds = timing.interleaved(forward, runs, options.budget)
-    figures = {name: timing.summary(pairs) for name, pairs in rounds.items()}
-    blocks = min([1.0, *(figures[name]["ratio"] for name in figures.keys() - engines.keys())])
-    for engine in engines.keys() & figures.keys():
-        engines[engine] |= figures[engine] | {"ratio_to_blocks": figures[engine]["ratio"] / blocks}
-    plain = timing.median(plain for pairs in rounds.values() for _, plain in pairs)
-    return {"forward_seconds": plain, "blocks_ratio": blocks, "engines": engines}
-
-
-def _examine(name: str, mode: str, case: Case, network: nn.Module, x: Tensor, expected: tuple[Tensor, ...]):
-    """What the check says, and the run to time if it may be timed."""
-    try:
-        if case.order > PEERS[name].highest_order:
-            raise NotOffered(f"not timed at order {case.order}: what nests takes tens of seconds")
-        with timing.time_limit(SLOW):
-            run = prepared(PEERS[name], case, network, x, compiled=mode == "compiled")
-            first = timing.seconds(run)
-            error = relative_error(run(), expected, case.job == "training")
-    except NotOffered as reason:
-        return {"why": str(reason)}, None
-    except Exception as error:  # a peer may fail in any way; the table says how and the run goes on
-        return {"why": f"fails: {_one_line(error)}"}, None
-    finally:
-        torch.set_default_dtype(torch.float32)  # importing neurodiffeq makes it float64
-        warnings.simplefilter("ignore")  # some peers switch them on again
-        torch.set_default_device(None)  # and importing deepxde makes it the GPU where there is one
-    if not error <= TOLERANCE:
-        return {"why": f"wrong numbers: relative error {error:.1e}", "error": error}, None
-    return {"error": error, "first_call_seconds": first}, run
+    engine = Engine(options.engine, options.mode, options.device)
+    print(json.dumps({"python": platform.python_version()}), file=answers, flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        answer = engine.prepare(CASES[question["case"]]) if "case" in question else engine.round()
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def _one_line(error: Exception) -> str:
@@ -88,7 +109,7 @@ def _one_line(error: Exception) -> str:
     return re.sub(r"\S*[/\\]\S+", "…", f"{type(error).__name__}: {first}")[:120]  # no path of this machine
 
 
-def _forward(network: nn.Module, x: Tensor):
+def _forward(network: nn.Module, x: Tensor) -> Callable[[], object]:
     def run() -> Tensor:
         with torch.no_grad():
             return network(x)
@@ -96,26 +117,25 @@ def _forward(network: nn.Module, x: Tensor):
     return run
 
 
-def _blocks(network: nn.Module, x: Tensor) -> dict:
-    def blocked(rows: int):
+def _blocks(network: nn.Module, x: Tensor) -> Callable[[], object] | None:
+    """The plain forward in blocks of the quickest size; none where there are too few rows."""
+
+    def blocked(rows: int) -> Callable[[], object]:
         def run() -> Tensor:
             with torch.no_grad():
                 return torch.cat([network(block) for block in x.split(rows)])
 
         return run
 
-    return {f"blocks of {rows}": blocked(rows) for rows in BLOCKS if rows < len(x)}
+    runs = [blocked(rows) for rows in ROWS if rows < len(x)]
+    return min(runs, key=lambda run: timing.seconds(run, timing.repeats(run)), default=None)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--environment", required=True)
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--mode", choices=("eager", "compiled"), default="eager")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--peers", nargs="+", required=True)
-    parser.add_argument("--cases", nargs="+", required=True)
-    parser.add_argument("--budget", type=float, default=1.0)
-    parser.add_argument("--eager", action="store_true")
-    parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
 
