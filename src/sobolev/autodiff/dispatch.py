@@ -42,7 +42,7 @@ def by_blocks(
     layers = perceptron(f, x) if is_plain(f) else None
     short = None if layers is None or method == "reverse" else short_way(operator, layers, x, **options)
     run = short or partial(_one_block, operator, _checked(f, layers), method)
-    rows, own_blocks = x.shape[0], short is not None and operator == "derivatives" and chunk_size == "auto"
+    rows, own_blocks = x.shape[0], short is not None and chunk_size == "auto"
     size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
         options["direction"] = direction
