@@ -21,6 +21,11 @@ from sobolev.autodiff.space import Space, sum_of_squares
 
 _OUTER_NUMBERS = 150_000
 """Of one layer, of what has no axis of inputs: it is computed for as many rows at a time."""
+_LARGEST_COMPILED = 3_000_000
+"""Of dz/dx, in compiled code, where every block is written out. The C library hands larger pieces of memory back to the
+system, and taking them again costs more than what is computed in them."""
+_MOST_COMPILED = 16
+"""Blocks in compiled code."""
 _FEWEST_DIRECTIONS = 4800
 """With fewer rows times inputs, calls cost more than what they compute."""
 _LARGEST_TABLE = 4_000_000
@@ -41,7 +46,7 @@ class Contraction(Protocol):
             weight: of every unit, (batch, units).
 
         Returns:
-            2 Σ weight (dz/dx) (dz/dx), (batch, ...), and whether it is that, or 0 and has to be added, too.
+            Σ weight (dz/dx) (dz/dx), (batch, ...), and whether it is that, or 0 and has to be added, too.
         """
         ...
 
@@ -50,7 +55,7 @@ class Contraction(Protocol):
         ...
 
     def add(self, total: Tensor, kept: Tensor, weight: Tensor) -> None:
-        """Add 2 Σ weight (dz/dx) (dz/dx) of a block of rows."""
+        """Add Σ weight (dz/dx) (dz/dx) of a block of rows."""
         ...
 
 
@@ -65,7 +70,7 @@ class Hessian:
         if inputs * first.numel() > _LARGEST_TABLE:
             return weight.new_zeros(len(weight), inputs, inputs), False
         table = (first.transpose(0, 1) * first).flatten(0, 1)
-        return (2 * weight @ table.t()).unflatten(1, (inputs, inputs)), True
+        return (weight @ table.t()).unflatten(1, (inputs, inputs)), True
 
     def keep(self, first: Tensor) -> Tensor:
         """See `Contraction`."""
@@ -73,7 +78,7 @@ class Hessian:
 
     def add(self, total: Tensor, kept: Tensor, weight: Tensor) -> None:
         """See `Contraction`."""
-        total.baddbmm_(kept * (2 * weight).unsqueeze(1), kept.expand(len(weight), -1, -1).mT)
+        total.baddbmm_(kept * weight.unsqueeze(1), kept.expand(len(weight), -1, -1).mT)
 
 
 class Laplacian:
@@ -83,7 +88,7 @@ class Laplacian:
 
     def start(self, first: Tensor, weight: Tensor) -> tuple[Tensor, bool]:
         """See `Contraction`."""
-        return 2 * (sum_of_squares(first) * weight).sum(1), True
+        return (sum_of_squares(first) * weight).sum(1), True
 
     def keep(self, first: Tensor) -> Tensor:
         """See `Contraction`: their squares."""
@@ -91,7 +96,7 @@ class Laplacian:
 
     def add(self, total: Tensor, kept: Tensor, weight: Tensor) -> None:
         """See `Contraction`."""
-        total.add_((kept * weight).sum(1), alpha=2)
+        total.add_((kept * weight).sum(1))
 
 
 def second_derivatives(layers: Layers, contraction: Contraction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,10 +110,20 @@ def second_derivatives(layers: Layers, contraction: Contraction, x: Tensor) -> t
     Returns:
         (batch, outputs), (batch, outputs, inputs), (batch, outputs[, inputs, inputs]).
     """
-    most = len(x) if traced() else _OUTER_NUMBERS // max(weight.shape[0] for weight in layers[0][::2])
-    blocks = [_of_block(layers, contraction, part) for part in x.split(even_rows(len(x), max(most, 1)))]
+    blocks = [_of_block(layers, contraction, part) for part in _outer_blocks(layers, x)]
     y, jacobian, second = blocks[0] if len(blocks) == 1 else map(torch.cat, zip(*blocks, strict=True))
     return y, jacobian, second
+
+
+def _outer_blocks(layers: Layers, x: Tensor) -> Sequence[Tensor]:
+    """In compiled code, where each is written out, only few."""
+    width = max(weight.shape[0] for weight in layers[0][::2])
+    if not traced():
+        return x.split(even_rows(len(x), max(_OUTER_NUMBERS // width, 1)))
+    blocks = 1
+    while x.is_cpu and blocks < _MOST_COMPILED and width * x.numel() > _LARGEST_COMPILED * blocks:
+        blocks *= 2
+    return x.tensor_split(blocks)  # for any number of rows
 
 
 def _of_block(layers: Layers, contraction: Contraction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -119,28 +134,31 @@ def _of_block(layers: Layers, contraction: Contraction, x: Tensor) -> tuple[Tens
 
 
 def _forward(layers: Layers, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """The value, and f' and f''/2 of every activation."""
+    """The value, and f' and f'' of every activation."""
     (weights, functions), value, slopes, bends = layers, x, [], []
     for function, weight, bias in zip(functions, weights[::2], weights[1::2], strict=True):
         value = functional.linear(value, weight, bias)
         if function is not None:
-            value, slope, bend = _two_coefficients(function, value)
+            value, slope, bend = _derivatives(function, value)
             slopes.append(slope)
             bends.append(bend)
     return value, slopes, bends
 
 
-def _two_coefficients(function: Elementwise, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The function, f' and f''/2, at every element."""
-    jet = function.push(Jet(Space(2), z, z.new_ones(1, *[1] * z.dim())))
-    slope, bend = rows(jet)
-    return jet.value, slope, bend
+def _derivatives(function: Elementwise, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The function, f' and f'', at every element; z is written over."""
+    if traced():
+        jet = function.push(Jet(Space(2), z, z.new_ones(1, *[1] * z.dim())))
+        slope, bend = rows(jet)
+        return jet.value, slope, 2 * bend
+    value, (slope, bend), _ = function.line.expand(2, z, keep=False)
+    return value, slope, bend.mul_(2 * function.line.factors[1])
 
 
 def _one_output(
     layers: Layers, slopes: Sequence[Tensor], bends: Sequence[Tensor], y: Tensor, output: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """Of one output the gradient (batch, inputs), and for every activation g f''/2, (batch, units)."""
+    """Of one output the gradient (batch, inputs), and for every activation g f'', (batch, units)."""
     (weights, functions), entered, found = layers, list(zip(slopes, bends, strict=True)), []
     gradient = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)[output : output + 1]  # up to a layer: of all rows
     for function, weight in zip(reversed(functions), reversed(weights[::2]), strict=True):
@@ -159,29 +177,29 @@ def _contracted(
     first = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).unsqueeze(contraction.rows)
     first = functional.linear(first, layers[0][0])
     totals, started = zip(*(contraction.start(first, weight[0]) for weight in weights), strict=True)
-    common = all(started)
-    for block in _blocks(layers, x) if len(slopes) > common else ():
-        parts, entering = [total[block] for total in totals], first
+    if len(slopes) == 1 and all(started):
+        return list(totals)
+    count, rows = _blocks(layers, x), contraction.rows
+    slopes_of = [slope.unsqueeze(1 - rows).tensor_split(count, rows) for slope in slopes]
+    weights_of = [[part.tensor_split(count) for part in weight] for weight in weights]
+    totals_of = [total.tensor_split(count) for total in totals]
+    for block in range(count):
+        entering = first
         for k in range(len(slopes)):
             if k:
-                slope = slopes[k - 1][block].unsqueeze(1 - contraction.rows)
-                entering = functional.linear(slope * entering, layers[0][2 * k])
-            if k or not common:
+                entering = functional.linear(slopes_of[k - 1][block] * entering, layers[0][2 * k])
+            if k or not all(started):
                 kept = contraction.keep(entering)
-                for part, weight in zip(parts, weights, strict=True):
-                    contraction.add(part, kept, weight[k][block])
+                for total, weight in zip(totals_of, weights_of, strict=True):
+                    contraction.add(total[block], kept, weight[k][block])
     return list(totals)
 
 
-def _blocks(layers: Layers, x: Tensor) -> list[slice]:
-    """Of the rows, as many as keep dz/dx in the cache."""
-    rows, inputs = x.shape
-    if traced():
-        return [slice(None)]
-    numbers = inputs * max(weight.shape[0] for weight in layers[0][:-2:2])
-    most = max(CACHED_NUMBERS // numbers, min(FEWEST_ROWS, _FEWEST_DIRECTIONS // inputs), 1)
-    size = even_rows(rows, most)
-    return [slice(start, start + size) for start in range(0, rows, size)]
+def _blocks(layers: Layers, x: Tensor) -> int:
+    """Of so many rows that dz/dx stays in the cache."""
+    numbers = x.shape[1] * max(weight.shape[0] for weight in layers[0][:-2:2])
+    most = max(CACHED_NUMBERS // numbers, min(FEWEST_ROWS, _FEWEST_DIRECTIONS // x.shape[1]), 1)
+    return 1 if traced() else -(-len(x) // most)
 
 
 def _joined(outputs: Sequence[Tensor]) -> Tensor:
