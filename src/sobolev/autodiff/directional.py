@@ -45,7 +45,7 @@ def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Te
 
 
 def scaled_weights(order: int, layers: Layers, value: Tensor, higher: Tensor) -> list[Tensor] | None:
-    """The second layer's weights, times the first and second power of what goes along into the first activation.
+    """The second layer's weights, transposed, times the first and second power of what enters the first activation.
 
     That is the same for all rows where the direction is, and then the weights are fewer numbers than the coefficients.
     The factors of the first activation are in them, too.
@@ -55,7 +55,7 @@ def scaled_weights(order: int, layers: Layers, value: Tensor, higher: Tensor) ->
         return None
     along_units, factor = functional.linear(higher[0], weights[0]), cast("Elementwise", functions[0]).line.factors[1]
     scaled = weights[2] * along_units
-    return [scaled] if order == 1 else [scaled, scaled * (along_units * factor)]
+    return [scaled.t()] if order == 1 else [scaled.t(), (scaled * (along_units * factor)).t()]
 
 
 def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -> Sequence[tuple[Tensor, Tensor]]:

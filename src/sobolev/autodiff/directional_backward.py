@@ -23,7 +23,8 @@ class Gradients:
     """
 
     def __init__(self, layers: Layers, scaled: list[Tensor] | None, needed: Sequence[bool]) -> None:
-        self.weights, self.scaled = layers[0], scaled
+        self.weights = layers[0]
+        self.second_layer = None if scaled is None else [self.weights[2], *(weight.t() for weight in scaled)]
         self.functions: Sequence[Any] = layers[1]
         self.to_value, self.to_higher, *self.to_weights = needed
         self.of_weights: list[Any] = [None] * len(self.weights)
@@ -39,18 +40,18 @@ class Gradients:
             y: the coefficients of the results, each (rows, outputs); not needed without an activation at the end.
             g: the gradients of value and coefficients, (1 + order, rows, outputs); written over.
         """
-        first = 0 if self.scaled is None else 2
+        first = 0 if self.second_layer is None else 2
         for k in reversed(range(first, len(layers))):
             (value, higher), kept = layers[k]
             self._through_activation(k, kept, y, g, len(higher))
             self._to_layer(k, value, g[0])
             g, y = self._through_higher(k, higher, g), higher.unbind(0)
-        if self.scaled is not None:
-            self._through_scaled(self.scaled, layers[0], layers[1], y, g)
+        if self.second_layer is not None:
+            self._through_scaled(self.second_layer, layers[0], layers[1], y, g)
 
     def total(self, higher: Tensor) -> list[Tensor | None]:
         """The gradients to the value and the coefficients that entered, and to each weight and bias."""
-        if self.scaled is not None and self._needs_scaled():
+        if self.second_layer is not None and self._needs_scaled():
             self._of_scaled_weights(higher[0])
         to_value = torch.cat(self.of_values) if self.of_values else None
         to_higher = torch.cat(self.of_highers, dim=1) if self.of_highers else None
@@ -87,15 +88,15 @@ class Gradients:
             self.of_highers.append(of_higher @ weight)
         return g
 
-    def _through_scaled(self, scaled: list[Tensor], first: Kept, second: Kept, y: Sequence[Tensor], g: Tensor) -> None:
-        """Through the first two layers."""
+    def _through_scaled(self, weights: list[Tensor], first: Kept, second: Kept, y: Sequence[Tensor], g: Tensor) -> None:
+        """Through the first two layers; the second has a weight for the value and for each coefficient."""
         ((x,), first_kept), ((value, *expanded), kept) = first, second
         self._through_activation(1, kept, y, g, len(expanded))
         self._to_layer(1, value, g[0])
         if self._needs_scaled():
             gradients = zip(self.of_scaled, g[1:], expanded, strict=True)
             self.of_scaled = [_plus(total, row.t(), entered) for total, row, entered in gradients]
-        g = products(g.unbind(0), [weight.t() for weight in (self.weights[2], *scaled)])
+        g = products(g.unbind(0), weights)
         g = self.functions[0].line.gather(first_kept, g)
         self._to_layer(0, x, g)
         if self.to_value:
@@ -122,10 +123,10 @@ class Gradients:
 
 
 def products(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """A[k] @ b[k].T, stacked."""
-    result = a[0].new_empty(len(a), len(a[0]), len(b[0]))
+    """A[k] @ b[k], stacked."""
+    result = a[0].new_empty(len(a), len(a[0]), b[0].shape[1])
     for row, left, right in zip(result.unbind(0), a, b, strict=True):
-        torch.mm(left, right.t(), out=row)
+        torch.mm(left, right, out=row)
     return result
 
 
