@@ -24,13 +24,15 @@ class Jet:
         higher: (coefficients, *value.shape), degree 1 first. Degrees that are missing at the end are zero. An
             axis 1 of length 1 stands for coefficients that are the same for every row.
         rows_first: the first axis of the value is known to be the batch.
+        followed: with a tape, the value has come about by operations that note on it what they add to the second
+            degree, and a gradient of it finds its way back through them.
         links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory`.
         rows: in compiled code along one direction, the higher coefficients one by one where they were computed so:
             read like that, they are fused into what comes next instead of passing through memory.
         writable: nobody else knows the tensors, and the next operation may write over them.
     """
 
-    __slots__ = ("__weakref__", "higher", "links", "rows", "rows_first", "space", "value", "writable")
+    __slots__ = ("__weakref__", "followed", "higher", "links", "rows", "rows_first", "space", "value", "writable")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
@@ -39,7 +41,7 @@ class Jet:
         self.space = space
         self.value = value
         self.higher = higher
-        self.rows_first = rows_first
+        self.rows_first = self.followed = rows_first
         self.links: Any = None
         self.rows: list[Tensor] | None = None
         self.writable = False

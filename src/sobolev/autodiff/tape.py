@@ -6,9 +6,9 @@ it reaches an output; the Hessian is the sum of the products (the collapsed Tayl
 linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,30 +21,45 @@ class NotCollapsibleError(NotImplementedError):
     """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
 
 
+def can_look() -> bool:
+    """Whether numbers may be looked at; a compiled graph would break."""
+    return not torch.compiler.is_compiling()
+
+
+class Entry(NamedTuple):
+    """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j."""
+
+    a: Tensor
+    b: Tensor
+    weight: Tensor | None
+    rows_first: bool
+    """The first axis of its result is known to be the batch."""
+
+
 @dataclass
 class Tape:
     """What enters the second degree, operation by operation.
 
     Attributes:
         probing: False while the entries are noted; True in the pass that is differentiated.
-        entries: (a, b, weight): the operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
+        entries: of all operations.
         shapes: of the results of these operations.
         probes: zeros added to the result of each operation, in the same order, to differentiate by.
         given: probes that somebody else made, those still to be used.
     """
 
     probing: bool = False
-    entries: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     shapes: list[torch.Size] = field(default_factory=list)
     probes: list[Tensor] = field(default_factory=list)
     given: list[Tensor] = field(default_factory=list)
 
     def enter(self, jet: Any, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Any:
         """Note an operation whose result, of first degree only, is `jet`."""
-        if not jet.rows_first:
+        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or can_look()):
             raise NotCollapsibleError
         if not self.probing:
-            self.entries.append((a, b, weight))
+            self.entries.append(Entry(a, b, weight, jet.rows_first))
             self.shapes.append(jet.value.shape)
         elif self.given:
             jet.value = jet.value + self.given.pop(0)
@@ -58,7 +73,10 @@ class Tape:
         self.probing = True
         with torch.enable_grad():
             outputs = probed().unbind(1)
-        return torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
+        found = torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
+        if not (self._in_rows() or found.isfinite().all()):  # what was left out may be 0 times infinity here
+            raise NotCollapsibleError
+        return found
 
     def compiled_hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
         """The same for dynamo, which knows no graphs that are made on the way."""
@@ -66,7 +84,7 @@ class Tape:
         if not self.entries:
             y = probed()
             return y.new_zeros(*y.shape, inputs, inputs)
-        zeros = [a.new_zeros(shape) for (a, _, _), shape in zip(self.entries, self.shapes, strict=True)]
+        zeros = [a.new_zeros(shape) for (a, *_), shape in zip(self.entries, self.shapes, strict=True)]
 
         def pass_through(*probes: Tensor) -> Tensor:
             self.given = list(probes)
@@ -86,15 +104,79 @@ class Tape:
         reach = torch.autograd.grad(
             y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
         )
-        return self._contracted(reach, y, inputs)
+        return self._contracted(reach, y, inputs, self._arranged(reach, y))
 
-    def _contracted(self, reach: Sequence[Tensor | None], y: Tensor, inputs: int) -> Tensor:
+    def _in_rows(self) -> bool:
+        """Whether the batch is known to come first everywhere; if not, numbers are looked at."""
+        return all(entry.rows_first for entry in self.entries)
+
+    def _arranged(self, reach: Sequence[Tensor | None], y: Tensor) -> list["Arrangement"]:
+        """Of every entry, how the rows come first."""
+        if self._in_rows():
+            return [ROWS_FIRST] * len(self.entries)
+        marks = 2 + torch.cos(2.4 * torch.arange(len(y), dtype=y.dtype, device=y.device))
+        marked = torch.autograd.grad(y, self.probes, marks, retain_graph=True, allow_unused=True)
+        return [
+            ROWS_FIRST if entry.rows_first or part is None else arrangement(part, other, marks)
+            for entry, part, other in zip(self.entries, reach, marked, strict=True)
+        ]
+
+    def _contracted(
+        self, reach: Sequence[Tensor | None], y: Tensor, inputs: int, arranged: Sequence["Arrangement"] | None = None
+    ) -> Tensor:
         """The sum over the entries, given how much of each reaches an output."""
         parts = []
-        for (a, b, weight), part in zip(self.entries, reach, strict=True):
+        for entry, part, arrange in zip(self.entries, reach, arranged or [ROWS_FIRST] * len(reach), strict=True):
             if part is not None:
-                parts.append(contracted(a, b, part if weight is None else part * weight))
+                a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
+                if arrange is not ROWS_FIRST:
+                    a, b = (arrange(c.expand(-1, *part.shape), 1) for c in ((a, a) if a is b else (a, b)))
+                parts.append(contracted(a, a if entry.a is entry.b else b, arrange(weight, 0)))
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
+
+
+class Arrangement(NamedTuple):
+    """Where the batch is in a tensor: axis `axis` is split into `sizes`, of which `rows` is the batch."""
+
+    axis: int
+    sizes: tuple[int, ...]
+    rows: int
+
+    def __call__(self, tensor: Tensor, leading: int) -> Tensor:
+        """(*leading, ...) with the batch as the first axis after those."""
+        if not self.sizes:
+            return tensor
+        return tensor.unflatten(leading + self.axis, self.sizes).movedim(leading + self.rows, leading)
+
+
+ROWS_FIRST = Arrangement(0, (), 0)
+
+
+def arrangement(part: Tensor, marked: Tensor, marks: Tensor) -> Arrangement:
+    """How the rows of an intermediate result come first, found out by numbers.
+
+    Args:
+        part: the gradient with respect to it, of the sum of all rows of an output.
+        marked: the same of the sum of the rows times the marks: each element times the mark of its row.
+        marks: a number for each row.
+
+    Raises:
+        NotCollapsibleError: the rows lie in another way, or depend on each other.
+    """
+    part, marked = part.detach(), marked.detach()
+    allowed = 1e-3 * marked.abs() + 100 * torch.finfo(part.dtype).eps * marked.abs().max()
+    for found in _arrangements(part.shape, len(marks)):
+        element, other, tolerance = (found(t, 0).flatten(1) for t in (part, marked, allowed))
+        if ((element * marks[:, None] - other).abs() <= tolerance).all():
+            return found
+    raise NotCollapsibleError
+
+
+def _arrangements(shape: torch.Size, rows: int) -> Iterator[Arrangement]:
+    for axis, size in enumerate(shape):
+        if size % rows == 0:
+            yield Arrangement(axis, (rows, size // rows), axis)
+            yield Arrangement(axis, (size // rows, rows), axis + 1)
 
 
 def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:

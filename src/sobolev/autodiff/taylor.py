@@ -18,7 +18,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
-from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
+from sobolev.autodiff.tape import NotCollapsibleError, Tape, can_look, pair_places
 
 _FEWEST_COLLAPSED = 4
 """With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
@@ -109,7 +109,7 @@ def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
 def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:
     """What f makes of x, and how many higher coefficients there are; a tensor where f does not depend on x."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
-    if x.space.tape is not None and not getattr(y, "rows_first", True):
+    if x.space.tape is not None and isinstance(y, Jet) and not (y.followed and (y.rows_first or can_look())):
         raise NotCollapsibleError
     return y, length
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import bilinear, compose
-from sobolev.autodiff.rules.matching import aligned, dims, padded_sum, settled
+from sobolev.autodiff.rules.matching import aligned, dims, mapped, padded_sum, settled
 from sobolev.autodiff.rules.registry import rule
 
 
@@ -78,7 +78,7 @@ def rdiv(a: Jet, b: Any) -> Jet:
 @rule("neg", "negative")
 def neg(x: Jet) -> Jet:
     """-x."""
-    return Jet(x.space, -x.value, -x.higher, x.rows_first)
+    return mapped(x, -x.value, -x.higher, x.rows_first)
 
 
 @rule("positive", Tensor.__pos__)
@@ -97,9 +97,9 @@ def broadcastable(a: Any, b: Any) -> tuple[Any, Any]:
 
 def _tracked(result: Jet, *operands: Any) -> Jet:
     """Whether the first axis is still the batch: it is where no operand was broadcast along it."""
-    result.rows_first = all(
-        jet.rows_first and jet.value.dim() == result.value.dim() for jet in operands if isinstance(jet, Jet)
-    )
+    jets = [operand for operand in operands if isinstance(operand, Jet)]
+    result.rows_first = all(jet.rows_first and jet.value.dim() == result.value.dim() for jet in jets)
+    result.followed = all(jet.followed for jet in jets)
     return result
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
 from sobolev.autodiff.rules.kinds import batched_linear
+from sobolev.autodiff.rules.matching import mapped
 from sobolev.autodiff.rules.registry import rule
 from sobolev.autodiff.rules.shape import clone, sequence
 
@@ -97,7 +98,7 @@ def repeat(x: Jet, *times: Any, repeats: Any = None) -> Jet:
     repeats = sequence(times) if repeats is None else repeats
     ones = (1,) * (len(repeats) - x.value.dim())
     higher = x.full.reshape(len(x.higher), *ones, *x.value.shape)
-    return Jet(x.space, x.value.repeat(*repeats), higher.repeat(1, *repeats))
+    return mapped(x, x.value.repeat(*repeats), higher.repeat(1, *repeats))
 
 
 @rule("repeat_interleave")
@@ -125,6 +126,6 @@ def pad(x: Jet, pad: Sequence[int], mode: str = "constant", value: float | None 
     """More elements at both ends: a constant, or copies."""
     padded_value = functional.pad(x.value, pad, mode, value)
     if mode == "constant":
-        return Jet(x.space, padded_value, functional.pad(x.full, pad))
+        return mapped(x, padded_value, functional.pad(x.full, pad))
     flat = x.full.flatten(0, 1)
-    return Jet(x.space, padded_value, functional.pad(flat, pad, mode).reshape(len(x.higher), *padded_value.shape))
+    return mapped(x, padded_value, functional.pad(flat, pad, mode).reshape(len(x.higher), *padded_value.shape))

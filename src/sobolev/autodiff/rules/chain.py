@@ -156,7 +156,7 @@ def apply(function: Elementwise, x: Jet) -> Jet:
     else:
         space = replace(x.space, graph=False)  # the graph is the backward pass below
         y = Jet(x.space, *_Chain.apply(x.value, x.higher, space, function))
-    y.rows_first = x.rows_first
+    y.rows_first, y.followed = x.rows_first, x.followed
     return y
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import linear
-from sobolev.autodiff.rules.matching import plain
+from sobolev.autodiff.rules.matching import mapped, plain
 from sobolev.autodiff.rules.norms import power_or_zero
 from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 
@@ -41,7 +41,7 @@ def _convolution(function: Callable, spatial: int) -> Callable:
 
         def convolve(x: Jet) -> Jet:
             value = function(x.value, weight, bias, *args, **kwargs)
-            return Jet(x.space, value, on_images(x, lambda t: function(t, weight, None, *args, **kwargs)))
+            return mapped(x, value, on_images(x, lambda t: function(t, weight, None, *args, **kwargs)))
 
         return _images(x, spatial, convolve)
 
@@ -54,7 +54,7 @@ def linear_pooling(function: Callable, spatial: int) -> Callable:
     def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         def pool(x: Jet) -> Jet:
             value = function(x.value, *args, **kwargs)
-            return Jet(x.space, value, on_images(x, lambda t: function(t, *args, **kwargs)))
+            return mapped(x, value, on_images(x, lambda t: function(t, *args, **kwargs)))
 
         return _images(x, spatial, pool)
 

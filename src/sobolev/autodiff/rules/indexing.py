@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along_one
-from sobolev.autodiff.rules.matching import padded
+from sobolev.autodiff.rules.matching import mapped, padded
 from sobolev.autodiff.rules.memory import assigned, link, overwrite, with_coefficients
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
@@ -24,7 +24,7 @@ def getitem(x: Any, index: Any) -> Jet:
     whole_rows = isinstance(places[0] if places else None, slice) and places[0] == slice(None)
     coefficients = x.higher if basic and whole_rows else x.full
     picked = coefficients.movedim(0, -1)[with_coefficients(index)].movedim(-1, 0)
-    result = Jet(x.space, x.value[index], picked)
+    result = mapped(x, x.value[index], picked)
     return link(result, x, index) if basic else result
 
 
@@ -115,7 +115,7 @@ def put(x: Any, index: Tensor, source: Any, accumulate: bool = False) -> Any:
 
 def _indexed(x: Jet, dim: int, index: Tensor, function: Callable) -> Jet:
     axis = dim % max(x.value.dim(), 1)
-    return Jet(x.space, function(x.value, axis, index), function(x.full, axis + 1, repeated(index, x.higher)))
+    return mapped(x, function(x.value, axis, index), function(x.full, axis + 1, repeated(index, x.higher)))
 
 
 def repeated(index: Tensor, tensor: Tensor) -> Tensor:

@@ -72,7 +72,8 @@ def reshaping(apply: Callable) -> Callable:
 
     def reshape(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         result = apply(x, *args, **kwargs)
-        x.value, x.higher, x.rows_first, x.rows = result.value, result.higher, False, None
+        x.value, x.higher, x.rows = result.value, result.higher, None
+        x.rows_first = x.followed = False
         x.links = x.links and Links(x.links.family)
         return x
 

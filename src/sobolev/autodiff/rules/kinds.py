@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.matching import padded, padded_sum
+from sobolev.autodiff.rules.matching import mapped, padded, padded_sum
 from sobolev.autodiff.space import BilinearMap, Space
 from sobolev.autodiff.tape import NotCollapsibleError
 
@@ -44,12 +44,13 @@ def linear(x: Jet, function: Callable[[Tensor], Tensor]) -> Jet:
     """
     value = function(x.value)
     rows = [function(row) for row in x.full.unbind(0)]
-    return Jet(x.space, value, torch.stack(rows) if rows else value.new_zeros(0, *value.shape))
+    return mapped(x, value, torch.stack(rows) if rows else value.new_zeros(0, *value.shape))
 
 
 def batched_linear(x: Jet, function: Callable[[Tensor], Tensor], stacked: Callable[[Tensor], Tensor]) -> Jet:
     """A linear function whose twin `stacked` does the same to (coefficients, *shape) in one call."""
-    return Jet(x.space, function(x.value), stacked(x.full))
+    value = function(x.value)
+    return mapped(x, value, stacked(x.full) if len(x.higher) else value.new_zeros(0, *value.shape))
 
 
 def bilinear(multiply: BilinearMap, a: Any, b: Any) -> Jet:
@@ -64,9 +65,9 @@ def bilinear(multiply: BilinearMap, a: Any, b: Any) -> Jet:
         The jet of multiply(a, b).
     """
     if not isinstance(b, Jet):
-        return Jet(a.space, multiply(a.value, b), multiply(a.higher, b))
+        return mapped(a, multiply(a.value, b), multiply(a.higher, b))
     if not isinstance(a, Jet):
-        return Jet(b.space, multiply(a, b.value), multiply(a, b.higher))
+        return mapped(b, multiply(a, b.value), multiply(a, b.higher))
     value = multiply(a.value, b.value)
     crossed = min(len(a.higher), len(b.higher)) > 0 and a.space.order > 1
     length = sum(a.space.sizes) if crossed else 0
@@ -90,7 +91,7 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
     """
     value, first = coefficients[:2]
     if x.space.tape is not None:
-        result = Jet(x.space, value, first * x.higher, x.rows_first)
+        result = mapped(x, value, first * x.higher, x.rows_first)
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
         return Jet(x.space, value, _scaled(x, first))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import bilinear, in_rows, rows
-from sobolev.autodiff.rules.matching import aligned, dims, settled
+from sobolev.autodiff.rules.matching import aligned, dims, mapped
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -26,7 +26,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if torch.compiler.is_compiling() and x.space.directions == 1 and len(x.higher):
         return _row_by_row(x, weight, bias, rows_first)
     higher = x.higher if x.value.dim() > 1 else x.full
-    return Jet(x.space, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
+    return mapped(x, functional.linear(x.value, weight, bias), functional.linear(higher, weight), rows_first)
 
 
 def _row_by_row(x: Jet, weight: Tensor, bias: Tensor | None, rows_first: bool) -> Jet:
@@ -55,7 +55,7 @@ def matmul(a: Any, b: Any) -> Any:
     a, b = (_spelled_out(aligned(factor, most)) for factor in (a, b))
     a, b = widened(a, b), widened(b, a)
     product = bilinear(torch.matmul, a, b)
-    product = settled(product.space, product.value, product.higher)
+    product = mapped(product, product.value, product.full)
     product = product.squeeze(-1) if column else product
     return product.squeeze(-1 if column else -2) if row else product
 
@@ -134,7 +134,7 @@ def _contract(inputs: list[str], output: str, operands: list[Any]) -> Any:
     if len(spelled) == 2:
         spelled = [widened(spelled[0], spelled[1]), widened(spelled[1], spelled[0])]
     if len(operands) == 1:
-        return Jet(spelled[0].space, multiply(spelled[0].value), multiply(spelled[0].higher))
+        return mapped(spelled[0], multiply(spelled[0].value), multiply(spelled[0].higher))
     return bilinear(multiply, *spelled)
 
 
@@ -155,4 +155,4 @@ def _joined(first: str, second: str, kept: str) -> str:
 
 def _spelled_out(x: Any) -> Any:
     """With every row present: a product may sum over the rows' axis."""
-    return Jet(x.space, x.value, x.full, x.rows_first) if isinstance(x, Jet) else x
+    return mapped(x, x.value, x.full, x.rows_first) if isinstance(x, Jet) else x

@@ -23,6 +23,23 @@ def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
     return total
 
 
+def mapped(x: Jet, value: Tensor, higher: Tensor, rows_first: bool = False) -> Jet:
+    """What a linear function makes of x, up to a constant: it adds nothing of its own to any degree."""
+    result = Jet(x.space, value, higher, rows_first)
+    result.followed = x.followed
+    return result
+
+
+def revalued(result: Jet, value: Tensor) -> Jet:
+    """The coefficients of a result, and its value computed in another, more exact way."""
+    tape = result.space.tape
+    if tape is not None and tape.probing:
+        return result  # through its own value the gradient finds its way
+    exact = settled(result.space, value, result.higher)
+    exact.followed = result.followed
+    return exact
+
+
 def settled(space: Space, value: Tensor, higher: Tensor) -> Jet:
     """A jet whose coefficients have the shape and dtype of a value that was broadcast or promoted."""
     if higher.shape[2:] != value.shape[1:] or higher.dim() != value.dim() + 1:
@@ -36,7 +53,7 @@ def aligned(x: Any, dims: int) -> Any:
         return x
     ones = (1,) * (dims - x.value.dim())
     higher = x.full
-    return Jet(x.space, x.value.reshape(*ones, *x.value.shape), higher.reshape(len(higher), *ones, *x.value.shape))
+    return mapped(x, x.value.reshape(*ones, *x.value.shape), higher.reshape(len(higher), *ones, *x.value.shape))
 
 
 def dims(x: Any) -> int:

@@ -50,12 +50,13 @@ def overwrite(x: Jet, result: Jet, inplace: bool = True) -> Jet:
         )
     written = x
     x.value, x.higher = result.value.to(x.value.dtype), result.higher.to(x.value.dtype)
-    x.rows_first, x.rows = result.rows_first, None
+    x.rows_first, x.followed, x.rows = result.rows_first, result.followed, None
     current = [x]
     while x.links and x.links.base is not None:
         base, index = x.links.base, x.links.index
         changed = assigned(base, index, x)
-        base.value, base.higher, base.rows_first, base.rows = changed.value, changed.higher, False, None
+        base.value, base.higher, base.rows = changed.value, changed.higher, None
+        base.rows_first = base.followed = False
         current.append(x := base)
     _invalidate(written, current)
     return written

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.matching import mapped, revalued
 from sobolev.autodiff.rules.nilpotent import constant
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 from sobolev.autodiff.rules.variances import centred
@@ -26,7 +26,7 @@ def layer_norm(
     """(x - mean) / √(variance + eps) over the last axes, times weight, plus bias."""
     x = _as_jet(x, weight, bias)
     result = _affine(_standardized(x, _last(normalized_shape), eps), weight, bias)
-    return settled(x.space, _value(functional.layer_norm, x, normalized_shape, weight, bias, eps), result.higher)
+    return revalued(result, _value(functional.layer_norm, x, normalized_shape, weight, bias, eps))
 
 
 @rule("rms_norm")
@@ -36,7 +36,7 @@ def rms_norm(x: Any, normalized_shape: Sequence[int], weight: Any = None, eps: f
     tiny = torch.finfo(x.value.dtype).eps if eps is None else eps
     squares = (x * x).mean(_last(normalized_shape), keepdim=True)
     result = _affine(x * torch.rsqrt(squares + tiny), weight, None)
-    return settled(x.space, _value(functional.rms_norm, x, normalized_shape, weight, eps), result.higher)
+    return revalued(result, _value(functional.rms_norm, x, normalized_shape, weight, eps))
 
 
 @rule("group_norm")
@@ -47,7 +47,7 @@ def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, ep
     grouped = x.reshape(x.value.shape[0], num_groups, size)
     channels = _channels(x, weight), _channels(x, bias)
     result = _affine(_standardized(grouped, (-1,), eps).reshape(x.value.shape), *channels)
-    return settled(x.space, _value(functional.group_norm, x, num_groups, weight, bias, eps), result.higher)
+    return revalued(result, _value(functional.group_norm, x, num_groups, weight, bias, eps))
 
 
 @rule("instance_norm")
@@ -71,7 +71,7 @@ def instance_norm(
     places = tuple(range(2, x.value.dim()))
     result = _affine(_standardized(x, places, eps), _channels(x, weight), _channels(x, bias))
     value = _value(functional.instance_norm, x, None, None, weight, bias, True, momentum, eps)
-    return settled(x.space, value, result.higher)
+    return revalued(result, value)
 
 
 @rule("batch_norm")
@@ -92,9 +92,9 @@ def batch_norm(
     scale: Any = torch.rsqrt(running_var + eps) * (1 if weight is None else weight)
     value = _value(functional.batch_norm, x, running_mean, running_var, weight, bias, False, momentum, eps)
     if isinstance(x, Jet) and not any(isinstance(item, Jet) for item in (scale, running_mean, bias)):
-        return settled(x.space, value, x.higher * _channels(x, scale))
+        return mapped(x, value, (x.higher * _channels(x, scale)).to(value.dtype))
     result = _affine(x - _channels(x, running_mean), _channels(x, scale), _channels(x, bias))
-    return settled(result.space, value, result.higher)
+    return revalued(result, value)
 
 
 @rule(functional.local_response_norm)

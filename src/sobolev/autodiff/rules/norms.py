@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
+from sobolev.autodiff.rules.matching import revalued
 from sobolev.autodiff.rules.reductions import root, total
 from sobolev.autodiff.rules.registry import rule
 
@@ -29,7 +30,7 @@ def vector_norm(
     if ord == 0:
         return Jet(x.space, value, value.new_zeros(0, *value.shape))
     higher = _length(x, axes, keepdim) if ord == 2 else _root_of_powers(x, float(ord), axes, keepdim)
-    return Jet(x.space, value, higher.full)
+    return revalued(higher, value)
 
 
 @rule("norm")
@@ -107,7 +108,7 @@ def renorm(x: Any, p: float, dim: int, maxnorm: float) -> Any:
 
 def _length(x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
     """The 2-norm. Its derivatives need the squares of degree 1 and more only: x is scaled by how much it changes."""
-    slopes = x.full[: x.space.directions]
+    slopes = x.full[: 0 if x.space.tape else x.space.directions]  # both passes with a tape take the same scale
     own, kept = _scale(x.value.abs(), axes), _scale(slopes.abs().amax(0) if len(slopes) else x.value.abs(), axes)
     scaled = x / kept
     squares = torch.view_as_real(scaled).square().sum(-1) if x.value.is_complex() else scaled * scaled

@@ -13,7 +13,9 @@ from sobolev.autodiff.rules.registry import rule
 
 def select(inside: Tensor, x: Any, value: Tensor) -> Any:
     """X where `inside`, else a constant; `value` is the result."""
-    return settled(x.space, value, torch.where(inside, x.higher, 0))
+    result = settled(x.space, value, torch.where(inside, x.higher, 0))
+    result.followed = x.followed
+    return result
 
 
 @rule("clamp", "clip")
@@ -80,7 +82,9 @@ def where(condition: Tensor, a: Any, b: Any) -> Any:
     value = torch.where(condition, value_of(a), value_of(b))
     space = (a if isinstance(a, Jet) else b).space
     length = builtin_max(_length(a), _length(b))
-    return settled(space, value, torch.where(condition, _higher(a, length), _higher(b, length)))
+    result = settled(space, value, torch.where(condition, _higher(a, length), _higher(b, length)))
+    result.followed = all(jet.followed for jet in (a, b) if isinstance(jet, Jet))
+    return result
 
 
 @rule(Tensor.where)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import along, along_one, axes_of
-from sobolev.autodiff.rules.matching import padded
+from sobolev.autodiff.rules.matching import mapped, padded, revalued
 from sobolev.autodiff.rules.registry import rule
 from sobolev.autodiff.rules.shape import clone, sequence
 from sobolev.autodiff.space import Space
@@ -99,7 +99,7 @@ def product(x: Any, dim: int | None = None, keepdim: bool = False, *, dtype: tor
     value = x.value.prod(axis, keepdim)
     if x.value.shape[axis] == 0:
         return Jet(x.space, value, value.new_zeros(0, *value.shape))
-    return Jet(x.space, value, (factors if keepdim else factors.squeeze(axis)).full)
+    return revalued(factors if keepdim else factors.squeeze(axis), value)
 
 
 @rule("cumprod")
@@ -130,9 +130,11 @@ def root(squares: Any, value: Any = None) -> Any:
     zero = value == 0
     s, half = squares.full, 0.5 / torch.where(zero, 1.0, value)
     if space.tape is not None:
-        safe: Any = Jet(space, torch.where(zero, 1.0, value.square()), squares.higher)
+        inner = squares.value if space.tape.probing else value.square()
+        safe: Any = mapped(squares, torch.where(zero, 1.0, inner), squares.higher, squares.rows_first)
         result: Any = torch.sqrt(safe)
-        return Jet(space, value, torch.where(zero, 0.0, result.higher), result.rows_first)
+        result = mapped(result, result.value * ~zero, torch.where(zero, 0.0, result.higher), result.rows_first)
+        return revalued(result, value)
     higher = s[:d] * half
     if space.order > 1 and len(s):
         s = padded(squares, sum(space.sizes))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.matching import mapped
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 
 
@@ -19,7 +20,7 @@ def shifted(dim: int) -> int:
 def reshape(x: Jet, *sizes: Any, shape: Any = None) -> Jet:
     """Another shape, the elements in the same order."""
     value = x.value.reshape(sequence(sizes) if shape is None else shape)
-    return Jet(x.space, value, x.full.reshape(len(x.higher), *value.shape))
+    return mapped(x, value, x.full.reshape(len(x.higher), *value.shape))
 
 
 @rule(Tensor.view)
@@ -64,13 +65,13 @@ def unsqueeze(x: Jet, dim: int) -> Jet:
 def permute(x: Jet, *axes: Any, dims: Any = None) -> Jet:
     """The axes in another order."""
     order = [axis % x.value.dim() for axis in (sequence(axes) if dims is None else dims)]
-    return Jet(x.space, x.value.permute(order), x.full.permute(0, *(dim + 1 for dim in order)))
+    return mapped(x, x.value.permute(order), x.full.permute(0, *(dim + 1 for dim in order)))
 
 
 @rule("transpose", "swapaxes", "swapdims")
 def transpose(x: Jet, dim0: int, dim1: int) -> Jet:
     """Two axes swapped."""
-    return Jet(x.space, x.value.transpose(dim0, dim1), x.full.transpose(shifted(dim0), shifted(dim1)))
+    return mapped(x, x.value.transpose(dim0, dim1), x.full.transpose(shifted(dim0), shifted(dim1)))
 
 
 @rule("t", Tensor.T.__get__)  # pyright: ignore[reportAttributeAccessIssue]
@@ -102,7 +103,7 @@ def expand(x: Jet, *sizes: Any, size: Any = None) -> Jet:
     value = x.value.expand(sequence(sizes) if size is None else size)
     ones = (1,) * (value.dim() - x.value.dim())
     higher = x.full.reshape(len(x.higher), *ones, *x.value.shape)
-    return Jet(x.space, value, higher.expand(-1, *value.shape))
+    return mapped(x, value, higher.expand(-1, *value.shape))
 
 
 @rule(Tensor.expand_as)
@@ -114,7 +115,7 @@ def expand_as(x: Any, other: Any) -> Any:
 @rule("clone", "contiguous")
 def clone(x: Jet, **_: Any) -> Jet:
     """Itself: a jet's tensors are never written to."""
-    return Jet(x.space, x.value, x.higher)
+    return mapped(x, x.value, x.higher, x.rows_first)
 
 
 def sequence(items: tuple[Any, ...]) -> list[int]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of
-from sobolev.autodiff.rules.matching import settled
+from sobolev.autodiff.rules.matching import mapped, revalued
 from sobolev.autodiff.rules.registry import NoRuleError, rule
 from sobolev.autodiff.rules.shape import clone
 
@@ -24,7 +24,7 @@ def softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: torch.d
     x, axis = _prepared(x, dim, dtype, _stacklevel)
     exponentials, total, _ = _sum_of_exponentials(x, (axis,))
     result = exponentials / total
-    return settled(x.space, torch.softmax(x.value, axis), result.higher)
+    return revalued(result, torch.softmax(x.value, axis))
 
 
 @rule("log_softmax", torch.special.log_softmax)
@@ -33,7 +33,7 @@ def log_softmax(x: Any, dim: int | None = None, _stacklevel: Any = 3, dtype: tor
     x, axis = _prepared(x, dim, dtype, _stacklevel)
     _, total, largest = _sum_of_exponentials(x, (axis,))
     result = x - largest - torch.log(total)
-    return settled(x.space, torch.log_softmax(x.value, axis), result.higher)
+    return revalued(result, torch.log_softmax(x.value, axis))
 
 
 @rule(functional.softmin)
@@ -53,10 +53,10 @@ def logsumexp(x: Any, dim: int | Sequence[int], keepdim: bool = False) -> Any:
     if len(axes) > 1:
         kept = [axis for axis in range(x.value.dim()) if axis not in axes]
         result = logsumexp(x.permute(*kept, *axes).flatten(len(kept)), -1)
-        return Jet(x.space, value, result.higher.reshape(-1, *value.shape))
+        return revalued(result.reshape(value.shape), value)
     _, total, largest = _sum_of_exponentials(x, axes)
     result = largest + torch.log(total)
-    return Jet(x.space, value, (result if keepdim else result.squeeze(axes)).higher)
+    return revalued(result if keepdim else result.squeeze(axes), value)
 
 
 @rule("logaddexp")
@@ -67,7 +67,7 @@ def logaddexp(a: Any, b: Any) -> Any:
     a_larger, gap = torch.ge(a, b), _difference(a, b)
     result: Any = torch.where(a_larger, a, b) + functional.softplus(torch.where(a_larger, -gap, gap))
     value = torch.logaddexp(*(part.value if isinstance(part, Jet) else part for part in (a, b)))
-    return settled(result.space, value, result.higher)
+    return revalued(result, value)
 
 
 def _prepared(x: Any, dim: int | None, dtype: torch.dtype | None, third: Any) -> Any:
@@ -94,7 +94,7 @@ def _difference(a: Any, b: Any) -> Any:
     """A - b, which is 0 also where both are the same infinity: nothing but log 0, say, adds up to log 0."""
     first, second = (item.value if isinstance(item, Jet) else item for item in (a, b))
     gap: Any = a - b
-    return settled(gap.space, torch.where((first == second) & torch.isinf(first), 0.0, gap.value), gap.higher)
+    return mapped(gap, torch.where((first == second) & torch.isinf(first), 0.0, gap.value), gap.higher)
 
 
 def _refuse_complex(x: Any, name: str) -> None:

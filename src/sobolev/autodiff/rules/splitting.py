@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.rules.matching import mapped
 from sobolev.autodiff.rules.registry import rule
 from sobolev.autodiff.rules.shape import shifted
 
@@ -14,7 +15,7 @@ def split(x: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
     """Pieces along an axis."""
     values = x.value.split(split_size_or_sections, dim)
     higher = x.full.split(split_size_or_sections, shifted(dim))
-    return tuple(Jet(x.space, v, h) for v, h in zip(values, higher, strict=True))
+    return tuple(mapped(x, v, h) for v, h in zip(values, higher, strict=True))
 
 
 @rule("chunk", "unsafe_chunk")
@@ -27,7 +28,7 @@ def chunk(x: Jet, chunks: int, dim: int = 0) -> tuple[Jet, ...]:
 def unbind(x: Jet, dim: int = 0) -> tuple[Jet, ...]:
     """One piece for every place along an axis."""
     pairs = zip(x.value.unbind(dim), x.full.unbind(shifted(dim)), strict=True)
-    return tuple(Jet(x.space, v, h) for v, h in pairs)
+    return tuple(mapped(x, v, h) for v, h in pairs)
 
 
 @rule("tensor_split")

@@ -19,7 +19,9 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Jet:
     space = next(item.space for item in tensors if isinstance(item, Jet))
     length = max(len(item.higher) for item in tensors if isinstance(item, Jet))
     values = [item.value if isinstance(item, Jet) else item for item in tensors]
-    return Jet(space, torch.cat(values, dim), torch.cat([padded(item, length) for item in tensors], shifted(dim)))
+    result = Jet(space, torch.cat(values, dim), torch.cat([padded(item, length) for item in tensors], shifted(dim)))
+    result.followed = all(item.followed for item in tensors if isinstance(item, Jet))
+    return result
 
 
 @rule("stack")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.axes import axes_of, length_of
+from sobolev.autodiff.rules.matching import mapped
 from sobolev.autodiff.rules.reductions import mean, root, total
 from sobolev.autodiff.rules.registry import rule
 
@@ -49,7 +49,7 @@ def std_mean(x: Any, dim: Any = None, *args: Any, **kwargs: Any) -> Any:
 def centred(x: Any, axes: Sequence[int]) -> Any:
     """X minus its mean, which is taken off the value twice: far from 0, its own rounding error is what remains."""
     once = x - mean(x, axes, True)
-    return Jet(x.space, once.value - once.value.mean(axes, keepdim=True), once.higher) if axes else once
+    return mapped(once, once.value - once.value.mean(axes, keepdim=True), once.higher) if axes else once
 
 
 def _mean_like(x: Any, spread: Any, dim: Any) -> Any:
