@@ -82,6 +82,8 @@ def _audited(
     findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
     if not inconsistent:
+        _ = probe.reverse
+        probe.relax()
         findings += [finding for check in CALCULUS for finding in _made(check, probe)]
         findings += precision(probe, first.own, dtype) + products(probe, first.own, first.coarse)
         method, _ = verdict(probe)
@@ -114,6 +116,7 @@ def _with_more_points(probe: Probe) -> list[Finding]:
     inner = probe.x[distances.argsort()[: (len(distances) + 1) // 2]]
     with suppress(Exception):
         early = probe(inner).detach()
+        probe.relax()
         probe(probe.x)
         return list(stateful(early, probe(inner).detach()))
     return []

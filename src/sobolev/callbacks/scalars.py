@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sobolev.callbacks.packages import is_a
+from sobolev.callbacks.tensorboard import add_scalars
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -74,7 +75,7 @@ class Scalars:
         logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
         for logger in () if trainer.sanity_checking else trainer.loggers:
-            logger.log_metrics(rounded, step=self._step)
+            add_scalars(logger, rounded, self._step)
 
 
 def _are_tensorboards(trainer: "Trainer") -> bool:

@@ -46,9 +46,11 @@ class FormulaSource:
 
     def _derivative(self, index: tuple[int, ...]) -> "tuple[sympy.Expr, ...]":
         """The derivative by the variables in `index`, which is sorted; each comes from the one an order lower."""
+        from sympy import Derivative as derivative  # noqa: N813  `diff` ends here, but imports sympy's tensors first
+
         if index not in self._known:
             lower, last = self._derivative(index[:-1]), self._symbols[index[-1]]
-            self._known[index] = tuple(expression.diff(last) for expression in lower)
+            self._known[index] = tuple(derivative(expression, last, evaluate=True) for expression in lower)
         return self._known[index]
 
     def _full(self, values: dict[tuple[int, ...], Tensor], order: int) -> Tensor:
