@@ -24,12 +24,18 @@ class Forms:
     def __init__(self, monitor: "DerivativeMonitor") -> None:
         self._monitor = monitor
         self._known: dict[tuple[str, ...], Evaluation] = {}
+        self._as_it_is: tuple[Any, torch.dtype | None, Any] = (None, None, None)
         self.evaluation: Evaluation
 
     @property
     def alone(self) -> bool:
         """Whether the outputs depend on nothing but the inputs."""
         return self.evaluation.alone and not self._monitor.overridden("outputs_at")
+
+    @property
+    def plain(self) -> bool:
+        """Whether forward takes the inputs as they are, nothing else, and what it returns is what counts."""
+        return self.alone and self.evaluation.output == ("",) and len(self.evaluation.inputs or ("",)) == 1
 
     def inputs(self, model: Any, batch: Any) -> Tensor:
         """Those of a batch, which becomes the present form."""
@@ -55,14 +61,22 @@ class Forms:
 
     def prepared(self, model: nn.Module, batch: Any) -> Any:
         """The batch in the module's precision, but for its targets; inside `opened`."""
-        batch = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, batch)
-        converted = _converted(batch, model)
+        own = next((weight.dtype for weight in model.parameters()), None)
+        if batch is self._as_it_is[0] and own == self._as_it_is[1]:
+            self.evaluation = self._as_it_is[2]
+            return batch
+        given = batch
+        if any(isinstance(leaf, Tensor) and leaf.is_inference() for _, leaf in leaves(batch)):
+            batch = mapped(lambda tensor: tensor.clone() if tensor.is_inference() else tensor, batch)
+        converted = _converted(batch, model, own)
         form = _form(batch)
         if form not in self._known:
             with torch.no_grad(), undisturbed(model.device):  # pyright: ignore[reportArgumentType]
                 self._known[form] = self._found_out(model, converted)
         self.evaluation = self._known[form]
-        for path in self.evaluation.targets:
+        if converted is given:
+            self._as_it_is = given, own, self.evaluation
+        for path in self.evaluation.targets if converted is not batch else ():
             if path is not None and path in form[1:]:
                 converted = replaced(converted, path, entry(batch, path))
         return converted
@@ -79,8 +93,7 @@ def _form(batch: Any) -> tuple[str, ...]:
     return (type(batch).__name__, *(path for path, _ in leaves(batch)))
 
 
-def _converted(batch: Any, model: nn.Module) -> Any:
-    own = next((weight.dtype for weight in model.parameters()), None)
+def _converted(batch: Any, model: nn.Module, own: torch.dtype | None) -> Any:
     if all(leaf.dtype == own or not leaf.is_floating_point() for _, leaf in leaves(batch) if isinstance(leaf, Tensor)):
         return batch
     precisions = {w.dtype for w in (*model.parameters(), *model.buffers()) if w.is_floating_point()}
