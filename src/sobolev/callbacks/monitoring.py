@@ -11,6 +11,7 @@ from sobolev.callbacks.announcing import Announcer, OnFinding
 from sobolev.callbacks.budget import SHARE, Stopwatch
 from sobolev.callbacks.measurement import Measurement
 from sobolev.callbacks.opened import opened
+from sobolev.callbacks.packages import pass_over
 from sobolev.callbacks.passes import Passes
 from sobolev.callbacks.places import Places
 from sobolev.callbacks.rows import length
@@ -62,13 +63,14 @@ class Monitoring(Passes):
     def on_train_batch_start(
         self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
     ) -> None:
-        self._scalars.batch_begins(trainer)
         if not self._watch.drawing.training_rows:
             self._watch.drawing.training_rows = length(batch)
         if self._audited is None and not self._off:  # no sanity check came before
             with Stopwatch(self):
                 self._watch.see(batch, of_training=True)
                 self._audit_all(trainer, pl_module)
+        if self._audited is not None or self._off:
+            pass_over(self, trainer, "on_train_batch_start")
 
     @override
     def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:

@@ -29,7 +29,6 @@ class Scalars:
 
     def __init__(self, monitor: str | None = None) -> None:
         self._monitor = monitor
-        self._step: int | None = None
         self._direct: bool | None = None
         self._metrics: list[dict[str, Any]] = [{}]
 
@@ -45,17 +44,13 @@ class Scalars:
             for quantity in entry.keys() - {"order", "at"}
         }
 
-    def batch_begins(self, trainer: "Trainer") -> None:
-        """Before each batch of a training: loggers count a batch's values to the steps taken before it."""
-        self._step = trainer.global_step
-
     def publish(
         self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
     ) -> None:
         """At the end of an epoch; all processes call it, with the same errors."""
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
-        if self._direct is None and (trainer.sanity_checking or self._step is not None):
+        if self._direct is None and trainer.state.fn == "fit":
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
             self._write(trainer, pl_module, values, in_bar)
@@ -75,7 +70,7 @@ class Scalars:
         logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
         for logger in () if trainer.sanity_checking else trainer.loggers:
-            add_scalars(logger, rounded, self._step)
+            add_scalars(logger, rounded, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
 
 
 def _are_tensorboards(trainer: "Trainer") -> bool:
