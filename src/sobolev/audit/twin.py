@@ -40,6 +40,7 @@ _SINGLE = {Tensor, nn.Parameter, int, float, bool, str, type(None), torch.dtype}
 _TENSORS = {Tensor, nn.Parameter}
 _NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
 """Nothing in these is narrow."""
+_UNCHANGEABLE = {bool, int, float, str, type(None)}
 _HOOKS, _FORWARD_HOOKS = "_hooks", {"_forward_pre_hooks", "_forward_hooks"}
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -158,7 +159,8 @@ def isolated(modules: Iterable[nn.Module], *, double: bool) -> Iterator[None]:
             else:
                 saved = dict(vars(owner))
                 stack.callback(_give_back, owner, saved)
-                vars(owner).update({k: copies(v) for k, v in saved.items() if not k.endswith(_HOOKS)})
+                held = {k: v for k, v in saved.items() if type(v) not in _UNCHANGEABLE and not k.endswith(_HOOKS)}
+                vars(owner).update({k: copies(v) for k, v in held.items()})
                 vars(owner).update({k: without_distributed(saved[k]) for k in _FORWARD_HOOKS & saved.keys()})
         yield
 

@@ -148,7 +148,6 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
     lines, cells = _suspicious(changes, scale, smooth=order + 1 < len(levels))
     if not len(cells):
         return None
-    smallest = max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order])
     left, width, found = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells][None]
     for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
@@ -161,7 +160,7 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
         share = _PERSISTS if zoom == _MOST_ZOOMS or order + 1 == len(levels) else _CROWDED
         real = last > share * found[max(zoom - _RECENT, 0)]
         if zoom >= _ZOOMS:
-            real &= last > smallest * scale
+            real &= last > max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order]) * scale
         lines, left, found = lines[real], left[real], found[:, real]
         if not len(lines):
             return None
