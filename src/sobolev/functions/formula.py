@@ -46,11 +46,9 @@ class FormulaSource:
 
     def _derivative(self, index: tuple[int, ...]) -> "tuple[sympy.Expr, ...]":
         """The derivative by the variables in `index`, which is sorted; each comes from the one an order lower."""
-        from sympy import Derivative as derivative  # noqa: N813  `diff` ends here, but imports sympy's tensors first
-
         if index not in self._known:
             lower, last = self._derivative(index[:-1]), self._symbols[index[-1]]
-            self._known[index] = tuple(derivative(expression, last, evaluate=True) for expression in lower)
+            self._known[index] = tuple(_differentiated(expression, last) for expression in lower)
         return self._known[index]
 
     def _full(self, values: dict[tuple[int, ...], Tensor], order: int) -> Tensor:
@@ -58,3 +56,11 @@ class FormulaSource:
         size = len(self.inputs)
         entries = [values[tuple(sorted(index))] for index in itertools.product(range(size), repeat=order)]
         return torch.stack(entries, -1).reshape(*entries[0].shape, *(size,) * order)
+
+
+def _differentiated(expression: "sympy.Expr", symbol: "sympy.Symbol") -> "sympy.Expr":
+    """By sympy; powers by their own rule, since sympy's goes through the logarithm, and imports tensors for it."""
+    if expression.is_Pow and expression.exp.is_Number:
+        base, exponent = expression.args
+        return exponent * base ** (exponent - 1) * _differentiated(base, symbol)
+    return expression.diff(symbol)
