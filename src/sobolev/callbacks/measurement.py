@@ -49,7 +49,8 @@ class Measurement:
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.kept, self._sums = [], Sums()
+        self.kept = []
+        self._sums.begin()
 
     def update(
         self,
@@ -102,7 +103,8 @@ class Measurement:
                 pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
         known = self._sums.add(pairs, points)
         unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not known.get(f"error {k}")}
-        self._sums.add(unknown, points)
+        if unknown:
+            self._sums.add(unknown, points)
         self._sums.samples += len(x)
         self._keep(x, tuple(values), exact)
 

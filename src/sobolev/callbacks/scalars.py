@@ -30,7 +30,8 @@ class Scalars:
     def __init__(self, monitor: str | None = None) -> None:
         self._monitor = monitor
         self._direct: bool | None = None
-        self._metrics: list[dict[str, Any]] = [{}]
+        self._sanity: bool | None = None
+        self._metrics: list[dict[str, Any]] = []
 
     def tag(self, stage: str, name: str = "") -> str:
         """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
@@ -59,8 +60,8 @@ class Scalars:
             pl_module.log(name, value, prog_bar=name in in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
 
     def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
-        if trainer.callback_metrics is not self._metrics[0]:  # the trainer has begun anew
-            self._metrics = [getattr(trainer, name) for name in _METRICS]
+        if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
+            self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
         tensors = dict(zip(values, tensor.unbind(), strict=True))
