@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from sobolev.autodiff.guard import undisturbed
 from sobolev.callbacks.batches import entry, leaves, mapped, replaced
 from sobolev.callbacks.evaluation import Evaluation, evaluation, evaluation_by_user
+from sobolev.callbacks.forward_calls import Arguments
+from sobolev.callbacks.observed import Observer
 from sobolev.callbacks.opened import opened
 
 if TYPE_CHECKING:
@@ -19,11 +21,13 @@ class Forms:
 
     Attributes:
         evaluation: on batches of the present form.
+        observer: of the steps that a module takes on them.
     """
 
     def __init__(self, monitor: "DerivativeMonitor") -> None:
         self._monitor = monitor
         self._known: dict[tuple[str, ...], Evaluation] = {}
+        self.observer = Observer()
         self._as_it_is: tuple[Any, torch.dtype | None, Any] = (None, None, None)
         self.evaluation: Evaluation
 
@@ -72,7 +76,7 @@ class Forms:
         form = _form(batch)
         if form not in self._known:
             with torch.no_grad(), undisturbed(model.device):  # pyright: ignore[reportArgumentType]
-                self._known[form] = self._found_out(model, converted)
+                self._known[form] = self._found_out(model, converted, self.observer.arguments(given))
         self.evaluation = self._known[form]
         if converted is given:
             self._as_it_is = given, own, self.evaluation
@@ -81,12 +85,12 @@ class Forms:
                 converted = replaced(converted, path, entry(batch, path))
         return converted
 
-    def _found_out(self, model: nn.Module, batch: Any) -> Evaluation:
+    def _found_out(self, model: nn.Module, batch: Any, observed: Arguments | None) -> Evaluation:
         monitor = self._monitor
         if monitor.overridden("outputs_at"):
             return evaluation_by_user(batch, monitor.inputs, monitor.targets)
         x = monitor.inputs_of(batch) if monitor.overridden("inputs_of") else None
-        return evaluation(model, batch, monitor.inputs, monitor.output, monitor.targets, x)
+        return evaluation(model, batch, monitor.inputs, monitor.output, monitor.targets, x, observed)
 
 
 def _form(batch: Any) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ class Monitoring(Passes):
             pass_over(self, trainer, "on_train_batch_start")
 
     @override
+    def _before_step(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        self._watch.forms.observer.begin(pl_module, batch)  # of the first one, which shows how forward is called
+        pass_over(self, trainer, "on_validation_batch_start", "on_test_batch_start")
+
+    @override
     def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self.places is not None and not sum(trainer.num_val_batches) and self._is_due(trainer):
             self._begin()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 _LIGHTNINGS = ("lightning.pytorch.", "pytorch_lightning.")
 _AT_EACH_STEP = (
     "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward", "on_after_backward",
-    "on_before_optimizer_step", "on_validation_batch_start", "on_validation_batch_end",
+    "on_before_optimizer_step", "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start",
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def pass_over(callback: Callback, trainer: "Trainer", *done: str) -> None:
         *done: hooks that have done all they had to; where a subclass has its own they go on.
     """
     own = vars(callback)
-    for name in _AT_EACH_STEP:  # as an earlier trainer left it
+    for name in () if done else _AT_EACH_STEP:  # as an earlier trainer left it
         if own.get(name, "") is None:
             del own[name]
     if callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
-        own.update({name: None for name in _AT_EACH_STEP if _home(callback, name).startswith(_LIGHTNINGS)})
-        own.update({name: None for name in done if _home(callback, name).startswith("sobolev.")})
+        idle, homes = done or _AT_EACH_STEP, ("sobolev.",) if done else _LIGHTNINGS
+        own.update({name: None for name in idle if _home(callback, name).startswith(homes)})
 
 
 def _home(callback: Callback, hook: str) -> str:
