@@ -34,9 +34,12 @@ class Observer:
         if self._call is None:
             return None
         (args, kwargs), self._call = self._call, None
-        sources = {key: _source(value, batch) for key, value in [*enumerate(args), *kwargs.items()]}
-        if None in sources.values():
-            return None
+        sources: dict[Any, tuple[str | None, Any]] = {}
+        for key, value in [*enumerate(args), *kwargs.items()]:
+            source = _source(value, batch)
+            if source is None:
+                return None
+            sources[key] = source
 
         def of(batch: Any) -> tuple[tuple, dict[str, Any]]:
             found = {key: value if path is None else entry(batch, path) for key, (path, value) in sources.items()}

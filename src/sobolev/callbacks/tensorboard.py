@@ -38,10 +38,10 @@ def add_scalars(logger: Any, values: dict[str, float], step: int | None) -> None
         step: of the training.
     """
     writer = getattr(logger.experiment, "file_writer", None)
-    if not _is_lightnings_own(logger) or type(writer).__name__ != "FileWriter":
+    if writer is None or type(writer).__name__ != "FileWriter" or not _is_lightnings_own(logger):
         logger.log_metrics(values, step=step)
         return
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
     entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
     writer.add_summary(Summary(value=entries), step)

@@ -1,7 +1,7 @@
 """A formula as a source of exact derivatives: sympy differentiates, torch computes."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float64
@@ -58,7 +58,7 @@ class FormulaSource:
         return torch.stack(entries, -1).reshape(*entries[0].shape, *(size,) * order)
 
 
-def _differentiated(expression: "sympy.Expr", symbol: "sympy.Symbol") -> "sympy.Expr":
+def _differentiated(expression: Any, symbol: "sympy.Symbol") -> "sympy.Expr":
     """By sympy; powers by their own rule, since sympy's goes through the logarithm, and imports tensors for it."""
     if expression.is_Pow and expression.exp.is_Number:
         base, exponent = expression.args
