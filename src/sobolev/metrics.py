@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Shaped
@@ -36,27 +36,54 @@ def derivative_error(
     return _as_tensors(sums_of_errors([(predicted, exact)], points)[0])
 
 
+class Exact(NamedTuple):
+    """Exact tensors of several quantities at the same points, as sums of errors need them.
+
+    Attributes:
+        columns: their entries, (batch, entries), float64; 0 where there is none.
+        unknown: where there is none, (batch, entries); None where all are known.
+        sums: of their squares, and how many there are, (2, entries).
+        entries: how many columns each quantity has.
+    """
+
+    columns: Tensor
+    unknown: Tensor | None
+    sums: Tensor
+    entries: list[int]
+
+
+def as_exact(tensors: Sequence[Tensor]) -> Exact:
+    """Of tensors (batch, ...), at least one row, in which NaN marks an entry without a truth."""
+    rows = len(tensors[0])
+    columns = torch.cat([t.reshape(rows, -1) for t in tensors], 1).double()
+    unknown = columns.isnan()
+    columns = columns.masked_fill(unknown, 0)
+    sums = torch.stack([columns.square().sum(0), rows - unknown.sum(0)])
+    return Exact(columns, unknown if unknown.any() else None, sums, [t[0].numel() for t in tensors])
+
+
 def sums_of_errors(
-    pairs: Sequence[tuple[Tensor, Tensor]], points: Float[Tensor, "batch *inputs"]
+    pairs: Sequence[tuple[Tensor, Tensor]], points: Float[Tensor, "batch *inputs"], exact: Exact | None = None
 ) -> Float64[Tensor, "pairs columns"]:
     """A row for each pair of predicted and exact tensors at the same points, shapes as in `derivative_error`.
 
     Its columns: sum of squared errors, sum of squared truths, number of entries, the worst error and its point.
+    `exact` is `as_exact` of the exact tensors, if it is known already.
     """
-    for predicted, exact in pairs:
-        if predicted.shape != exact.shape:
-            raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(exact.shape)}")
+    for predicted, truth in pairs:
+        if predicted.shape != truth.shape:
+            raise ValueError(f"predicted has shape {tuple(predicted.shape)}, exact has {tuple(truth.shape)}")
     rows = len(points)
     if not rows:
         return torch.cat([points.new_zeros(1, 3).double(), _no_worst(points)], 1).repeat(len(pairs), 1)
-    found, truth = (torch.cat([t.reshape(rows, -1) for t in side], 1).double() for side in zip(*pairs, strict=True))
-    unknown = truth.isnan()
-    both = torch.stack([found - truth, truth]).masked_fill(unknown, 0)
-    entries = [exact[0].numel() for _, exact in pairs]
-    sums, largest = torch.cat([both.square().sum(1), rows - unknown.sum(0, keepdim=True)]).T, both[0].abs()
-    if len(entries) < len(sums):
-        sums = torch.stack([part.sum(0) for part in sums.split(entries)])
-        largest = torch.stack([part.amax(1) for part in largest.split(entries, 1)], 1)
+    exact = exact or as_exact([truth for _, truth in pairs])
+    errors = torch.cat([predicted.reshape(rows, -1) for predicted, _ in pairs], 1) - exact.columns
+    if exact.unknown is not None:
+        errors = errors.masked_fill(exact.unknown, 0)
+    sums, largest = torch.cat([errors.square().sum(0, keepdim=True), exact.sums]).T, errors.abs()
+    if len(exact.entries) < len(sums):
+        sums = torch.stack([part.sum(0) for part in sums.split(exact.entries)])
+        largest = torch.stack([part.amax(1) for part in largest.split(exact.entries, 1)], 1)
     worst, where = largest.max(0)
     return torch.cat([sums, worst[:, None], points.reshape(rows, -1)[where].double()], 1)
 

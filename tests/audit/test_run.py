@@ -128,7 +128,7 @@ def test_method_and_errors():
     assert audit(lambda x: x.detach() ** 2 + x, X).method in ("taylor", "none")
 
 
-@pytest.mark.parametrize("allowed", [1, 2, 5, 9, 14, 25, 45])
+@pytest.mark.parametrize("allowed", [1, 2, 5, 9, 14, 20, 28])
 @pytest.mark.parametrize("end", [OSError("no licence left"), None])
 def test_a_model_that_fails_at_a_later_call(allowed, end):
     calls = []

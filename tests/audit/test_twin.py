@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sobolev.audit.twin import Double, isolated, plainly, widened
+from sobolev.audit.twin import Double, Widening, isolated, plainly, widened
 
 
 class Restless(nn.Module):
@@ -121,3 +121,22 @@ def test_widened():
     assert widened(torch.ones(1, dtype=torch.complex64)).dtype == torch.complex128
     assert widened(torch.ones(1, dtype=torch.int32)).dtype == torch.int32
     assert widened("float32") == "float32"
+
+
+def test_what_has_been_widened_once_is_looked_at_for_good():
+    narrow, widening = torch.ones(3), Widening()
+    for _ in range(2):
+        with widening:
+            assert (narrow * 2).dtype == torch.float64
+        widening.relax()
+    assert (narrow * 2).dtype == torch.float32
+
+
+def test_where_nothing_was_widened_nobody_looks_any_more():
+    wide, widening = torch.ones(3, dtype=torch.float64), Widening()
+    with widening, widening:
+        assert torch._C._len_torch_function_stack() == 1
+        wide.sin().sum()
+    widening.relax()
+    with widening:
+        assert torch._C._len_torch_function_stack() == 0

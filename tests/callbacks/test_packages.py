@@ -6,9 +6,13 @@ import sys
 import lightning.pytorch
 import pytest
 import pytorch_lightning
-from cases import environment
+import torch
+from cases import Plain, environment, loader, quiet_trainer
 
-from sobolev.callbacks.packages import is_a
+from sobolev import DerivativeMonitor
+from sobolev.callbacks.packages import is_a, pass_over
+
+X = torch.linspace(-1, 1, 64)[:, None]
 
 SCRIPT = """
 import sys, {imports}
@@ -36,3 +40,33 @@ def test_a_class_of_either_package_by_its_name():
     for package in (lightning.pytorch, pytorch_lightning):
         assert is_a(package.callbacks.EarlyStopping("x"), "EarlyStopping")
         assert is_a(package.loggers.CSVLogger("x"), "Logger") and not is_a(package.loggers.CSVLogger("x"), "Trainer")
+
+
+class Own(DerivativeMonitor):
+    steps = 0
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        self.steps += 1
+
+    def on_after_backward(self, trainer, pl_module):
+        super().on_after_backward(trainer, pl_module)
+        self.steps += 1
+
+
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+def test_hooks_that_do_nothing_are_passed_over_and_those_of_a_subclass_are_not(tmp_path):
+    own, monitor = Own(on_finding="ignore"), DerivativeMonitor(on_finding="ignore", name="other")
+    trainer = quiet_trainer(tmp_path, own, monitor, max_epochs=2, logger=False)
+    trainer.fit(Plain(), loader(X, X), loader(X, X))
+    assert own.steps == 2 * trainer.global_step > 0
+    assert own.on_before_backward is None and callable(own.on_validation_batch_end)
+    assert monitor.on_after_backward is None and monitor.on_train_batch_start is None
+    assert monitor._watch.drawing.training_rows == len(next(iter(loader(X, X)))[0])  # it had been called before
+
+
+def test_in_other_hands_every_hook_can_be_called(tmp_path):
+    monitor = DerivativeMonitor()
+    monitor.on_train_batch_start = None
+    pass_over(monitor, quiet_trainer(tmp_path))
+    assert monitor.on_train_batch_start is not None and monitor.on_before_backward is not None

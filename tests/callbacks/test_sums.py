@@ -5,7 +5,7 @@ import torch
 
 from sobolev.callbacks import sums
 from sobolev.callbacks.sums import Sums
-from sobolev.metrics import derivative_error
+from sobolev.metrics import as_exact, derivative_error
 
 X = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 FOUND, TRUTH = X.sin(), X.cos()
@@ -57,3 +57,26 @@ def test_not_a_number_is_the_worst_error():
         total.add({"sine": (torch.tensor([[value]]), torch.zeros(1, 1))}, torch.tensor([[value]]))
     error = total.everywhere()[0]["sine"]
     assert error["max"] != error["max"] and error["at"][0] != error["at"][0]
+
+
+def test_what_is_known_of_a_truth_is_used_again_until_it_changes(monkeypatch):
+    calls, truth = [], TRUTH.clone()
+    monkeypatch.setattr(sums, "as_exact", lambda tensors: calls.append(None) or as_exact(tensors))
+    total = Sums()
+    for changed in (False, False, True):
+        if changed:
+            truth[3] = torch.nan
+        total.begin()
+        total.add({"sine": (FOUND, truth)}, X)
+        assert total.everywhere()[0]["sine"]["rmse"] == derivative_error(FOUND, truth, X)["rmse"].item()
+    assert len(calls) == 2
+
+
+def test_of_an_inference_tensor_nothing_is_kept():
+    with torch.inference_mode():
+        truth, total = TRUTH.clone(), Sums()
+        for factor in (1, 2):
+            truth.mul_(factor)
+            total.begin()
+            total.add({"sine": (FOUND, truth)}, X)
+            assert total.everywhere()[0]["sine"]["rmse"] == derivative_error(FOUND, truth, X)["rmse"].item()

@@ -1,5 +1,7 @@
 """The model and the random numbers stay as they were."""
 
+import random
+
 import pytest
 import torch
 from torch import nn
@@ -39,3 +41,46 @@ def test_the_model_is_left_as_it_was_after_an_error():
         model(torch.rand(3, 1))
         raise RuntimeError
     assert (model.count == 0).all() and model.training
+
+
+class Drawing(nn.Module):
+    """Draws a number of Python's, and counts in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count += 1
+        return x * random.random()
+
+
+def hooked():
+    model = nn.Sequential(nn.Linear(1, 3), nn.Tanh())
+    model[1].register_forward_hook(lambda *_: None)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "kept"),
+    [
+        (nn.Sequential(nn.Linear(1, 3), nn.Tanh()), False, False),
+        (nn.Sequential(nn.Linear(1, 3), nn.Tanh()), True, True),
+        (nn.Sequential(nn.Linear(1, 3), Drawing()), False, True),
+        (nn.Sequential(nn.TransformerEncoderLayer(2, 1)), False, True),
+        (hooked(), False, True),
+    ],
+)
+def test_where_nothing_but_known_layers_runs_there_is_less_to_restore(model, others, kept):
+    """Python's numbers would be drawn by somebody else's layer, a hook, an activation, or other code around."""
+    state = random.getstate()
+    with undisturbed(model, torch.device("cpu"), others=others):
+        random.random()
+    assert (random.getstate() == state) == kept
+
+
+def test_a_layer_of_somebody_elses_leaves_no_trace():
+    model, state = nn.Sequential(nn.Linear(1, 3), Drawing()), random.getstate()
+    with undisturbed(model, torch.device("cpu"), others=False):
+        model(torch.ones(2, 1))
+    assert random.getstate() == state and model[1].count == 0

@@ -62,7 +62,7 @@ def mismatch(
 def confirmed(
     found: Mismatch,
     claimed: Tensor,
-    along: Callable[[float], Tensor],
+    along: Callable[[Sequence[float]], Tensor],
     order: int,
     size: float,
     *,

@@ -30,15 +30,15 @@ class CloseUp(Probe):
         self.inputs = row % width if width <= count else row * width // count
         self.outputs = (row + row // lcm(width, height)) % height if height <= count else row * height // count
         self.output_sizes, self.is_level_nearby = probe.output_sizes, probe.is_level_nearby
-        self.noise, self.noises = probe.noise, probe.noises
+        self.noise, self.noises, self.widening = probe.noise, probe.noises, probe.widening
+        self._together = probe._together
         self.direction = torch.zeros_like(as_rows(self.x))
         self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]
         self.direction = self.direction.reshape(self.x.shape)
 
-    def _projected(self, y: Tensor) -> Tensor:
-        rows = as_rows(y)
-        place = self.outputs[:, None]
-        return (rows.gather(1, place) / self.output_sizes[place])[:, 0]
+    def _projected(self, entries: Tensor) -> Tensor:
+        place = self.outputs[:, None].expand(*entries.shape[:-1], 1)
+        return entries.gather(-1, place)[..., 0] / self.output_sizes[self.outputs]
 
     def named(self, row: int) -> str:
         """What a point looks at: `by input 3 of output 1`."""

@@ -49,7 +49,7 @@ def find_culprit(probe: Probe, order: int, rows: Tensor) -> Culprit | None:
         except RuntimeError:  # f differentiates inside, and has freed the graph of this step
             continue
         try:
-            truth = finite_differences(lambda t, index=index: values(t)[index])[order - 1]
+            truth = finite_differences(lambda ts, i=index: torch.stack([values(t)[i] for t in ts]))[order - 1]
         except IndexError:  # the forward takes another course elsewhere
             return None
         size = max(values(0.0)[index].abs().amax().item(), 1e-300)

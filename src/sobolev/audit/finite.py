@@ -1,6 +1,6 @@
 """Finite differences by Richardson extrapolation, each with an estimate of its own error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import comb
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 def finite_differences(
-    along: Callable[[float], Tensor], largest: float = 0.2, ratio: float = 2.5, noise: float = 0.0
+    along: Callable[[Sequence[float]], Tensor], largest: float = 0.2, ratio: float = 2.5, noise: float = 0.0
 ) -> tuple[Estimate, Estimate]:
     """First and second derivative of t -> along(t) at 0.
 
@@ -34,30 +34,30 @@ def finite_differences(
     Software 4, 1982).
 
     Args:
-        along: values (batch,) at distance t.
+        along: values at several distances t, (distances, batch).
         largest: the first step; seven more follow.
         ratio: of one step to the next. By default they shrink to 3e-4: below, second differences drown in rounding.
         noise: what rounding makes of the values, relative to their size, where that is more than the last digit.
     """
-    middle = along(0.0)
     steps = [largest / ratio**j for j in range(_STEPS)]
-    sides = [(along(h), along(-h)) for h in steps]
-    return _from_sides(middle, sides, steps, ratio, noise)
+    return _from_sides(along([0.0])[0], along([*steps, *(-h for h in steps)]), steps, ratio, noise)
 
 
 @plainly
 def _from_sides(
-    middle: Tensor, sides: list[tuple[Tensor, Tensor]], steps: list[float], ratio: float, noise: float
+    middle: Tensor, sides: Tensor, steps: list[float], ratio: float, noise: float
 ) -> tuple[Estimate, Estimate]:
-    size = torch.stack([torch.maximum(p.abs(), m.abs()) for p, m in sides] + [middle.abs()]).nan_to_num(0).amax(0)
+    plus, minus = sides.chunk(2)
+    size = torch.cat([plus, minus, middle[None]]).abs().nan_to_num(0).amax(0)
     shaken = 4 * max(torch.finfo(middle.dtype).eps, noise) * size
-    first = [Estimate((p - m) / (2 * h), shaken / h) for (p, m), h in zip(sides, steps, strict=True)]
-    second = [Estimate((p - 2 * middle + m) / h**2, 4 * shaken / h**2) for (p, m), h in zip(sides, steps, strict=True)]
-    kinked = _jump([s.value * h / 2 for s, h in zip(second, steps, strict=True)], shaken / steps[-1], ratio)
-    slopes = [(a.value - b.value) / (h - h / ratio) for a, b, h in zip(first, first[1:], steps, strict=False)]
+    width = torch.tensor(steps, dtype=middle.dtype, device=middle.device)[:, None]
+    first, second = (plus - minus) / (2 * width), (plus - 2 * middle + minus) / width**2
+    kinked = _jump(second[-2:] * width[-2:] / 2, shaken / steps[-1], ratio)
+    slopes = (first[-3:-1] - first[-2:]) / (width[-3:-1] - width[-3:-1] / ratio)
     bent = _jump(slopes, 10 * shaken / steps[-1] ** 2, ratio) + kinked / steps[-1]
-    slope, bend = _extrapolated(first, ratio), _extrapolated(second, ratio)
-    return Estimate(slope.value, slope.error + kinked), Estimate(bend.value, bend.error + bent)
+    noises = torch.stack([shaken / width, 4 * shaken / width**2], 1)
+    value, error = _extrapolated(torch.stack([first, second], 1), noises, ratio)
+    return Estimate(value[0], error[0] + kinked), Estimate(value[1], error[1] + bent)
 
 
 def rounding(values: Tensor) -> Tensor:
@@ -83,28 +83,24 @@ def relative_rounding(values: Tensor) -> float:
     return rounding(values).nan_to_num(0, 0).median().item() / size if size else 0.0
 
 
-def _jump(differences: list[Tensor], noise: Tensor, ratio: float) -> Tensor:
-    """What the sides differ by, where it does not shrink with the step: a kink at the sample itself.
+def _jump(differences: Tensor, noise: Tensor, ratio: float) -> Tensor:
+    """What the sides differ by at the last two steps, where it does not shrink: a kink at the sample itself.
 
     Central differences would converge there, to the mean of both sides.
     """
-    coarser, finest = differences[-2].abs(), differences[-1].abs()
+    coarser, finest = differences.abs()
     stays = (finest > 1.15 / ratio * coarser) & (finest > 4 * noise)
     return torch.where(stays, 4 * finest, 0)
 
 
-def _extrapolated(column: list[Estimate], ratio: float) -> Estimate:
-    best = torch.full_like(column[0].value, torch.nan)
-    least = torch.full_like(best, torch.inf)
-    above: list[Tensor] = []  # the row of the tableau above
-    for value, noise in column:
-        row = [value]
-        for k, coarser in enumerate(above, 1):
-            factor = ratio ** (2 * k)
-            row.append((factor * row[-1] - coarser) / (factor - 1))
-            spread = torch.maximum((row[-1] - row[-2]).abs(), (row[-1] - coarser).abs()) + noise
-            better = spread < least  # False where anything is not finite
-            best, least = torch.where(better, row[-1], best), torch.where(better, spread, least)
-        above = row
-    finest = above[1]  # coarse steps may agree and all be wrong
+def _extrapolated(values: Tensor, noises: Tensor, ratio: float) -> Estimate:
+    """Of what each step gives, (steps, ...): of the whole tableau, column by column, the entries nearest to others."""
+    columns, spreads = [values], []
+    for k in range(1, len(values)):
+        factor, coarser, finer = ratio ** (2 * k), columns[-1][:-1], columns[-1][1:]
+        columns.append((factor * finer - coarser) / (factor - 1))
+        spreads.append(torch.maximum((columns[-1] - finer).abs(), (columns[-1] - coarser).abs()) + noises[k:])
+    least, where = torch.cat(spreads).nan_to_num(torch.inf, torch.inf).min(0)
+    best = torch.cat(columns[1:]).gather(0, where[None])[0].where(least.isfinite(), torch.nan)
+    finest = columns[1][-1]  # coarse steps may agree and all be wrong
     return Estimate(best, least + (best - finest).abs().nan_to_num(torch.inf))

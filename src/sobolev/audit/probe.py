@@ -1,9 +1,9 @@
 """The numbers that the checks look at, each computed once and only when asked for."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sobolev.audit.agreement import mismatch
 from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding, rounding
 from sobolev.audit.trace import Step, traced
-from sobolev.audit.twin import Double, isolated
+from sobolev.audit.twin import Widening, isolated
 from sobolev.autodiff import reverse
 from sobolev.autodiff.guard import guarded
 from sobolev.autodiff.operators import derivatives
@@ -26,6 +26,8 @@ Derivatives = list[Tensor]
 _SEED = 2024
 _PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
 """Rounding is measured at so many places, so far from each other, around so many points."""
+_CACHED = 1 << 18
+"""So many numbers of one intermediate result stay in the cache."""
 _FAINT = 1e6
 """An output that is rounding alone counts so many times less than the others."""
 _FINER = (4e-3, 8e-5)
@@ -44,6 +46,7 @@ class Probe:
         order: the highest derivative asked for.
         modules: the modules behind f by path.
         verdict: what `sobolev.audit.verdict.verdict` has found, once it has.
+        widening: around whatever runs code of f's; computes in float64 what it asks for in less.
     """
 
     by_row = False
@@ -52,16 +55,23 @@ class Probe:
     def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
         self.f, self.x, self.order, self.modules = f, x, order, modules
         self.verdict: tuple[Method, dict[Method, Failure | None]] | None = None
+        self.widening: Widening | nullcontext[None] = nullcontext()
         self._noises: dict[str, list[float]] = {}
 
     def __call__(self, x: Tensor) -> Any:
         """f(x), of a copy, for f may write to its argument; f may also leave gradients switched off."""
-        enabled = torch.is_grad_enabled()
+        enabled, x = torch.is_grad_enabled(), x.clone()
         try:
-            return self.f(x.clone())
+            with self.widening:
+                return self.f(x)
         finally:
             if torch.is_grad_enabled() != enabled:
                 torch.set_grad_enabled(enabled)
+
+    def relax(self) -> None:
+        """See `Widening.relax`."""
+        if isinstance(self.widening, Widening):
+            self.widening.relax()
 
     @cached_property
     def y(self) -> Tensor:
@@ -71,10 +81,11 @@ class Probe:
     def scalar(self, x: Tensor) -> Tensor:
         """One number per sample: the weighted sum of f(x)'s entries."""
         _ = self.output_sizes  # first, for they take calls of f, which may write to its weights before the backward
-        return self._projected(self(x))
+        return self._projected(as_rows(self(x)))
 
-    def _projected(self, y: Tensor) -> Tensor:
-        return (as_rows(y) * self._weights).sum(1)
+    def _projected(self, entries: Tensor) -> Tensor:
+        """(..., batch, outputs) to (..., batch)."""
+        return (entries * self._weights).sum(-1)
 
     def values(self, x: Tensor) -> Tensor:
         """`scalar` without a graph, NaN where f fails; gradients are enabled, for f may differentiate inside."""
@@ -84,10 +95,30 @@ class Probe:
         """F(x)'s entries, (batch, outputs), likewise."""
         try:
             return as_rows(self(x)).detach()
-        except Exception:  # somebody's check of the domain, beyond which differences reach: try the others alone
+        except Exception:  # somebody's check of the domain, beyond which differences reach: try the others
             if len(x) == 1:
                 return torch.full_like(as_rows(self.y)[:1], torch.nan)
-        return torch.cat([self.entries(row) for row in x.split(1)])
+        return torch.cat([self.entries(half) for half in x.split(-(-len(x) // 2))])
+
+    def values_along(self, distances: Sequence[float]) -> Tensor:
+        """`values` at x + t direction, (distances, batch), as many at a time as stay in the cache."""
+        places = self._places(distances)
+        groups = [self.entries(group.flatten(0, 1)) for group in places.split(self._together)]
+        return self._projected(torch.cat(groups).unflatten(0, places.shape[:2]))
+
+    def _places(self, distances: Sequence[float]) -> Tensor:
+        """(distances, batch, *in)."""
+        t = torch.tensor(distances, dtype=self.x.dtype, device=self.x.device)
+        return self.x + t.reshape(-1, *[1] * self.x.dim()) * self.direction
+
+    @cached_property
+    def _together(self) -> int:
+        """How many batches like x to compute at a time: the calls of a small network take longer than what they do."""
+        try:
+            largest = max(step.value.numel() for step in self.steps)
+        except Exception:  # f cannot be traced, or makes nothing
+            return 1
+        return max(1, _CACHED // max(1, largest))
 
     @cached_property
     def values_here(self) -> Tensor:
@@ -99,14 +130,16 @@ class Probe:
         """Random, of either sign, none near zero; each output divided by its own size."""
         count = len(self.output_sizes)
         draws = torch.rand(count, generator=self._random(), dtype=torch.float64) + 0.5
-        return (draws * (1 - 2.0 * (torch.arange(count) % 2))).to(self.output_sizes) / self.output_sizes
+        return (draws * (1 - 2 * (torch.arange(count, dtype=torch.float64) % 2))).to(
+            self.output_sizes
+        ) / self.output_sizes
 
     @cached_property
     def output_sizes(self) -> Tensor:
         """The largest absolute value of every output, (outputs,); of one that is all rounding, far more."""
         size = as_rows(self.y).abs().amax(0)
         size = size.where(size.isfinite(), 1)
-        shaken, least = rounding(self._outputs_nearby).amax(0), 50 * torch.finfo(size.dtype).eps * size.amax()
+        shaken, least = rounding(self.outputs_nearby).amax(0), 50 * torch.finfo(size.dtype).eps * size.amax()
         real = (shaken < 0.1 * size) & (size > least)
         largest = size[real].amax() if real.any() else size.amax()
         rounded = _FAINT * largest  # what is rounding alone hardly counts
@@ -148,10 +181,11 @@ class Probe:
         """`scalar` and its derivatives anywhere, along (batch, *in), by `"taylor"`; by reverse mode otherwise."""
         try:
             if method == "taylor":
-                with torch.no_grad():
+                with torch.no_grad(), self.widening:
                     results = derivatives(self, x, order, direction, method="taylor")
-                return [self._projected(result) for result in results]
-            return [d.detach() for d in reverse.derivatives(self.scalar, x, order, direction)]
+                return [self._projected(as_rows(result)) for result in results]
+            with self.widening:  # what runs backwards may be f's own code, too
+                return [d.detach() for d in reverse.derivatives(self.scalar, x, order, direction)]
         except Exception as error:  # whatever the user's code or torch raises is a finding, not a traceback
             return error
 
@@ -198,7 +232,9 @@ class Probe:
     @cached_property
     def nearby(self) -> tuple[Tensor, Tensor]:
         """A few of the points, each at places very close to it, (places * points, *in), and their directions."""
-        few = torch.linspace(0, len(self.x) - 1, min(_SHAKEN, len(self.x))).long().to(self.x.device)
+        few = (
+            torch.linspace(0, len(self.x) - 1, min(_SHAKEN, len(self.x)), dtype=torch.float64).long().to(self.x.device)
+        )
         places = _NEAR * torch.arange(1, _PLACES + 1).to(self.x).reshape(-1, *[1] * self.x.dim())
         direction = self.direction[few].expand(_PLACES, *[-1] * self.x.dim())
         return (self.x[few] + places * direction).flatten(0, 1), direction.flatten(0, 1)
@@ -206,11 +242,11 @@ class Probe:
     @cached_property
     def values_nearby(self) -> Tensor:
         """`scalar` at the places around each of these points, (places, points)."""
-        return torch.stack([self._projected(outputs) for outputs in self._outputs_nearby])
+        return self._projected(self.outputs_nearby)
 
     @cached_property
-    def _outputs_nearby(self) -> Tensor:
-        """F there, (places, points, outputs), one place at a time."""
+    def outputs_nearby(self) -> Tensor:
+        """F there, (places, points, outputs), one place at a time: samples that f mixes are the same each time."""
         return torch.stack([self.entries(x) for x in self.nearby[0].chunk(_PLACES)])
 
     @cached_property
@@ -240,18 +276,24 @@ class Probe:
                 self._noises[method] = [self.noise, *higher]
         return self._noises[method]
 
-    def along(self, order: int) -> Callable[[float], Tensor]:
-        """T -> the derivative of that order, (batch,), at x + t direction, by reverse mode or else by Taylor mode."""
+    def along(self, order: int) -> Callable[[Sequence[float]], Tensor]:
+        """Distances t -> the derivative of that order at x + t direction, (distances, batch).
 
-        def at(t: float) -> Tensor:
-            x = self.x + t * self.direction
-            if order == 0:
-                return self.values(x) if t else self.values_here
-            method = "taylor" if isinstance(self.reverse, Exception) else "reverse"
-            found = self.differentiated(method, x, self.direction, order)
-            return found[-1] if isinstance(found, list) else torch.full_like(self.values(x), torch.nan)
+        By reverse mode or else by Taylor mode.
+        """
+        if order:
+            return partial(self._derivatives_along, order)
+        return lambda distances: self.values_along(distances) if any(distances) else self.values_here[None]
 
-        return at
+    def _derivatives_along(self, order: int, distances: Sequence[float]) -> Tensor:
+        places, method = self._places(distances), "taylor" if isinstance(self.reverse, Exception) else "reverse"
+        x, direction = places.flatten(0, 1), self.direction.expand_as(places).flatten(0, 1)
+        found = self.differentiated(method, x, direction, order)
+        if isinstance(found, list):
+            return found[-1].unflatten(0, places.shape[:2])
+        if len(distances) == 1:
+            return torch.full_like(self.values_here, torch.nan)[None]
+        return torch.cat([self._derivatives_along(order, [t]) for t in distances])
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -260,7 +302,8 @@ class Probe:
 
     def trace(self, x: Tensor) -> list[Step]:
         """Every intermediate tensor of f at other points."""
-        return traced(self.f, x.clone(), self.modules)
+        with self.widening:
+            return traced(self.f, x.clone(), self.modules)
 
     @staticmethod
     def _random() -> torch.Generator:
@@ -288,10 +331,10 @@ def probing(
         warnings.simplefilter("ignore")  # what f has to say, it says to its user often enough
         stack.enter_context(guarded(x.device, exact=exact))
         stack.enter_context(isolated(unique, double=double))
-        if double:
-            stack.enter_context(Double())
         for module in unique if evaluate else []:
             if hasattr(module, "training"):  # a frozen script has no modes
                 module.training = False
         x = x.detach().clone()
-        yield Probe(f, x.double() if double else x, order, modules)
+        probe = Probe(f, x.double() if double else x, order, modules)
+        probe.widening = Widening() if double else nullcontext()
+        yield probe

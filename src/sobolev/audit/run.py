@@ -17,7 +17,7 @@ from sobolev.audit.checks.entry import Entry, entry
 from sobolev.audit.checks.precision import precision, products
 from sobolev.audit.describe import brief
 from sobolev.audit.finding import Audit, Finding, by_severity
-from sobolev.audit.finite import Estimate, as_rows
+from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
@@ -60,9 +60,9 @@ def _all_checks(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module
     in_training = _in_own_mode(f, x, order, modules, first.double)
     dtype = x.dtype  # within the probe's context it would read float64
     with probing(f, x, order, modules, double=first.double) as probe:
-        remembered = _with_more_points(probe)
-    with probing(f, x, order, modules, double=first.double) as probe:
-        return _audited(probe, first, in_training, remembered, dtype)
+        if first.nearby is not None:
+            probe.outputs_nearby = first.nearby
+        return _audited(probe, first, in_training, dtype)
 
 
 def _stopped(error: Exception) -> Finding:
@@ -73,15 +73,15 @@ def _stopped(error: Exception) -> Finding:
     return Finding("fails", "error", "f", message)
 
 
-def _audited(
-    probe: Probe, first: Entry, in_training: list[Finding], remembered: list[Finding], dtype: torch.dtype
-) -> Audit:
+def _audited(probe: Probe, first: Entry, in_training: list[Finding], dtype: torch.dtype) -> Audit:
     _show_another_batch(probe)
     inconsistent = _inconsistencies(probe) or list(stateful(first.y if first.y is not None else probe.y, probe.y))
-    inconsistent = inconsistent or remembered
+    inconsistent = inconsistent or first.remembered
     findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
     if not inconsistent:
+        _ = probe.reverse
+        probe.relax()
         findings += [finding for check in CALCULUS for finding in _made(check, probe)]
         findings += precision(probe, first.own, dtype) + products(probe, first.own, first.coarse)
         method, _ = verdict(probe)
@@ -106,17 +106,6 @@ def _show_another_batch(probe: Probe) -> None:
     """So that what f keeps of the first batch it sees is not of x itself: half of the points, twice."""
     with suppress(Exception):
         probe(probe.x[torch.arange(len(probe.x), device=probe.x.device) // 2])
-
-
-def _with_more_points(probe: Probe) -> list[Finding]:
-    """What f returns for the inner half of the points, before and after it has seen all: running extremes show."""
-    distances = as_rows((probe.x - probe.x.mean(0)).abs()).sum(1)
-    inner = probe.x[distances.argsort()[: (len(distances) + 1) // 2]]
-    with suppress(Exception):
-        early = probe(inner).detach()
-        probe(probe.x)
-        return list(stateful(early, probe(inner).detach()))
-    return []
 
 
 def _inconsistencies(probe: Probe) -> list[Finding]:

@@ -72,7 +72,7 @@ class _Recorder(TorchFunctionMode):
 
     def _record(self, operation: str, inputs: Any, result: Any) -> None:
         tensors = tuple(leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and not _is_wrapper(leaf))
-        for output in [torch.empty(0)] if operation in ESCAPES else tree_leaves(result):
+        for output in [torch.empty(0, dtype=torch.float64)] if operation in ESCAPES else tree_leaves(result):
             if isinstance(output, Tensor) and _is_plain(output):
                 with DisableTorchFunction():
                     value = output.clone()

@@ -40,20 +40,58 @@ _SINGLE = {Tensor, nn.Parameter, int, float, bool, str, type(None), torch.dtype}
 _TENSORS = {Tensor, nn.Parameter}
 _NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
 """Nothing in these is narrow."""
+_UNCHANGEABLE = {bool, int, float, str, type(None)}
 _HOOKS, _FORWARD_HOOKS = "_hooks", {"_forward_pre_hooks", "_forward_hooks"}
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class Double(TorchFunctionMode):
-    """Computes in float64 what the code asks for in less: tensors in closures, `.float()`, new constants."""
+    """Computes in float64 what the code asks for in less: tensors in closures, `.float()`, new constants.
+
+    Attributes:
+        needed: whether there was any such thing so far.
+    """
+
+    needed = False
 
     def __torch_function__(self, func: Callable, types: Iterable, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Widen the arguments, call, widen the results."""
-        func = _CASTS.get(func, func)
-        args = _all_widened(args) if _may_be_narrow(*args) else args
-        result = func(*args, **_all_widened(kwargs)) if kwargs else func(*args)
-        return _all_widened(result) if _may_be_narrow(result) else result
+        if func in _CASTS:
+            func, self.needed = _CASTS[func], True
+        args = self._widened(args) if _may_be_narrow(*args) else args
+        result = func(*args, **self._widened(kwargs)) if kwargs else func(*args)
+        return self._widened(result) if _may_be_narrow(result) else result
+
+    def _widened(self, value: Any) -> Any:
+        wide = _all_widened(value)
+        self.needed = self.needed or wide is not value
+        return wide
+
+
+class Widening:
+    """`Double` around whatever runs code of the user's; may be entered again inside.
+
+    Looking at every operation takes a third of the time of a small network: it ends when `relax` is called and
+    nothing had to be widened so far.
+    """
+
+    def __init__(self) -> None:
+        self._double, self._inside, self._off = Double(), 0, False
+
+    def __enter__(self) -> None:
+        self._inside += 1
+        if self._inside == 1 and not self._off:
+            self._double.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+        if self._inside == 0 and not self._off:
+            self._double.__exit__(None, None, None)
+
+    def relax(self) -> None:
+        """Now that the user's code has been seen at work, leave it alone where that can be."""
+        self._off = not self._double.needed
 
 
 def plainly(compute: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -98,7 +136,8 @@ def _all_widened(value: Any) -> Any:
         parts = [_all_widened(part) for part in value]
         return value if all(map(is_, parts, value)) else kind(parts)
     if kind is dict:
-        return {key: _all_widened(part) for key, part in value.items()}
+        parts = {key: _all_widened(part) for key, part in value.items()}
+        return value if all(map(is_, parts.values(), value.values())) else parts
     if not isinstance(value, tuple | list | dict) or kind is torch.Size:  # a plain tuple behind tree_map
         return widened(value)
     return tree_map(widened, value) if value else value
@@ -120,7 +159,8 @@ def isolated(modules: Iterable[nn.Module], *, double: bool) -> Iterator[None]:
             else:
                 saved = dict(vars(owner))
                 stack.callback(_give_back, owner, saved)
-                vars(owner).update({k: copies(v) for k, v in saved.items() if not k.endswith(_HOOKS)})
+                held = {k: v for k, v in saved.items() if type(v) not in _UNCHANGEABLE and not k.endswith(_HOOKS)}
+                vars(owner).update({k: copies(v) for k, v in held.items()})
                 vars(owner).update({k: without_distributed(saved[k]) for k in _FORWARD_HOOKS & saved.keys()})
         yield
 

@@ -41,7 +41,7 @@ def failure_of(probe: Probe, method: str) -> Failure | None:
     results: Derivatives | Exception = getattr(probe, method)
     if isinstance(results, Exception):
         return Failure(probe, error=results)
-    found = [_off(probe, derivative, order, probe.noises(method)[order]) for order, derivative in enumerate(results)]
+    found = [_off(probe, method, derivative, order) for order, derivative in enumerate(results)]
     order = next((order for order, off in enumerate(found) if off is not None), None)
     if order is None:
         return None
@@ -53,9 +53,12 @@ def _graver(one: Failure | None, other: Failure | None) -> Failure | None:
     return one if other is None or (one is not None and one.size >= other.size) else other
 
 
-def _off(probe: Probe, derivative: Tensor, order: int, noise: float) -> Mismatch | None:
+def _off(probe: Probe, method: str, derivative: Tensor, order: int) -> Mismatch | None:
     values = probe.values_here
     truth = probe.finite[order - 1] if order else Estimate(values, _rounding(values))
+    if mismatch(derivative, truth, order, probe.size, by_row=probe.by_row) is None:
+        return None  # however much of it rounding explains, which takes time to find out
+    noise = probe.noises(method)[order]
     off = mismatch(derivative, truth, order, probe.size, noise=noise, by_row=probe.by_row)
     if off is None or order == 0:
         return off

@@ -6,7 +6,7 @@ from torch import nn
 
 from sobolev.autodiff.jet import Jet
 
-_HOLDERS = {Jet, list, dict, tuple}
+_CONTAINERS = {list, dict, tuple}
 
 
 def settle(f: Any) -> None:
@@ -21,8 +21,13 @@ def settle(f: Any) -> None:
         if not type(module).__module__.startswith("torch.nn.modules"):  # PyTorch's own store nothing
             attributes = vars(module)
             for name, item in attributes.items():
-                if type(item) in _HOLDERS:
+                kind = type(item)
+                if kind is Jet or (kind in _CONTAINERS and item and _holds_jets(item)):
                     attributes[name] = _settled(item)
+
+
+def _holds_jets(item: Any) -> bool:
+    return Jet in map(type, item.values() if type(item) is dict else item)
 
 
 def _settled(item: Any) -> Any:
@@ -34,7 +39,7 @@ def _settled(item: Any) -> Any:
     elif kind is dict:
         item.update({key: part.value for key, part in item.items() if type(part) is Jet})
     elif kind is tuple:
-        return tuple(_value(part) for part in item) if any(type(part) is Jet for part in item) else item
+        return tuple(_value(part) for part in item)
     return item
 
 

@@ -92,8 +92,8 @@ class Drawing:
         self._waiting = []
         if trainer.state.fn == "fit":
             if not self._handed:
-                self.samples.clear()
-            self.samples.add(sample)
+                self.samples.begin()
+            sample = self.samples.add(sample)
         self._handed = True
         return [sample]
 

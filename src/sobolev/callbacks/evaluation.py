@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.callbacks.batches import Key, described, entry, leaves, replaced
-from sobolev.callbacks.forward_calls import Arguments, calls, floating, taken
+from sobolev.callbacks.forward_calls import Arguments, calls, floating, taken, takes_all
 from sobolev.callbacks.outputs import Keys, OutputError, Targets, literal, output_paths, target_paths
+
+_ALL = "it takes as many tensors as a batch has, the last of which may be the targets, and no step called it on them"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def evaluation(
     output: Keys = None,
     targets: Targets = None,
     x: Tensor | None = None,
+    observed: Arguments | None = None,
 ) -> Evaluation:
     """Find out how to evaluate a module on batches like this one, by trying.
 
@@ -80,6 +83,7 @@ def evaluation(
         targets: where targets and derivative labels are, order by order; None: behind the inputs, or `y`, `target`,
             `targets`, `label`, `labels`.
         x: what the user's own method takes as inputs.
+        observed: how a step of the module called forward, if that was looked at.
 
     Raises:
         TypeError: nothing fits, or too much; the message has an example of what to write.
@@ -88,8 +92,10 @@ def evaluation(
     chosen = _chosen(batch, inputs, x)
     if x is not None and chosen is None:  # made from the batch, not part of it
         return _tried(model, batch, Arguments(lambda x: ((x,), {})), None, output, targets, x)
+    if observed is None and chosen is None and takes_all(model, batch):
+        raise TypeError(_question(model, batch, TypeError(_ALL)))
     failure = None
-    for arguments in calls(model, batch, chosen):
+    for arguments in [observed] if observed is not None else calls(model, batch, chosen):
         paths = chosen or floating(arguments, batch)
         if not paths or not set(paths) <= set(taken(arguments, batch)):
             continue

@@ -51,6 +51,14 @@ def calls(model: nn.Module, batch: Any, chosen: tuple[str, ...] | None) -> Itera
         yield Arguments(lambda batch: ((batch,), {}), whole=True)
 
 
+def takes_all(model: nn.Module, batch: Any) -> bool:
+    """Whether forward requires as many arguments as a sequence has tensors, the last of which may be its targets."""
+    if not isinstance(batch, list | tuple) or len(batch) < 2 or hasattr(batch, "_fields"):
+        return False
+    floats = (isinstance(item, Tensor) and item.is_floating_point() for item in batch)
+    return all(floats) and len(_parameters(model)[0]) == len(batch)
+
+
 def _parameters(model: nn.Module) -> tuple[list[str], list[str], bool]:
     """The names forward requires and accepts, and whether it takes any others."""
     parameters = inspect.signature(model.forward).parameters.values()

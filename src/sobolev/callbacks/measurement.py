@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
+from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.tensors import derivative_tensors
 from sobolev.callbacks.sums import Sums
 from sobolev.notation import Place
@@ -49,39 +49,43 @@ class Measurement:
 
     def reset(self) -> None:
         """Forget all batches."""
-        self.kept, self._sums = [], Sums()
+        self.kept = []
+        self._sums.begin()
 
     def update(
         self,
-        function: Callable[[slice], BatchedFunction],
+        function: Callable[[slice], Any],
         x: Tensor,
         truth: Truth,
         *,
         required: bool = True,
         block: int | None = None,
+        differentiate: Callable[..., tuple[Tensor, ...]] = derivative_tensors,
     ) -> None:
         """Differentiate at x, (batch, *in), and count the errors.
 
         Where a truth is missing or NaN, no error counts.
 
         Args:
-            function: what maps some of the rows of x, (rows, *in), to (rows, *out).
+            function: what maps some of the rows of x, (rows, *in), to (rows, *out); whatever `differentiate` takes.
             x: the points.
             truth: the exact tensors of orders 0, 1, ....
             required: whether a truth of another shape than the derivative is an error; otherwise it is none.
             block: the number of rows that `function` is asked for at most; None: any number.
+            differentiate: finds the derivative tensors of what `function` returns.
 
         Raises:
             ValueError: a required truth does not have the shape of the derivative.
         """
         order = measured_order(self.order, x)
         size = max(1, min(block or len(x), _NUMBERS // x.shape[1:].numel() ** order))
+        chunk = self.chunk_size if block is None else None
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
+            part = x if size >= len(x) else x[rows]
             with torch.no_grad():
-                chunk = self.chunk_size if block is None else None
-                values = derivative_tensors(function(rows), x[rows], order, method=self.method, chunk_size=chunk)
-                self._count(x[rows], values, tuple(None if t is None else t[rows] for t in truth), required)
+                values = differentiate(function(rows), part, order, method=self.method, chunk_size=chunk)
+                self._count(part, values, truth if part is x else _rows(truth, rows), required)
 
     def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
         x, *values = (_countable(tensor) for tensor in (x, *predicted))
@@ -99,7 +103,8 @@ class Measurement:
                 pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
         known = self._sums.add(pairs, points)
         unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not known.get(f"error {k}")}
-        self._sums.add(unknown, points)
+        if unknown:
+            self._sums.add(unknown, points)
         self._sums.samples += len(x)
         self._keep(x, tuple(values), exact)
 
@@ -137,14 +142,20 @@ class Measurement:
         most = max(1, min(FIGURE_POINTS, 10 * _NUMBERS // max(1, predicted[-1][:1].numel())))
         room = most - sum(len(points) for points, _, _ in self.kept)
         if room > 0 and all(points.shape[1:] == x.shape[1:] for points, _, _ in self.kept[:1]):
-            exact = tuple(None if t is None else t[:room].cpu() for t in truth)
-            self.kept.append((x[:room].cpu(), tuple(p[:room].cpu() for p in predicted), exact))
+            if len(x) > room:
+                x, predicted, truth = x[:room], tuple(p[:room] for p in predicted), _rows(truth, slice(room))
+            exact = tuple(None if t is None else t.cpu() for t in truth)
+            self.kept.append((x.cpu(), tuple(p.cpu() for p in predicted), exact))
 
 
 def measured_order(order: int, x: Tensor) -> int:
     """The highest order up to `order` whose derivative by x, (batch, *in), is of a size one can compute."""
     inputs = x.shape[1:].numel()
     return next((k for k in range(order, 1, -1) if inputs**k <= _LARGEST), min(order, 1))
+
+
+def _rows(truth: Truth, rows: slice) -> Truth:
+    return tuple(None if t is None else t[rows] for t in truth)
 
 
 def _countable(values: Tensor) -> Tensor:

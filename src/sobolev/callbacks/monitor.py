@@ -14,6 +14,7 @@ from sobolev.callbacks.batches import Key
 from sobolev.callbacks.measurement import Measurement, Truth
 from sobolev.callbacks.monitoring import Monitoring, callbacks_of
 from sobolev.callbacks.names import named_places, names_for_figures
+from sobolev.callbacks.packages import pass_over
 from sobolev.callbacks.places import Places
 from sobolev.callbacks.scalars import Scalars
 from sobolev.callbacks.tensorboard import add_charts
@@ -127,6 +128,7 @@ class DerivativeMonitor(Monitoring):
                 "DerivativeMonitor(..., name='coarse')"
             )
         self._start = perf_counter()
+        pass_over(self, trainer)
         self._forget()  # it may have watched another model, on another device
         self.measurement.named = named_places(getattr(trainer, "datamodule", None))
         self._off = is_sharded_otherwise(trainer.strategy)

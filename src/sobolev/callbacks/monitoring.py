@@ -11,6 +11,7 @@ from sobolev.callbacks.announcing import Announcer, OnFinding
 from sobolev.callbacks.budget import SHARE, Stopwatch
 from sobolev.callbacks.measurement import Measurement
 from sobolev.callbacks.opened import opened
+from sobolev.callbacks.packages import pass_over
 from sobolev.callbacks.passes import Passes
 from sobolev.callbacks.places import Places
 from sobolev.callbacks.rows import length
@@ -62,13 +63,19 @@ class Monitoring(Passes):
     def on_train_batch_start(
         self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
     ) -> None:
-        self._scalars.batch_begins(trainer)
         if not self._watch.drawing.training_rows:
             self._watch.drawing.training_rows = length(batch)
         if self._audited is None and not self._off:  # no sanity check came before
             with Stopwatch(self):
                 self._watch.see(batch, of_training=True)
                 self._audit_all(trainer, pl_module)
+        if self._audited is not None or self._off:
+            pass_over(self, trainer, "on_train_batch_start")
+
+    @override
+    def _before_step(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        self._watch.forms.observer.begin(pl_module, batch)  # of the first one, which shows how forward is called
+        pass_over(self, trainer, "on_validation_batch_start", "on_test_batch_start")
 
     @override
     def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -162,7 +169,7 @@ class Monitoring(Passes):
         if not self.measurement.rows:
             self.weights = which_weights(callbacks_of(trainer), ended=trainer.state.fn != "fit")
             self._fingerprint = fingerprint(pl_module) if self._counts_as_last(trainer) else []
-        with opened(pl_module):
+        with opened(pl_module, others=not type(self).__module__.startswith("sobolev.")):
             for sample in samples:
                 self._watch.measure(trainer, pl_module, sample)
 

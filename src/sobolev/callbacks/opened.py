@@ -11,10 +11,15 @@ from sobolev.callbacks.weights import lent_weights
 
 
 @contextmanager
-def opened(model: Any) -> Iterator[None]:
-    """Inside, a LightningModule can be differentiated. All processes enter together where the weights are in pieces."""
+def opened(model: Any, *, others: bool = True) -> Iterator[None]:
+    """Inside, a LightningModule can be differentiated. All processes enter together where the weights are in pieces.
+
+    Args:
+        model: the module.
+        others: whether code of somebody else's may run besides the model's.
+    """
     with ExitStack() as stack:
         stack.enter_context(lent_weights(model))
-        stack.enter_context(undisturbed(model, model.device))
+        stack.enter_context(undisturbed(model, model.device, others=others))
         stack.enter_context(torch.inference_mode(False))
         yield

@@ -6,8 +6,14 @@ A trainer of one does not know the classes of the other. Our callbacks belong to
 import sys
 from typing import TYPE_CHECKING, Any
 
+_LIGHTNINGS = ("lightning.pytorch.", "pytorch_lightning.")
+_AT_EACH_STEP = (
+    "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward", "on_after_backward",
+    "on_before_optimizer_step", "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start",
+)  # fmt: skip
+
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, Trainer
 else:
     _LOADED = [sys.modules[name] for name in ("lightning.pytorch", "pytorch_lightning") if name in sys.modules]
     if not _LOADED:
@@ -17,6 +23,30 @@ else:
 
     class Callback(*(package.Callback for package in _LOADED)):
         """The base of our callbacks."""
+
+
+def pass_over(callback: Callback, trainer: "Trainer", *done: str) -> None:
+    """Let Lightning pass over those hooks of a callback of ours that do nothing, to be called in `setup`.
+
+    It takes 3 µs for each hook of each callback, six times a training step: all in all 1.5 % of the time of a small
+    network. What is not callable it leaves out.
+
+    Args:
+        callback: one of the trainer's; in another callback's hands it stays as it is.
+        trainer: that calls it.
+        *done: hooks that have done all they had to; where a subclass has its own they go on.
+    """
+    own = vars(callback)
+    for name in () if done else _AT_EACH_STEP:  # as an earlier trainer left it
+        if own.get(name, "") is None:
+            del own[name]
+    if callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+        idle, homes = done or _AT_EACH_STEP, ("sobolev.",) if done else _LIGHTNINGS
+        own.update({name: None for name in idle if _home(callback, name).startswith(homes)})
+
+
+def _home(callback: Callback, hook: str) -> str:
+    return getattr(type(callback), hook).__module__
 
 
 def is_a(thing: Any, name: str) -> bool:

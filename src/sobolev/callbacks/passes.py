@@ -16,6 +16,9 @@ class Passes(Callback):
     def _begin(self) -> None:
         raise NotImplementedError
 
+    def _before_step(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        raise NotImplementedError
+
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
         raise NotImplementedError
 
@@ -29,6 +32,18 @@ class Passes(Callback):
     @override
     def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._begin()
+
+    @override
+    def on_validation_batch_start(
+        self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self._before_step(trainer, pl_module, batch)
+
+    @override
+    def on_test_batch_start(
+        self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self._before_step(trainer, pl_module, batch)
 
     @override
     def on_validation_batch_end(

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sobolev.autodiff.engine import Method
-from sobolev.callbacks.packages import Callback
+from sobolev.callbacks.packages import Callback, pass_over
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.readout_data import held_out_samples, training_samples
 from sobolev.callbacks.readout_training import (
@@ -75,6 +75,7 @@ class LeastSquaresReadout(Callback):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Stand before those callbacks that measure and report at the end."""
+        pass_over(self, trainer)
         self._forget()
         callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         trainer.callbacks = [self, *(c for c in callbacks if c is not self)]  # pyright: ignore[reportAttributeAccessIssue]

@@ -15,7 +15,7 @@ from sobolev.callbacks.announcing import as_text
 from sobolev.callbacks.budget import advice
 from sobolev.callbacks.monitor import DerivativeMonitor
 from sobolev.callbacks.monitoring import callbacks_of
-from sobolev.callbacks.packages import Callback, is_a
+from sobolev.callbacks.packages import Callback, is_a, pass_over
 from sobolev.callbacks.readout import LeastSquaresReadout
 from sobolev.callbacks.run_directory import free_path, run_directory
 from sobolev.callbacks.tensorboard import tensorboard
@@ -36,6 +36,7 @@ class Report(Callback):
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        pass_over(self, trainer)
         self._start = perf_counter()
         self._to_print: tuple[dict[str, Any], list[Path]] | None = None
         run_directory(trainer)

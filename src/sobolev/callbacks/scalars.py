@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sobolev.callbacks.packages import is_a
+from sobolev.callbacks.tensorboard import add_scalars
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -28,9 +29,9 @@ class Scalars:
 
     def __init__(self, monitor: str | None = None) -> None:
         self._monitor = monitor
-        self._step: int | None = None
         self._direct: bool | None = None
-        self._metrics: list[dict[str, Any]] = [{}]
+        self._sanity: bool | None = None
+        self._metrics: list[dict[str, Any]] = []
 
     def tag(self, stage: str, name: str = "") -> str:
         """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
@@ -44,17 +45,13 @@ class Scalars:
             for quantity in entry.keys() - {"order", "at"}
         }
 
-    def batch_begins(self, trainer: "Trainer") -> None:
-        """Before each batch of a training: loggers count a batch's values to the steps taken before it."""
-        self._step = trainer.global_step
-
     def publish(
         self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
     ) -> None:
         """At the end of an epoch; all processes call it, with the same errors."""
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
-        if self._direct is None and (trainer.sanity_checking or self._step is not None):
+        if self._direct is None and trainer.state.fn == "fit":
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
             self._write(trainer, pl_module, values, in_bar)
@@ -63,8 +60,8 @@ class Scalars:
             pl_module.log(name, value, prog_bar=name in in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
 
     def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
-        if trainer.callback_metrics is not self._metrics[0]:  # the trainer has begun anew
-            self._metrics = [getattr(trainer, name) for name in _METRICS]
+        if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
+            self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
         tensors = dict(zip(values, tensor.unbind(), strict=True))
@@ -74,7 +71,7 @@ class Scalars:
         logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
         for logger in () if trainer.sanity_checking else trainer.loggers:
-            logger.log_metrics(rounded, step=self._step)
+            add_scalars(logger, rounded, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
 
 
 def _are_tensorboards(trainer: "Trainer") -> bool:

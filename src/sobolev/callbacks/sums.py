@@ -1,12 +1,16 @@
 """Sums from which errors of derivatives follow, over batches and over processes."""
 
 import math
+from itertools import zip_longest
 from typing import Any
 
 from torch import Tensor
 
 from sobolev.callbacks.processes import gathered
-from sobolev.metrics import derivative_error_of_sums, sums_of_errors
+from sobolev.metrics import Exact, as_exact, derivative_error_of_sums, sums_of_errors
+
+_REMEMBERED = 1 << 18
+"""Of exact tensors with so many entries at most, more is kept than their errors."""
 
 
 class Sums:
@@ -19,6 +23,7 @@ class Sums:
     def __init__(self) -> None:
         self.samples = 0
         self._rows: dict[str, list[float]] = {}
+        self._known: tuple[list[tuple[Tensor, int]], Exact | None] = ([], None)
 
     def add(self, pairs: dict[str, tuple[Tensor, Tensor]], points: Tensor) -> dict[str, int]:
         """Count a batch.
@@ -33,9 +38,25 @@ class Sums:
         """
         if not pairs:
             return {}
-        for name, row in zip(pairs, sums_of_errors(list(pairs.values()), points).tolist(), strict=True):
+        exact = self._exact([truth for _, truth in pairs.values()]) if len(points) else None
+        for name, row in zip(pairs, sums_of_errors(list(pairs.values()), points, exact).tolist(), strict=True):
             self._rows[name] = _merged([self._rows[name], row]) if name in self._rows else row
         return {name: int(self._rows[name][2]) for name in pairs}
+
+    def begin(self) -> None:
+        """Forget all, but not what is known of the truths, which are the same at every validation."""
+        self.samples, self._rows = 0, {}
+
+    def _exact(self, tensors: list[Tensor]) -> Exact:
+        """As `as_exact`, not computed again for tensors that are still the same."""
+        if any(tensor.is_inference() for tensor in tensors):  # which do not tell whether they have changed
+            return as_exact(tensors)
+        versions, (known, exact) = [(tensor, tensor._version) for tensor in tensors], self._known
+        pairs = list(zip_longest(known, versions, fillvalue=(None, 0)))
+        if exact is None or not all(a is b and v == w for (a, v), (b, w) in pairs):
+            exact = as_exact(tensors)
+            self._known = (versions, exact) if exact.columns.numel() <= _REMEMBERED else ([], None)
+        return exact
 
     def everywhere(self) -> tuple[dict[str, dict[str, Any]], int]:
         """Errors by name as plain numbers, and the number of points, over all processes, all of which call this.

@@ -8,6 +8,7 @@ from sobolev.callbacks.packages import is_a
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
+_LOGGERS = ("lightning.pytorch.loggers.tensorboard", "pytorch_lightning.loggers.tensorboard")
 _QUANTITIES = ("rmse", "relative_l2", "max")
 
 
@@ -26,6 +27,29 @@ def add_charts(trainer: "Trainer", orders: int, tag: Callable[[str, str], str]) 
             for k in range(orders)
         }
         logger.experiment.add_custom_scalars({"derivatives": charts})
+
+
+def add_scalars(logger: Any, values: dict[str, float], step: int | None) -> None:
+    """Values of one step as one event, where `log_metrics` writes one for each, in five times the time.
+
+    Args:
+        logger: TensorBoard's, on any process.
+        values: by their tags.
+        step: of the training.
+    """
+    writer = getattr(logger.experiment, "file_writer", None)
+    if writer is None or type(writer).__name__ != "FileWriter" or not _is_lightnings_own(logger):
+        logger.log_metrics(values, step=step)
+        return
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+    entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    writer.add_summary(Summary(value=entries), step)
+
+
+def _is_lightnings_own(logger: Any) -> bool:
+    """Whether its `log_metrics` does nothing but write each value by its name."""
+    return type(logger).__module__ in _LOGGERS and "log_metrics" not in vars(logger) and not logger._prefix
 
 
 def add_text(trainer: "Trainer", tag: str, text: str) -> None:

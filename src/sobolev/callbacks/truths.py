@@ -10,6 +10,7 @@ from sobolev.callbacks.forms import Forms
 from sobolev.callbacks.measurement import Truth, measured_order
 from sobolev.callbacks.rows import numbers
 from sobolev.callbacks.samples import REMEMBERED
+from sobolev.callbacks.undisturbed import random_numbers_kept
 from sobolev.functions import Function
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Truths:
         if known is not None:
             return known
         points = (x.cpu() if x.device.type == "mps" else x).double().flatten(1) if x.dim() > 1 else x.double()[:, None]
-        truth = reference.tensors(points, measured_order(self._monitor.order, x))
+        with random_numbers_kept():  # the reference may be anybody's function, a simulation with a seed
+            truth = reference.tensors(points, measured_order(self._monitor.order, x))
         if numbers(self._exact) + numbers((x, truth)) <= REMEMBERED:
             self._exact.append((x.detach().clone(), truth))
         return truth

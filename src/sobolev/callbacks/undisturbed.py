@@ -2,34 +2,61 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sobolev.autodiff.guard import evaluating
+from sobolev.autodiff.layers import unhooked
+
+_KNOWN = ("torch.nn.modules.", "sobolev.")
+_NOT_KNOWN = "torch.nn.modules.transformer"
+"""Its activation may be anybody's function."""
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+def undisturbed(model: nn.Module, device: torch.device, *, others: bool = True) -> Iterator[None]:
     """Eval mode inside; afterwards the flags, buffers and random numbers are those of before.
 
-    A forward may count its calls in a buffer, draw random numbers even in eval mode, or log.
+    A forward may count its calls in a buffer, draw random numbers even in eval mode, or log. The layers of torch and
+    of ours do none of this in eval mode, but that some draw numbers of torch's.
+
+    Args:
+        model: to be called.
+        device: where it is.
+        others: whether code of somebody else's may run besides the model's.
     """
+    modules = list(model.modules())
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(_random_numbers())
-        stack.enter_context(_buffers(model))
-        stack.enter_context(evaluating(model))
-        stack.enter_context(_not_logging(model))
+        stack.callback(torch.set_rng_state, torch.get_rng_state())
+        if device.type == "cuda":
+            stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
+        if others or not _are_known(modules):
+            stack.enter_context(random_numbers_kept())
+            stack.enter_context(_not_logging(model))
+            stack.callback(_restore_buffers, _copied_buffers(modules))
+        flags = [(module, module.training) for module in modules if hasattr(module, "training")]  # no frozen scripts
+        stack.callback(_restore_flags, flags)
+        for module, training in flags:
+            if training:
+                module.training = False
         yield
 
 
+def _are_known(modules: Sequence[nn.Module]) -> bool:
+    """Whether nothing runs but torch's layers and ours."""
+    return all(_is_known(type(module).__module__) and unhooked(module) for module in modules)
+
+
+def _is_known(home: str) -> bool:
+    return home.startswith(_KNOWN) and home != _NOT_KNOWN
+
+
 @contextmanager
-def _random_numbers() -> Iterator[None]:
-    """Those of Python and numpy."""
+def random_numbers_kept() -> Iterator[None]:
+    """Those of Python and numpy are afterwards drawn as before."""
     python, numpy = random.getstate(), sys.modules.get("numpy")
     numbers = numpy.random.get_state() if numpy else None
     try:
@@ -40,18 +67,27 @@ def _random_numbers() -> Iterator[None]:
             numpy.random.set_state(numbers)
 
 
-@contextmanager
-def _buffers(model: nn.Module) -> Iterator[None]:
-    buffers = [(owner, name, b) for owner in model.modules() for name, b in owner._buffers.items() if b is not None]
-    copies = [buffer.detach().clone() for _, _, buffer in buffers]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for (owner, name, buffer), copy in zip(buffers, copies, strict=True):
-                owner._buffers[name] = buffer
-                if not buffer.is_inference():  # those cannot be written to everywhere
-                    buffer.copy_(copy)
+def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
+    for module, training in flags:
+        if module.training != training:  # nn.Module takes its time over every attribute that is set
+            module.training = training
+
+
+def _copied_buffers(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
+    return [
+        (owner, name, buffer, buffer.detach().clone())
+        for owner in modules
+        for name, buffer in owner._buffers.items()
+        if buffer is not None
+    ]
+
+
+@torch.no_grad()
+def _restore_buffers(copies: list[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
+    for owner, name, buffer, copy in copies:
+        owner._buffers[name] = buffer
+        if not buffer.is_inference():  # those cannot be written to everywhere
+            buffer.copy_(copy)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from sobolev.autodiff.engine import BatchedFunction
 from sobolev.callbacks.batches import mapped
 from sobolev.callbacks.drawing import AUDITED_POINTS, Drawing
 from sobolev.callbacks.forms import Forms
+from sobolev.callbacks.inside import network_inside, scaled_tensors
 from sobolev.callbacks.measurement import measured_order
 from sobolev.callbacks.opened import opened
 from sobolev.callbacks.processes import gathered
@@ -84,7 +85,11 @@ class Watch:
             return MethodType(lambda model, x: monitor.outputs_at(model, part, x), model)
 
         required = reference is not None or monitor.targets is not None
-        monitor.measurement.update(function, x, truth, required=required, block=None if alone else _BLOCK)
+        inside = network_inside(model) if self.forms.plain and x.dim() == 2 else None
+        if inside is not None:
+            monitor.measurement.update(lambda _: inside, x, truth, required=required, differentiate=scaled_tensors)
+        else:
+            monitor.measurement.update(function, x, truth, required=required, block=None if alone else _BLOCK)
 
     def audit(self, model: Any) -> tuple[Finding, ...]:
         """Findings at the first batch, all that is not differentiated as in its first sample."""

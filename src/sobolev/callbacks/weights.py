@@ -11,6 +11,7 @@ from sobolev.audit.distributed import is_in_pieces, whole, without_distributed
 from sobolev.callbacks.packages import is_a
 
 _HALF = (torch.float16, torch.bfloat16)
+_USUAL = (Tensor, nn.Parameter)
 
 
 @contextmanager
@@ -26,11 +27,12 @@ def lent_weights(model: nn.Module) -> Iterator[None]:
     try:
         with torch.inference_mode(False), torch.no_grad():
             for module in model.modules():
-                for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
-                    if tensor is not None and (lent := _lent(tensor, known)) is not tensor:
+                for name, tensor in _unusual(module):
+                    if (lent := _lent(tensor, known)) is not tensor:
                         exchanged.append((module, name, tensor))
                         setattr(module, name, lent)
-                hooks += _without_distributed(module)
+                if module._forward_pre_hooks or module._forward_hooks:
+                    hooks += _without_distributed(module)
         yield
     finally:
         for module, name, tensor in exchanged:
@@ -38,6 +40,16 @@ def lent_weights(model: nn.Module) -> Iterator[None]:
         for dictionary, saved in hooks:
             dictionary.clear()
             dictionary.update(saved)
+
+
+def _unusual(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """Weights and buffers of a kind that may have to be exchanged: nearly always none."""
+    return [
+        (name, tensor)
+        for tensors in (module._parameters, module._buffers)
+        for name, tensor in tensors.items()
+        if tensor is not None and (type(tensor) not in _USUAL or tensor.dtype in _HALF)
+    ]
 
 
 def _lent(tensor: Tensor, known: dict[int, Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """A formula as a source of exact derivatives: sympy differentiates, torch computes."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float64
@@ -48,7 +48,7 @@ class FormulaSource:
         """The derivative by the variables in `index`, which is sorted; each comes from the one an order lower."""
         if index not in self._known:
             lower, last = self._derivative(index[:-1]), self._symbols[index[-1]]
-            self._known[index] = tuple(expression.diff(last) for expression in lower)
+            self._known[index] = tuple(_differentiated(expression, last) for expression in lower)
         return self._known[index]
 
     def _full(self, values: dict[tuple[int, ...], Tensor], order: int) -> Tensor:
@@ -56,3 +56,11 @@ class FormulaSource:
         size = len(self.inputs)
         entries = [values[tuple(sorted(index))] for index in itertools.product(range(size), repeat=order)]
         return torch.stack(entries, -1).reshape(*entries[0].shape, *(size,) * order)
+
+
+def _differentiated(expression: Any, symbol: "sympy.Symbol") -> "sympy.Expr":
+    """By sympy; powers by their own rule, since sympy's goes through the logarithm, and imports tensors for it."""
+    if expression.is_Pow and expression.exp.is_Number:
+        base, exponent = expression.args
+        return exponent * base ** (exponent - 1) * _differentiated(base, symbol)
+    return expression.diff(symbol)

@@ -168,7 +168,7 @@ def _regroupings(x: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
     half = order[: len(x) // 2]
     yield "in half the batch", x[half], half
     extremes = [as_rows(x).sum(1).argmin().item(), as_rows(x).sum(1).argmax().item()]
-    evenly = torch.linspace(0, len(x) - 1, min(_ALONE, len(x))).long().tolist()
+    evenly = torch.linspace(0, len(x) - 1, min(_ALONE, len(x)), dtype=torch.float64).long().tolist()
     for row in dict.fromkeys([*extremes, *evenly]):
         yield "when it is alone", x[row : row + 1], order[row : row + 1]
 

@@ -1,18 +1,20 @@
 """Can f be evaluated at all, and in float64?"""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sobolev.audit.checks.consistency import stateful
 from sobolev.audit.describe import brief
 from sobolev.audit.distributed import calculates_in_pieces
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
 from sobolev.audit.modules import label, weights_of
-from sobolev.audit.probe import Derivatives, probing
+from sobolev.audit.probe import Derivatives, Probe, probing
 from sobolev.autodiff.guard import products_are_coarse
 
 _Modules = dict[str, nn.Module]
@@ -27,7 +29,9 @@ class Entry(NamedTuple):
         own: its derivatives in its own precision, or why there are none.
         coarse: the same where torch may take products in less than float32, as elsewhere in the user's program; or
             None where it may not.
-        y: f(x) at the first call, in float64 where it runs in that.
+        y: f(x) when f had seen half of the points, in float64 where it runs in that.
+        remembered: what shows that f returns something else then than before.
+        nearby: f close by some of the points, see `Probe.outputs_nearby`.
     """
 
     findings: list[Finding]
@@ -35,6 +39,8 @@ class Entry(NamedTuple):
     own: Derivatives | Exception = []  # noqa: RUF012  never written to
     coarse: Derivatives | None = None
     y: Tensor | None = None
+    remembered: list[Finding] = []  # noqa: RUF012
+    nearby: Tensor | None = None
 
 
 def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
@@ -46,37 +52,57 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     if order > 1 and calculates_in_pieces(modules.values()):
         return Entry([_in_pieces()])
     made_in_inference = _inference_tensors(modules)
-    findings, y = _in_own_precision(f, x, modules)
-    if findings:
-        return Entry(findings)
+    seen: dict[str, Any] = {}
     try:
         with probing(f, x, order, modules) as probe:
-            findings, sizes, y = made_in_inference + _non_finite(probe.y), probe.output_sizes, probe.y
-    except Exception as error:
+            seen = _first_look(probe) | {"sizes": probe.output_sizes, "nearby": probe.outputs_nearby}
+        findings = made_in_inference + _non_finite(seen["y"])
+    except Exception as error:  # of one that fails in any precision, its own is the one to report
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
-        findings, sizes = [Finding("dtype", "note", "f", message), *_non_finite(y)], None
-    own = _own_derivatives(f, x, order, modules, sizes)
+        findings = [Finding("dtype", "note", "f", message)]
+    sizes = seen.get("sizes")
+    wrong, own = _in_own_precision(f, x, order, modules, sizes)
+    if wrong:
+        return Entry(wrong)
+    if sizes is None:
+        with probing(f, x, order, modules, double=False) as probe:
+            seen = _first_look(probe)
+        findings += _non_finite(seen["y"])
     coarse = _in_coarse_products(f, x, order, modules, sizes)
-    return Entry(findings, sizes is not None, own, coarse, y)
+    return Entry(findings, sizes is not None, own, coarse, **{k: v for k, v in seen.items() if k != "sizes"})
 
 
-def _in_own_precision(f: Callable, x: Tensor, modules: _Modules) -> tuple[list[Finding], Any]:
-    with probing(f, x, 1, modules, double=False) as probe:
+def _first_look(probe: Probe) -> dict[str, Any]:
+    """What f returns at first, `y`, and whether it changes when f has seen more points: running extremes show."""
+    distances = as_rows((probe.x - probe.x.mean(0)).abs()).sum(1)
+    inner = probe.x[distances.argsort()[: (len(distances) + 1) // 2]]
+    early = None
+    with suppress(Exception):
+        early = probe(inner).detach()
+    y, remembered = probe.y, []
+    probe.relax()
+    with suppress(Exception):
+        remembered = [] if early is None else list(stateful(early, probe(inner).detach()))
+    return {"y": y, "remembered": remembered}
+
+
+def _in_own_precision(
+    f: Callable, x: Tensor, order: int, modules: _Modules, sizes: Tensor | None
+) -> tuple[list[Finding], Derivatives | Exception]:
+    """What is wrong with the output, and the derivatives."""
+    with probing(f, x, order, modules, double=False) as probe:
+        own = _own_derivatives(probe, sizes)  # first, for f may remember the points it has seen
         try:
-            y = probe(probe.x)
+            return _output(probe(probe.x), x), own
         except Exception as error:
-            return [Finding("fails", "error", "f", _failed(error, x, modules))], None
-        return _output(y, x), y.detach() if isinstance(y, Tensor) else None
+            return [Finding("fails", "error", "f", _failed(error, x, modules))], own
 
 
-def _own_derivatives(
-    f: Callable, x: Tensor, order: int, modules: _Modules, sizes: Tensor | None, *, exact: bool = True
-) -> Derivatives | Exception:
+def _own_derivatives(probe: Probe, sizes: Tensor | None) -> Derivatives | Exception:
     """In f's own precision, the outputs weighted by their sizes in float64: rounding may make up others."""
-    with probing(f, x, order, modules, double=False, exact=exact) as probe:
-        if sizes is not None:
-            probe.output_sizes = sizes.to(probe.x)
-        return probe.reverse
+    if sizes is not None:
+        probe.output_sizes = sizes.to(probe.x)
+    return probe.differentiated("reverse", probe.x, probe.direction, probe.order)
 
 
 def _in_coarse_products(
@@ -84,7 +110,8 @@ def _in_coarse_products(
 ) -> Derivatives | None:
     if not products_are_coarse(x.device):
         return None
-    derivatives = _own_derivatives(f, x, order, modules, sizes, exact=False)
+    with probing(f, x, order, modules, double=False, exact=False) as probe:
+        derivatives = _own_derivatives(probe, sizes)
     return None if isinstance(derivatives, Exception) else derivatives
 
 

@@ -64,10 +64,8 @@ def kinks(probe: Probe) -> Iterator[Finding]:
 def _jump_at_a_point(probe: Probe) -> Finding | None:
     """A value that differs from those beside it, however near: zeros taken for padding, say."""
     value, least = probe.values_here, max(_SMALLEST, _ROUGH * probe.noise) * probe.size
-    far, near = (
-        torch.stack([(probe.values(probe.x + sign * t * probe.direction) - value).abs() for sign in (1, -1)])
-        for t in _BESIDE
-    )
+    beside = probe.values_along([sign * t for t in _BESIDE for sign in (1, -1)])
+    far, near = (beside - value).abs().chunk(2)
     jumps = ((near > _PERSISTS * far) & (near > least)).any(0)
     if not jumps.any():
         return None
@@ -108,7 +106,7 @@ class _Jump:
 
 
 def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
-    x = walk.at(jump.line[None], torch.full((1, 1), jump.place).to(walk.start))[0]
+    x = walk.at(jump.line[None], torch.full((1, 1), jump.place, dtype=walk.start.dtype, device=walk.start.device))[0]
     return _found(order, _maker(probe, walk, jump, order), shown(x), jump.size)
 
 
@@ -150,7 +148,6 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
     lines, cells = _suspicious(changes, scale, smooth=order + 1 < len(levels))
     if not len(cells):
         return None
-    smallest = max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order])
     left, width, found = t[lines, cells], (t[0, 1] - t[0, 0]).item(), changes[lines, cells][None]
     for zoom in range(1, _MOST_ZOOMS + 1):
         width /= _PARTS
@@ -159,11 +156,11 @@ def _jump(walk: _Walk, t: Tensor, levels: Derivatives, order: int) -> _Jump | No
         if not finer:
             return None
         last, part = _changes(finer, order, width).max(1)
-        left, found = left + part * width, torch.cat([found, last[None]])
+        left, found = left + part.to(left) * width, torch.cat([found, last[None]])
         share = _PERSISTS if zoom == _MOST_ZOOMS or order + 1 == len(levels) else _CROWDED
         real = last > share * found[max(zoom - _RECENT, 0)]
         if zoom >= _ZOOMS:
-            real &= last > smallest * scale
+            real &= last > max(_SMALLEST, _ROUGH * walk.probe.noises(verdict(walk.probe)[0])[order]) * scale
         lines, left, found = lines[real], left[real], found[:, real]
         if not len(lines):
             return None
