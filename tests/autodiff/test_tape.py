@@ -101,3 +101,26 @@ def test_what_is_left_out_may_be_infinite():
         assert J.isfinite().all() and H.isfinite().all()
         inside = sobolev.hessian(f, points[1:], method="reverse")[2]
         torch.testing.assert_close(H[1:].detach(), inside.detach())
+
+
+def _partly_without_gradients(x):
+    bent = torch.tanh(x)
+    with torch.no_grad():
+        weight = bent @ WEIGHT
+    return (weight * (x @ WEIGHT)).sum(1)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_a_path_without_gradients_is_differentiated_all_the_same(mode):
+    """The derivative is that of the function, which does not know about graphs; its Hessian by hand."""
+    with mode():
+        H = sobolev.hessian(_partly_without_gradients, X, method="taylor")[2].detach()
+    slope, bend = 1 - torch.tanh(X) ** 2, -2 * torch.tanh(X) * (1 - torch.tanh(X) ** 2)
+    mixed = slope[:, :, None] * (WEIGHT @ WEIGHT.T)
+    exact = mixed + mixed.mT + torch.diag_embed(bend * (X @ WEIGHT @ WEIGHT.T))
+    torch.testing.assert_close(H, exact)
+
+
+def test_detached_tensors_are_followed():
+    H = sobolev.hessian(lambda x: (x.detach() * x * x).sum(1), X, method="taylor")[2]
+    torch.testing.assert_close(H, torch.diag_embed(6 * X))

@@ -38,6 +38,8 @@ class Jet:
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
         if space.graph and not torch.is_grad_enabled():
             refuse_custom_function()
+        if space.tape is not None:
+            space.tape.check_path()
         self.space = space
         self.value = value
         self.higher = higher

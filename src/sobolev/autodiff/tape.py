@@ -68,6 +68,11 @@ class Tape:
             jet.value = jet.value + self.probes[-1]
         return jet
 
+    def check_path(self) -> None:
+        """Raise where no gradient would find its way back: under a `torch.no_grad()` of the function's own."""
+        if self.probing and not torch.is_grad_enabled() and can_look():
+            raise NotCollapsibleError
+
     def hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
         """(batch, outputs, inputs, inputs), from the probing pass, which gives (batch, outputs)."""
         self.probing = True
