@@ -22,8 +22,8 @@ class NotCollapsibleError(NotImplementedError):
 
 
 def can_look() -> bool:
-    """Whether numbers may be looked at; a compiled graph would break."""
-    return not torch.compiler.is_compiling()
+    """Whether numbers may be looked at: not in a compiled graph, nor inside a transform of torch.func."""
+    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 class Entry(NamedTuple):
