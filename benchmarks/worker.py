@@ -29,8 +29,8 @@ BLOCKS = "the forward in blocks"
 ROWS = (250, 500, 1000, 2000, 4000)
 """Of a block; the quickest counts."""
 
-SLOW = 60.0
-"""Seconds that compiling, checking and a first call may take together."""
+SLOW = 120.0
+"""Seconds that importing, compiling, checking and a first call may take together."""
 
 
 class Engine:

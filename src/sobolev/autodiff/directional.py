@@ -21,7 +21,7 @@ from sobolev.autodiff.rules.linear import linear
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Space
 
-_MANY_ROWS = 1500
+_MANY_ROWS = 800
 """From here on, weights are scaled in less time than coefficients."""
 
 
