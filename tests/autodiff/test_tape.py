@@ -45,7 +45,22 @@ def test_rows_that_change_places_are_not_mixed_up():
 WEIGHT = torch.linspace(-1, 1, 5 * 8, dtype=torch.float64).reshape(5, 8).cos()
 LAYER = nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 1)).double()
 
+ATTENTION = nn.TransformerEncoderLayer(8, 2, 16, 0.0, "gelu").double().eval()  # the batch is its second axis
+RECURRENT = nn.GRU(1, 4, batch_first=True).double()
+BILINEAR = nn.Bilinear(5, 5, 3).double()
+
+
+def _gram(x):
+    return x[:, :4].reshape(len(x), 2, 2) @ torch.tanh(x[:, 1:]).reshape(len(x), 2, 2)
+
+
 COLLAPSED = {
+    "attention": lambda x: ATTENTION((x[:, :, None] * WEIGHT).transpose(0, 1))[..., 0].mean(0),
+    "recurrent": lambda x: RECURRENT(x[:, :, None])[0][:, -1].sum(1),
+    "bilinear": lambda x: torch.tanh(BILINEAR(x, torch.sin(x))).sum(1),
+    "products of matrices": lambda x: torch.sin(_gram(x)).sum((1, 2)),
+    "einsum": lambda x: torch.einsum("bi,ij,bj->b", torch.tanh(x), WEIGHT[:, :5], x),
+    "einsum over sequences": lambda x: torch.einsum("sb,tb->bst", x.T, torch.sin(x.T)).tanh().sum((1, 2)),
     "a product with a network": lambda x: (x**2).sum(1, keepdim=True) * LAYER(x),
     "columns": lambda x: x[:, 0] * torch.exp(x[:, 1]) + x[:, 2] ** 3,
     "softmax": lambda x: (torch.softmax(x @ WEIGHT, 1) * torch.sin(x @ WEIGHT)).sum(1),
@@ -124,3 +139,27 @@ def test_a_path_without_gradients_is_differentiated_all_the_same(mode):
 def test_detached_tensors_are_followed():
     H = sobolev.hessian(lambda x: (x.detach() * x * x).sum(1), X, method="taylor")[2]
     torch.testing.assert_close(H, torch.diag_embed(6 * X))
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return (self.calls * torch.tanh(x @ WEIGHT)).sum(1).exp()
+
+
+@pytest.mark.parametrize("f", [Counting(), lambda x: (torch.rand(()) * torch.tanh(x @ WEIGHT)).sum(1).exp()])
+def test_functions_that_change_from_call_to_call_are_not_mixed_up(f):
+    """All that is returned belongs to one call: y = exp(c s), s = Σ tanh, of which c is found from y."""
+    y, J, H = (t.detach() for t in sobolev.hessian(f, X))
+    value = torch.tanh(X @ WEIGHT)
+    slope, bend = 1 - value**2, -2 * value * (1 - value**2)
+    c = (y.log() / value.sum(1))[:, None]
+    first, second = slope @ WEIGHT.T, torch.einsum("iu,bu,ju->bij", WEIGHT, bend, WEIGHT)
+    torch.testing.assert_close(J, y[:, None] * c * first)
+    torch.testing.assert_close(
+        H, y[:, None, None] * (c[:, :, None] ** 2 * first[:, :, None] * first[:, None] + c[:, :, None] * second)
+    )

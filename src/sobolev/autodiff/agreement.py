@@ -49,7 +49,7 @@ def compare(f: BatchedFunction, x: Tensor, value: Tensor, randomness: Tensor) ->
         y = f(x.clone())
     except Exception:  # f needs gradients, say; then there is nothing to compare with
         return
-    if not _agree(y, value):
+    if not agree(y, value):
         raise NoRuleError(
             "the forward computes something else of a Taylor polynomial than of a tensor: it asks for the type of its "
             "input (isinstance, type, hasattr), or catches an exception of ours"
@@ -62,7 +62,8 @@ def _code(f: Any) -> Any:
     return getattr(f, "__code__", f)
 
 
-def _agree(y: Any, value: Tensor) -> bool:
+def agree(y: Any, value: Tensor) -> bool:
+    """Whether two values are the same but for rounding."""
     if not isinstance(y, Tensor) or y.shape != value.shape:
         return False
     y, value = y.detach().to(value.dtype), value.detach()

@@ -27,13 +27,26 @@ def can_look() -> bool:
 
 
 class Entry(NamedTuple):
-    """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j."""
+    """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
+
+    The products are those of elements, or what `multiply` makes of two factors.
+    """
 
     a: Tensor
     b: Tensor
     weight: Tensor | None
     rows_first: bool
     """The first axis of its result is known to be the batch."""
+    multiply: Callable[[Tensor, Tensor], Tensor] | None
+
+    def transposed(self, part: Tensor) -> Tensor:
+        """The gradients with respect to a second factor of Σ part multiply(a_i, ·), for every i: (inputs, *factor)."""
+        assert self.multiply is not None
+        keep_graph = torch.is_grad_enabled()
+        with torch.enable_grad():
+            factor = torch.zeros_like(self.b, requires_grad=True)
+            product = self.multiply(self.a, factor)
+        return torch.autograd.grad(product, factor, part.expand_as(product), create_graph=keep_graph)[0]
 
 
 @dataclass
@@ -54,12 +67,19 @@ class Tape:
     probes: list[Tensor] = field(default_factory=list)
     given: list[Tensor] = field(default_factory=list)
 
-    def enter(self, jet: Any, a: Tensor, b: Tensor, weight: Tensor | None = None) -> Any:
-        """Note an operation whose result, of first degree only, is `jet`."""
+    def enter(
+        self,
+        jet: Any,
+        a: Tensor,
+        b: Tensor,
+        weight: Tensor | None = None,
+        multiply: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Any:
+        """Note an operation whose result, of first degree only, is `jet`; see `Entry`."""
         if not jet.followed or jet.value.is_complex() or not (jet.rows_first or can_look()):
             raise NotCollapsibleError
         if not self.probing:
-            self.entries.append(Entry(a, b, weight, jet.rows_first))
+            self.entries.append(Entry(a, b, weight, jet.rows_first, multiply))
             self.shapes.append(jet.value.shape)
         elif self.given:
             jet.value = jet.value + self.given.pop(0)
@@ -79,7 +99,7 @@ class Tape:
         with torch.enable_grad():
             outputs = probed().unbind(1)
         found = torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
-        if not (self._in_rows() or found.isfinite().all()):  # what was left out may be 0 times infinity here
+        if not (self.in_rows or found.isfinite().all()):  # what was left out may be 0 times infinity here
             raise NotCollapsibleError
         return found
 
@@ -109,35 +129,47 @@ class Tape:
         reach = torch.autograd.grad(
             y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
         )
-        return self._contracted(reach, y, inputs, self._arranged(reach, y))
+        if self.in_rows:
+            return self._contracted(reach, y, inputs)
+        marks = 2 + torch.cos(2.4 * torch.arange(len(y), dtype=y.dtype, device=y.device))
+        marked = torch.autograd.grad(y, self.probes, marks, retain_graph=True, allow_unused=True)
+        return self._contracted(reach, y, inputs, (marks, marked))
 
-    def _in_rows(self) -> bool:
+    @property
+    def in_rows(self) -> bool:
         """Whether the batch is known to come first everywhere; if not, numbers are looked at."""
         return all(entry.rows_first for entry in self.entries)
 
-    def _arranged(self, reach: Sequence[Tensor | None], y: Tensor) -> list["Arrangement"]:
-        """Of every entry, how the rows come first."""
-        if self._in_rows():
-            return [ROWS_FIRST] * len(self.entries)
-        marks = 2 + torch.cos(2.4 * torch.arange(len(y), dtype=y.dtype, device=y.device))
-        marked = torch.autograd.grad(y, self.probes, marks, retain_graph=True, allow_unused=True)
-        return [
-            ROWS_FIRST if entry.rows_first or part is None else arrangement(part, other, marks)
-            for entry, part, other in zip(self.entries, reach, marked, strict=True)
-        ]
-
     def _contracted(
-        self, reach: Sequence[Tensor | None], y: Tensor, inputs: int, arranged: Sequence["Arrangement"] | None = None
+        self,
+        reach: Sequence[Tensor | None],
+        y: Tensor,
+        inputs: int,
+        marked: tuple[Tensor, Sequence[Tensor | None]] | None = None,
     ) -> Tensor:
-        """The sum over the entries, given how much of each reaches an output."""
-        parts = []
-        for entry, part, arrange in zip(self.entries, reach, arranged or [ROWS_FIRST] * len(reach), strict=True):
-            if part is not None:
-                a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
-                if arrange is not ROWS_FIRST:
-                    a, b = (arrange(c.expand(-1, *part.shape), 1) for c in ((a, a) if a is b else (a, b)))
-                parts.append(contracted(a, a if entry.a is entry.b else b, arrange(weight, 0)))
+        """The sum over the entries, given how much of each reaches an output; `marked`: see `arrangement`."""
+        marks, others = (None, reach) if marked is None else marked
+        parts = [
+            _contribution(entry, part, other, marks)
+            for entry, part, other in zip(self.entries, reach, others, strict=True)
+            if part is not None and other is not None
+        ]
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
+
+
+def _contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
+    """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
+    a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
+    if entry.rows_first or marks is None:
+        return contracted(a, b, weight)
+    if entry.multiply is None:
+        arrange = arrangement(part, marked, marks)
+        a, b = (arrange(factor.expand(-1, *part.shape), 1) for factor in ((a, a) if a is b else (a, b)))
+        return contracted(a, a if entry.a is entry.b else b, arrange(weight, 0))
+    a = entry.transposed(part)
+    arrange = arrangement(a.movedim(0, -1), entry.transposed(marked).movedim(0, -1), marks)
+    a, b = arrange(a, 1), arrange(b, 1)
+    return contracted(a, b, torch.ones_like(b[0]))
 
 
 class Arrangement(NamedTuple):

@@ -9,7 +9,6 @@ from torch import Tensor
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.matching import mapped, padded, padded_sum
 from sobolev.autodiff.space import BilinearMap, Space
-from sobolev.autodiff.tape import NotCollapsibleError
 
 
 def traced() -> bool:
@@ -69,14 +68,22 @@ def bilinear(multiply: BilinearMap, a: Any, b: Any) -> Jet:
     if not isinstance(a, Jet):
         return mapped(b, multiply(a, b.value), multiply(a, b.higher))
     value = multiply(a.value, b.value)
+    if a.space.tape is not None:
+        return _taped_product(multiply, a, b, value)
     crossed = min(len(a.higher), len(b.higher)) > 0 and a.space.order > 1
     length = sum(a.space.sizes) if crossed else 0
     higher = padded_sum(multiply(a.value, b.higher), multiply(a.higher, b.value), length)
-    if crossed and a.space.tape is not None:
-        raise NotCollapsibleError
     if crossed:
         a.space.add_crossed(multiply, a.higher, b.higher, higher)
     return Jet(a.space, value, higher)
+
+
+def _taped_product(multiply: BilinearMap, a: Jet, b: Jet, value: Tensor) -> Jet:
+    first = padded_sum(multiply(a.value, b.full), multiply(a.full, b.value))
+    product = Jet(a.space, value, first)
+    product.followed = a.followed and b.followed
+    tape: Any = a.space.tape
+    return tape.enter(product, a.full, b.full, multiply=multiply)
 
 
 def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
