@@ -123,6 +123,11 @@ def test_points_the_model_cannot_take_are_a_finding(audited):
     assert status == 1 and "cannot be evaluated at points of shape (9, 3)" in out
 
 
+def test_a_number_of_inputs_is_taken_for_what_it_says_and_the_shape_is_named(audited):
+    status, _, err = audited("models:smooth", "--inputs", "2")
+    assert status == 1 and "64 samples of 2 numbers are --inputs 64,2" in err
+
+
 def test_help(audited):
     status, out, _ = audited("--help")
     assert status == 0

@@ -73,7 +73,13 @@ def _of_model(target: str, options: argparse.Namespace, parser: argparse.Argumen
     if options.state_dict or options.ckpt_path:
         load_weights(model, options.state_dict or options.ckpt_path)
     columns = [name.strip() for name in options.columns.split(",")] if options.columns else []
-    return _audited(model, read_points(options.inputs, options.points, columns), options)
+    outcome = _audited(model, read_points(options.inputs, options.points, columns), options)
+    if options.inputs.isdecimal() and not outcome.trustworthy:
+        meant = f"{options.points} samples of {options.inputs} numbers are --inputs {options.points},{options.inputs}"
+        sys.stderr.write(
+            f"note: --inputs {options.inputs} means {options.inputs} samples of one number each; {meant}\n"
+        )
+    return outcome
 
 
 def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argparse.ArgumentParser) -> Audit:
