@@ -75,10 +75,9 @@ def _of_model(target: str, options: argparse.Namespace, parser: argparse.Argumen
     columns = [name.strip() for name in options.columns.split(",")] if options.columns else []
     outcome = _audited(model, read_points(options.inputs, options.points, columns), options)
     if options.inputs.isdecimal() and not outcome.trustworthy:
-        meant = f"{options.points} samples of {options.inputs} numbers are --inputs {options.points},{options.inputs}"
-        sys.stderr.write(
-            f"note: --inputs {options.inputs} means {options.inputs} samples of one number each; {meant}\n"
-        )
+        n = options.inputs
+        meant = f"{options.points} samples of {n} numbers are --inputs {options.points},{n}"
+        sys.stderr.write(f"note: --inputs {n} means {n} samples of one number each; {meant}\n")
     return outcome
 
 
