@@ -158,7 +158,7 @@ def test_functions_that_change_from_call_to_call_are_not_mixed_up(f):
     value = torch.tanh(X @ WEIGHT)
     slope, bend = 1 - value**2, -2 * value * (1 - value**2)
     c = (y.log() / value.sum(1))[:, None]
-    first, second = slope @ WEIGHT.T, torch.einsum("iu,bu,ju->bij", WEIGHT, bend, WEIGHT)
+    first, second = slope @ WEIGHT.T, torch.einsum("iu,ru,ju->rij", WEIGHT, bend, WEIGHT)
     torch.testing.assert_close(J, y[:, None] * c * first)
     torch.testing.assert_close(
         H, y[:, None, None] * (c[:, :, None] ** 2 * first[:, :, None] * first[:, None] + c[:, :, None] * second)
