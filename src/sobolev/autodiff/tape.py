@@ -7,6 +7,7 @@ linear part transposed). It costs one first-order pass and as many reverse passe
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -160,7 +161,9 @@ class Tape:
 def _contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
     """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
     a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
-    if entry.rows_first or marks is None:
+    if marks is not None and entry.rows_first:
+        _check(ROWS_FIRST, part, marked, marks)
+    if marks is None or entry.rows_first:
         return contracted(a, b, weight)
     if entry.multiply is None:
         arrange = arrangement(part, marked, marks)
@@ -200,13 +203,20 @@ def arrangement(part: Tensor, marked: Tensor, marks: Tensor) -> Arrangement:
     Raises:
         NotCollapsibleError: the rows lie in another way, or depend on each other.
     """
-    part, marked = part.detach(), marked.detach()
-    allowed = 1e-3 * marked.abs() + 100 * torch.finfo(part.dtype).eps * marked.abs().max()
     for found in _arrangements(part.shape, len(marks)):
-        element, other, tolerance = (found(t, 0).flatten(1) for t in (part, marked, allowed))
-        if ((element * marks[:, None] - other).abs() <= tolerance).all():
+        with suppress(NotCollapsibleError):
+            _check(found, part, marked, marks)
             return found
     raise NotCollapsibleError
+
+
+def _check(found: Arrangement, part: Tensor, marked: Tensor, marks: Tensor) -> None:
+    """Raise unless the rows lie so; or where rounding is all that is left of a gradient: the Hessian would be, too."""
+    part, marked = part.detach(), marked.detach()
+    allowed = 1e-3 * marked.abs() + 100 * torch.finfo(part.dtype).eps * marked.abs().max()
+    element, other, tolerance = (found(t, 0).reshape(len(marks), -1) for t in (part, marked, allowed))
+    if not ((element * marks[:, None] - other).abs() <= tolerance).all():
+        raise NotCollapsibleError
 
 
 def _arrangements(shape: torch.Size, rows: int) -> Iterator[Arrangement]:
