@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF
-from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.rules.registry import NoRuleError
+from sobolev.autodiff.tracing import traced
 
 _CLOSE = 1e-2
 """Far above what rounding does to a value, far below what another branch does."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sobolev.autodiff.directional import along
 from sobolev.autodiff.layers import Layers
-from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.second_derivatives import Hessian, Laplacian, second_derivatives
+from sobolev.autodiff.tracing import traced
 
 _CONTRACTIONS = {"hessian": Hessian(), "laplacian": Laplacian()}
 

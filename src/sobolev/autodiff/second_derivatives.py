@@ -16,8 +16,9 @@ from sobolev.autodiff.blocks import CACHED_NUMBERS, FEWEST_ROWS, even_rows
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
 from sobolev.autodiff.rules.chain import Elementwise
-from sobolev.autodiff.rules.kinds import rows, traced
+from sobolev.autodiff.rules.kinds import rows
 from sobolev.autodiff.space import Space, sum_of_squares
+from sobolev.autodiff.tracing import traced
 
 _OUTER_NUMBERS = 150_000
 """Of one layer, of what has no axis of inputs: it is computed for as many rows at a time."""

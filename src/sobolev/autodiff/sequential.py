@@ -11,8 +11,8 @@ from sobolev.autodiff.directional import along
 from sobolev.autodiff.guard import Shared
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import activation, is_linear, perceptron, unhooked
-from sobolev.autodiff.rules.kinds import traced
 from sobolev.autodiff.rules.linear import linear
+from sobolev.autodiff.tracing import traced
 
 _FORWARD = nn.Sequential.forward
 

@@ -14,17 +14,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.tracing import traced
+
 _LARGEST_TABLE = 4_000_000
 """A table of more numbers takes longer to make than it saves."""
 
 
 class NotCollapsibleError(NotImplementedError):
     """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
-
-
-def can_look() -> bool:
-    """Whether numbers may be looked at: not in a compiled graph, nor inside a transform of torch.func."""
-    return not (torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active())
 
 
 class Entry(NamedTuple):
@@ -77,7 +74,7 @@ class Tape:
         multiply: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Any:
         """Note an operation whose result, of first degree only, is `jet`; see `Entry`."""
-        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or can_look()):
+        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or not traced()):
             raise NotCollapsibleError
         if not self.probing:
             self.entries.append(Entry(a, b, weight, jet.rows_first, multiply))
@@ -91,7 +88,7 @@ class Tape:
 
     def check_path(self) -> None:
         """Raise where no gradient would find its way back: under a `torch.no_grad()` of the function's own."""
-        if self.probing and not torch.is_grad_enabled() and can_look():
+        if self.probing and not torch.is_grad_enabled() and not traced():
             raise NotCollapsibleError
 
     def hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
@@ -100,7 +97,7 @@ class Tape:
         with torch.enable_grad():
             outputs = probed().unbind(1)
         found = torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
-        if not (self.in_rows or found.isfinite().all()):  # what was left out may be 0 times infinity here
+        if not (self.rows_first_everywhere or found.isfinite().all()):  # what was left out may be 0 times infinity here
             raise NotCollapsibleError
         return found
 
@@ -130,14 +127,14 @@ class Tape:
         reach = torch.autograd.grad(
             y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
         )
-        if self.in_rows:
+        if self.rows_first_everywhere:
             return self._contracted(reach, y, inputs)
         marks = 2 + torch.cos(2.4 * torch.arange(len(y), dtype=y.dtype, device=y.device))
         marked = torch.autograd.grad(y, self.probes, marks, retain_graph=True, allow_unused=True)
         return self._contracted(reach, y, inputs, (marks, marked))
 
     @property
-    def in_rows(self) -> bool:
+    def rows_first_everywhere(self) -> bool:
         """Whether the batch is known to come first everywhere; if not, numbers are looked at."""
         return all(entry.rows_first for entry in self.entries)
 

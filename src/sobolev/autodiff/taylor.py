@@ -19,7 +19,8 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
-from sobolev.autodiff.tape import NotCollapsibleError, Tape, can_look, pair_places
+from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
+from sobolev.autodiff.tracing import traced
 
 _FEWEST_COLLAPSED = 4
 """With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
@@ -55,14 +56,16 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     d, tape = x.shape[1:].numel(), Tape()
     first = _identity(x, 2, "pairs", tape)
-    randomness = random_state(x) if can_look() else None
+    randomness = None if traced() else random_state(x)
     y, J = _push(f, first)
     if 2 * y.shape[1:].numel() > d or not (randomness is None or torch.equal(randomness, random_state(x))):
         raise NotCollapsibleError
 
     def probed() -> Tensor:
         value, _ = _push(f, Jet(first.space, x, first.higher[:0], rows_first=True))
-        if can_look() and (x.is_cpu or not tape.in_rows) and not agree(value, y):  # it changes from call to call
+        if (
+            not traced() and (x.is_cpu or not tape.rows_first_everywhere) and not agree(value, y)
+        ):  # it changes from call to call
             raise NotCollapsibleError
         return value.reshape(x.shape[0], -1)
 
@@ -113,7 +116,7 @@ def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
 def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:
     """What f makes of x, and how many higher coefficients there are; a tensor where f does not depend on x."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
-    if x.space.tape is not None and isinstance(y, Jet) and not (y.followed and (y.rows_first or can_look())):
+    if x.space.tape is not None and isinstance(y, Jet) and not (y.followed and (y.rows_first or not traced())):
         raise NotCollapsibleError
     return y, length
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.rules.kinds import compose, traced
+from sobolev.autodiff.rules.kinds import compose
 from sobolev.autodiff.space import Space
+from sobolev.autodiff.tracing import traced
 
 Coefficients = Callable[[Tensor, int], list[Tensor]]
 """(x, order) -> [f(x), f'(x), f''(x)/2!, ..., f^(order)(x)/order!]"""

@@ -11,11 +11,6 @@ from sobolev.autodiff.rules.matching import mapped, padded, padded_sum
 from sobolev.autodiff.space import BilinearMap, Space
 
 
-def traced() -> bool:
-    """Whether the code is compiled or transformed by torch.func, where plain operations serve better."""
-    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-
-
 def rows(x: Jet) -> list[Tensor]:
     """The higher coefficients one by one."""
     return list(x.higher.unbind(0)) if x.rows is None else x.rows

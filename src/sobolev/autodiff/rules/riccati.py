@@ -12,8 +12,9 @@ from torch import Tensor
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules import hyperbolic
 from sobolev.autodiff.rules.chain import Elementwise, Gradients, apply
-from sobolev.autodiff.rules.kinds import compose, in_rows, rows, traced
+from sobolev.autodiff.rules.kinds import compose, in_rows, rows
 from sobolev.autodiff.rules.registry import rule
+from sobolev.autodiff.tracing import traced
 
 _FOUR_DIGITS = 1e-4
 _ONE = torch.ones(())
