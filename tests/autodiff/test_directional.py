@@ -13,7 +13,7 @@ ACTIVATIONS = [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), n
 
 @pytest.fixture(params=[400_000, 1], ids=["one block", "blocks"])
 def _blocks(request, monkeypatch):
-    monkeypatch.setattr(directional, "CACHED_NUMBERS", request.param)
+    monkeypatch.setattr(directional, "cached_numbers", lambda _: request.param)
     monkeypatch.setattr(directional, "FEWEST_ROWS", 4)
     monkeypatch.setattr(directional, "_MANY_ROWS", 4)
 

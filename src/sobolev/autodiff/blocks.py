@@ -21,7 +21,8 @@ _LARGER_BLOCKS = {"laplacian": 2, "hessian": 5}
 """These run through the network more than once: larger blocks pay for fewer calls with some cache misses."""
 
 _LARGEST_TENSOR = 16_000_000
-"""In no case more coefficients than this in one layer: 64 MB in float32."""
+"""In no case more coefficients than this in one layer: 64 MB in float32. That is also what a GPU gets at a time: many
+small blocks would cost it more than they save."""
 
 _KEPT_NUMBERS = 6_000_000
 torch.empty(_KEPT_NUMBERS)
@@ -44,6 +45,11 @@ def block_rows(f: BatchedFunction, x: Tensor, chunk_size: ChunkSize, operator: s
     return chunk_size
 
 
+def cached_numbers(device: torch.device) -> int:
+    """So many coefficients of one layer are computed at a time."""
+    return CACHED_NUMBERS if device.type == "cpu" else _LARGEST_TENSOR
+
+
 def even_rows(rows: int, most: int) -> int:
     """The rows of a block, of which as few as possible are made, and all about alike."""
     blocks = -(-rows // most)
@@ -62,9 +68,9 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     module = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)  # of a bound method
     width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)
-    cached = CACHED_NUMBERS * _LARGER_BLOCKS.get(operator, 1)
+    cached = cached_numbers(x.device) * _LARGER_BLOCKS.get(operator, 1)
     fewest = min(FEWEST_ROWS, _FEWEST_COEFFICIENTS // (1 + higher), _LARGEST_TENSOR // numbers)
-    return max(cached // numbers, fewest, 1)
+    return max(min(cached, _LARGEST_TENSOR) // numbers, fewest, 1)
 
 
 def _width(module: nn.Module) -> int:

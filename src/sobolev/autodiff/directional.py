@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sobolev.autodiff.blocks import CACHED_NUMBERS, FEWEST_ROWS, even_rows
+from sobolev.autodiff.blocks import FEWEST_ROWS, cached_numbers, even_rows
 from sobolev.autodiff.directional_backward import Gradients, Kept, products
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.layers import Layers
@@ -60,7 +60,7 @@ def scaled_weights(order: int, layers: Layers, value: Tensor, higher: Tensor) ->
 
 def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
     numbers = 2 * (1 + order) * max(w.shape[0] for w in weights[::2])  # what enters a layer is still there
-    rows = max(CACHED_NUMBERS // numbers, FEWEST_ROWS)
+    rows = max(cached_numbers(value.device) // numbers, FEWEST_ROWS)
     if value.shape[0] <= rows:
         return [(value, higher)]
     rows = even_rows(value.shape[0], rows)

@@ -6,12 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.contractions import CONTRACTIONS
 from sobolev.autodiff.directional import along
 from sobolev.autodiff.layers import Layers
-from sobolev.autodiff.second_derivatives import Hessian, Laplacian, second_derivatives
+from sobolev.autodiff.second_derivatives import second_derivatives
 from sobolev.autodiff.tracing import traced
-
-_CONTRACTIONS = {"hessian": Hessian(), "laplacian": Laplacian()}
 
 
 def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Callable[..., tuple[Tensor, ...]] | None:
@@ -29,11 +28,10 @@ def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Calla
     """
     if operator == "derivatives":
         return partial(_derivatives, layers) if order in (1, 2) and not traced() else None
-    contraction = _CONTRACTIONS.get(operator)
     graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()  # with one, it pays in compiled code only
-    if contraction is None or graph or not len(x) or 2 * layers[0][-2].shape[0] > x.shape[1]:
+    if operator not in CONTRACTIONS or graph or not len(x) or 2 * layers[0][-2].shape[0] > x.shape[1]:
         return None
-    return partial(second_derivatives, layers, contraction)
+    return partial(second_derivatives, layers, operator)
 
 
 def _derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,22 @@
+"""How many rows are computed at a time."""
+
+import pytest
+import torch
+from torch import nn
+
+from sobolev.autodiff.blocks import block_rows, cached_numbers
+
+
+def test_a_gpu_gets_more_rows_at_a_time():
+    """PyTorch's device without numbers stands in for it."""
+    network, options = nn.Sequential(nn.Linear(1, 64), nn.Tanh(), nn.Linear(64, 1)), {"order": 2}
+    here, there = (torch.empty(10**6, 1, device=device) for device in ("cpu", "meta"))
+    rows, more = (block_rows(network, x, "auto", "derivatives", options) for x in (here, there))
+    assert rows * 64 * 3 <= cached_numbers(here.device)
+    assert more * 64 * 3 <= cached_numbers(there.device)
+    assert more > 10 * rows
+
+
+@pytest.mark.parametrize(("operator", "inputs"), [("hessian", 3000), ("laplacian", 300), ("jacobian", 100_000)])
+def test_a_block_has_a_row_at_least(operator, inputs):
+    assert block_rows(lambda x: x, torch.empty(5, inputs), "auto", operator, {}) >= 1
