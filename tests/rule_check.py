@@ -44,7 +44,7 @@ def _by_taylor(operator, f, x, mode, **options):
 
 
 def _compare_collapsed(f, reference, x, rtol, atol):
-    """The Hessian of one output, which takes a way of its own."""
+    """Jacobian and Hessian of one output, which take ways of their own."""
 
     def mixed(function):
         def one(x):
@@ -53,11 +53,13 @@ def _compare_collapsed(f, reference, x, rtol, atol):
 
         return one
 
-    expected = reverse.hessian(mixed(reference), x)
-    with patch.object(taylor, "_FEWEST_COLLAPSED", 1):
-        for mode in MODES:
-            ours = _by_taylor("hessian", mixed(f), x, mode)
-            _compare(f"collapsed hessian under {mode.__name__}", ours, expected, rtol, atol)
+    always = dict.fromkeys(taylor._FEWEST_COLLAPSED, 1)
+    with patch.object(taylor, "_FEWEST_REVERSED", 1), patch.object(taylor, "_FEWEST_COLLAPSED", always):
+        for operator in ("jacobian", "hessian"):
+            expected = getattr(reverse, operator)(mixed(reference), x)
+            for mode in MODES:
+                ours = _by_taylor(operator, mixed(f), x, mode)
+                _compare(f"collapsed {operator} under {mode.__name__}", ours, expected, rtol, atol)
 
 
 def _compare_gradients(f, reference, x, direction, rtol, atol):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff import contractions, second_derivatives
+from sobolev.autodiff import contractions, many_inputs, tape
 
 
 def perceptron(inputs, *widths, activation=nn.Tanh):
@@ -32,7 +32,7 @@ def close(found, expected):
 @pytest.fixture(params=[1, 400, 10**6], ids=["a row", "some rows", "all rows"])
 def _blocks(request, monkeypatch):
     monkeypatch.setattr(contractions, "cached_numbers", lambda _: request.param)
-    monkeypatch.setattr(second_derivatives, "cached_numbers", lambda _: 3 * request.param)
+    monkeypatch.setattr(many_inputs, "cached_numbers", lambda _: 3 * request.param)
     monkeypatch.setattr(contractions, "FEWEST_ROWS", 1)
 
 
@@ -41,7 +41,7 @@ def _blocks(request, monkeypatch):
 @pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_of_rows(name, operator, table, monkeypatch):
-    monkeypatch.setattr(contractions, "_LARGEST_TABLE", table)
+    monkeypatch.setattr(tape, "_LARGEST_TABLE", table)
     network = NETWORKS[name]
     x = torch.randn(11, network[0].in_features, dtype=torch.float64)
     with torch.no_grad():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from cases import Products
@@ -79,20 +81,23 @@ COLLAPSED = {
 
 @pytest.mark.parametrize("rows", [6, 5, 1])
 @pytest.mark.parametrize("name", COLLAPSED)
-def test_any_function_that_can_be_followed_is_collapsed(name, rows, monkeypatch):
+@pytest.mark.parametrize(("operator", "long"), [("hessian", "_full_hessian"), ("jacobian", "_pushed_jacobian")])
+def test_any_function_that_can_be_followed_is_collapsed(operator, long, name, rows, monkeypatch):
     """Where the batch is, is found out by numbers; five rows of five inputs can be told apart, too."""
-    monkeypatch.setattr(taylor, "_full_hessian", lambda *_: pytest.fail("all pairs of inputs were carried along"))
-    found = sobolev.hessian(COLLAPSED[name], X[:rows], method="taylor")
-    for a, b in zip(found, sobolev.hessian(COLLAPSED[name], X[:rows], method="reverse"), strict=True):
+    monkeypatch.setattr(taylor, long, lambda *_: pytest.fail("inputs were carried along"))
+    differentiate = getattr(sobolev, operator)
+    found = differentiate(COLLAPSED[name], X[:rows], method="taylor")
+    for a, b in zip(found, differentiate(COLLAPSED[name], X[:rows], method="reverse"), strict=True):
         torch.testing.assert_close(a.detach(), b.detach())
 
 
-def test_weights_of_a_followed_function_are_trained_through_its_hessian():
+@pytest.mark.parametrize("operator", [sobolev.jacobian, sobolev.hessian])
+def test_weights_of_a_followed_function_are_trained(operator):
     """Against central differences of the loss."""
     f = COLLAPSED["a product with a network"]
 
     def loss():
-        return sobolev.hessian(f, X, method="taylor")[2].square().mean()
+        return operator(f, X, method="taylor")[-1].square().mean()
 
     weight = LAYER[0].weight
     (gradient,) = torch.autograd.grad(loss(), [weight])
@@ -114,6 +119,7 @@ def test_what_is_left_out_may_be_infinite():
     for f in (lambda x: torch.sqrt(x)[:, 1:].prod(1), lambda x: torch.where(x > 0.5, torch.log(x), x).square().sum(1)):
         _, J, H = sobolev.hessian(f, points, method="taylor")
         assert J.isfinite().all() and H.isfinite().all()
+        torch.testing.assert_close(sobolev.jacobian(f, points, method="taylor")[1], J)
         inside = sobolev.hessian(f, points[1:], method="reverse")[2]
         torch.testing.assert_close(H[1:].detach(), inside.detach())
 
@@ -174,3 +180,22 @@ def test_gradients_of_which_rounding_is_left_are_not_trusted():
     assert tape.arrangement(part.reshape(12), marked.reshape(12), marks).sizes == (3, 4)
     with pytest.raises(tape.NotCollapsibleError):
         tape.arrangement(part, marked + 0.1 * torch.eye(3, 4), marks)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("wrap", [lambda network: network, sobolev.Standardized], ids=["alone", "inside"])
+def test_slopes_keep_their_digits_far_out(wrap, mode):
+    """There PyTorch's own gradient of tanh, 1 - tanh², is 0 in float32."""
+    network = nn.Sequential(nn.Linear(4, 1, bias=False), nn.Tanh())
+    nn.init.ones_(network[0].weight)
+    with mode():
+        J = sobolev.jacobian(wrap(network), torch.full((3, 4), 3.0), method="taylor")[1]
+    torch.testing.assert_close(J, torch.full_like(J, 4 * math.exp(-24)), rtol=1e-5, atol=0)
+
+
+def test_more_outputs_than_pay_for_a_reverse_pass():
+    f, x = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 5)).double(), X.repeat(100, 1)
+    with torch.no_grad():
+        found, expected = (sobolev.jacobian(f, x, method=method) for method in ("taylor", "reverse"))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)

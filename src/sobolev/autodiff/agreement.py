@@ -31,6 +31,14 @@ def random_state(x: Tensor) -> Tensor:
     return torch.cuda.get_rng_state(x.device) if x.is_cuda else torch.get_rng_state()
 
 
+def restore_random_state(x: Tensor, state: Tensor) -> None:
+    """Draw again what was drawn since the state was asked for."""
+    if x.is_cuda:
+        torch.cuda.set_rng_state(state, x.device)
+    else:
+        torch.set_rng_state(state)
+
+
 def compare(f: BatchedFunction, x: Tensor, value: Tensor, randomness: Tensor) -> None:
     """Call f on the points themselves, unless it drew random numbers, and compare.
 

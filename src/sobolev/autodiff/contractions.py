@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sobolev.autodiff.blocks import FEWEST_ROWS, cached_numbers
 from sobolev.autodiff.space import sum_of_squares
+from sobolev.autodiff.tape import by_table
 from sobolev.autodiff.tracing import traced
 
 LARGEST_COMPILED = 3_000_000
@@ -19,8 +20,6 @@ _FEWEST_DIRECTIONS = 800
 """With fewer rows times inputs, a product reads the weights more than it computes."""
 _MANY_INPUTS = 32
 """From here on, the few rows of a block are squared at once and not input by input."""
-_LARGEST_TABLE = 4_000_000
-"""A table of more numbers takes longer to make than it saves."""
 
 
 class Contraction(Protocol):
@@ -62,11 +61,8 @@ class Hessian:
 
     def start(self, first: Tensor, weight: Tensor) -> tuple[Tensor, bool]:
         """See `Contraction`: by the products of all pairs."""
-        inputs = first.shape[0]
-        if inputs * first.numel() > _LARGEST_TABLE:
-            return weight.new_zeros(len(weight), inputs, inputs), False
-        table = (first.unsqueeze(1) * first).flatten(0, 1)
-        return (weight @ table.t()).unflatten(1, (inputs, inputs)), True
+        found = by_table(first, weight)
+        return (weight.new_zeros(len(weight), len(first), len(first)), False) if found is None else (found, True)
 
     def keep(self, first: Tensor, room: Tensor | None) -> Tensor:
         """See `Contraction`."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from sobolev.autodiff.contractions import CONTRACTIONS
 from sobolev.autodiff.directional import along
 from sobolev.autodiff.layers import Layers
-from sobolev.autodiff.second_derivatives import second_derivatives
+from sobolev.autodiff.many_inputs import jacobian, second_derivatives
 from sobolev.autodiff.tracing import traced
 
 
@@ -29,9 +29,11 @@ def short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Calla
     if operator == "derivatives":
         return partial(_derivatives, layers) if order in (1, 2) and not traced() else None
     graph = torch.is_grad_enabled() and not torch.compiler.is_compiling()  # with one, it pays in compiled code only
-    if operator not in CONTRACTIONS or graph or not len(x) or 2 * layers[0][-2].shape[0] > x.shape[1]:
+    if graph or not len(x) or 2 * layers[0][-2].shape[0] > x.shape[1]:
         return None
-    return partial(second_derivatives, layers, operator)
+    if operator == "jacobian":
+        return partial(jacobian, layers)
+    return partial(second_derivatives, layers, operator) if operator in CONTRACTIONS else None
 
 
 def _derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:

@@ -155,6 +155,41 @@ class Tape:
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
 
 
+@dataclass
+class Path(Tape):
+    """Notes nothing: there is only a value, and its gradient finds its way back to the inputs.
+
+    Attributes:
+        rows_first: the batch is known to come first everywhere; if not, numbers are looked at.
+    """
+
+    probing: bool = True
+    rows_first: bool = True
+
+    def enter(self, jet: Any, *_: Any, **__: Any) -> Any:
+        """See `Tape.enter`."""
+        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or not traced()):
+            raise NotCollapsibleError
+        self.rows_first &= jet.rows_first
+        return jet
+
+    def jacobian(self, outputs: Sequence[Tensor], x: Tensor) -> Tensor:
+        """(batch, outputs, *in), of outputs (batch) which a gradient leads back to x, (batch, *in)."""
+        if not outputs[0].requires_grad:  # the graph was cut: a Jacobian of 0 would be a guess
+            raise NotCollapsibleError
+        keep_graph = torch.is_grad_enabled()
+        rows = [
+            torch.autograd.grad(
+                y, x, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, materialize_grads=True
+            )[0]
+            for y in outputs
+        ]
+        found = torch.stack(rows, dim=1)
+        if not (self.rows_first or found.isfinite().all()):  # 0 times infinity, where forwards there is none
+            raise NotCollapsibleError
+        return found
+
+
 def _contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
     """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
     a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
@@ -225,17 +260,33 @@ def _arrangements(shape: torch.Size, rows: int) -> Iterator[Arrangement]:
 
 def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
-    rows, inputs = weight.shape[0], a.shape[0]
-    weight, same = weight.reshape(rows, -1), a is b
+    weight, same = weight.reshape(len(weight), -1), a is b
     a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
-    if same and a.shape[1] == 1 and inputs * a.numel() <= _LARGEST_TABLE:
-        table = (a * a.transpose(0, 1)).flatten(0, 1)  # the products of all pairs, the same for every row
-        return (2 * weight @ table.mT).unflatten(1, (inputs, inputs))
+    if same and a.shape[1] == 1 and (found := by_table(a[:, 0], 2 * weight)) is not None:
+        return found
     a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
     if same:
         return torch.bmm(a * (2 * weight)[:, None], a.mT)
     product = torch.bmm(a * weight[:, None], b.mT)
     return product + product.mT
+
+
+def by_table(a: Tensor, weight: Tensor) -> Tensor | None:
+    """Σ weight a_i a_j over the units, (batch, inputs, inputs), by the products of all pairs.
+
+    Args:
+        a: (inputs, units), the same for every row.
+        weight: (batch, units).
+
+    Returns:
+        None: making the table takes longer than it saves.
+    """
+    if len(a) * a.numel() > _LARGEST_TABLE:
+        return None
+    size = a.detach().abs().amax().clamp_min(torch.finfo(a.dtype).tiny)  # the products must neither vanish nor overflow
+    a = a / size
+    table = (a.unsqueeze(1) * a).flatten(0, 1)
+    return (weight * size * size @ table.mT).unflatten(1, (len(a), len(a)))
 
 
 def pair_places(d: int, device: torch.device) -> Tensor:

@@ -13,16 +13,19 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff import rules  # noqa: F401  registers the rules; before jet, which they import
-from sobolev.autodiff.agreement import agree, random_state
+from sobolev.autodiff.agreement import agree, random_state, restore_random_state
+from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
-from sobolev.autodiff.tape import NotCollapsibleError, Tape, pair_places
+from sobolev.autodiff.tape import NotCollapsibleError, Path, Tape, pair_places
 from sobolev.autodiff.tracing import traced
 
-_FEWEST_COLLAPSED = 4
+_FEWEST_REVERSED = 4
+"""With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass."""
+_FEWEST_COLLAPSED = {"graph": 2, "no graph": 3, "compiled": 4}
 """With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
 
 
@@ -39,17 +42,51 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
+    if x.shape[1:].numel() >= _FEWEST_REVERSED and x.shape[0] and not traced():
+        return _first_of(_reversed_jacobian, _pushed_jacobian, f, x)
+    return _pushed_jacobian(f, x)
+
+
+def _pushed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Column by column, in smaller blocks than a reverse pass has."""
+    rows = block_rows(getattr(f, "original", f), x, "auto", "push", {})
+    if rows < len(x):
+        y, J = zip(*(_pushed_jacobian(f, part) for part in x.split(rows)), strict=True)
+        return torch.cat(y), torch.cat(J)
     y, higher = _push(f, _identity(x, 1))
     return y, _inputs_last(higher, x)
 
 
+def _reversed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """By one reverse pass for each output, through the values of the rules."""
+    path, graph = Path(), torch.is_grad_enabled()
+    space = Space(2, x.shape[1:].numel(), "pairs", path, _graph())
+    start = x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_()
+    with torch.enable_grad():
+        y, _ = _push(f, Jet(space, start, start.new_zeros(0, *start.shape), rows_first=True))
+        outputs = y.reshape(len(y), -1).unbind(1)
+    if not 1 <= 2 * len(outputs) <= space.directions:
+        raise NotCollapsibleError
+    J = path.jacobian(outputs, start)
+    return y if graph else y.detach(), J.reshape(*y.shape, *x.shape[1:])
+
+
+def _first_of(short: Any, long: Any, f: BatchedFunction, x: Tensor) -> Any:
+    """What the short way finds, or where there is none, the long way, with the same random numbers."""
+    randomness = None if traced() else random_state(x)
+    try:
+        return short(f, x)
+    except NotCollapsibleError:
+        if randomness is not None:
+            restore_random_state(x, randomness)
+        return long(f, x)
+
+
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
-    if x.shape[1:].numel() >= _FEWEST_COLLAPSED and x.shape[0]:
-        try:
-            return _collapsed_hessian(f, x)
-        except NotCollapsibleError:
-            pass
+    way = "compiled" if traced() else "graph" if torch.is_grad_enabled() else "no graph"
+    if x.shape[1:].numel() >= _FEWEST_COLLAPSED[way] and x.shape[0]:
+        return _first_of(_collapsed_hessian, _full_hessian, f, x)
     return _full_hessian(f, x)
 
 

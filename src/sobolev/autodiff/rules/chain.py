@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import compose
+from sobolev.autodiff.rules.matching import mapped
 from sobolev.autodiff.space import Space
 from sobolev.autodiff.tracing import traced
 
@@ -152,6 +153,10 @@ class PointwiseLine:
 
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
+    if x.space.tape is not None and x.space.tape.probing and not traced():
+        return x.space.tape.enter(
+            mapped(x, _Value.apply(x.value, function), x.higher, x.rows_first), x.higher, x.higher
+        )
     if not torch.is_grad_enabled() or not _needs_graph(x):
         y = function.push(x)
     else:
@@ -183,6 +188,27 @@ class _Chain(torch.autograd.Function):
         result = None if torch.is_grad_enabled() else ctx.f.pull_back(z, y, gradients)
         to_value, to_higher = result or _transposed_product(ctx.f.slope(z, y), *gradients)
         return to_value, to_higher[: higher.shape[0]].sum_to_size(higher.shape), None, None
+
+
+class _Value(torch.autograd.Function):
+    """F(z) alone, with the slope that the rule gives: that of PyTorch's tanh, say, has no digits left far out."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, f: Elementwise) -> Tensor:
+        value, slope = _value_and_slope(f, z)
+        ctx.f = f
+        ctx.save_for_backward(z, slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        z, slope = ctx.saved_tensors
+        return gradient * (_value_and_slope(ctx.f, z)[1] if torch.is_grad_enabled() else slope), None
+
+
+def _value_and_slope(f: Elementwise, z: Tensor) -> tuple[Tensor, Tensor]:
+    y = f.push(Jet(Space(1), z, z.new_ones(1, *[1] * z.dim())))
+    return y.value, y.higher[0]
 
 
 def _transposed_product(u: Jet, g: Tensor, g_higher: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,10 +19,18 @@ from sobolev.autodiff.rules.registry import RULES, NoRuleError, rule
 _SPATIAL = {"1d": 1, "2d": 2, "3d": 3}
 
 
-def on_images(x: Jet, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """A function of (batch, channels, *places) applied to all coefficients as one larger batch."""
-    mapped = function(x.higher.flatten(0, 1))
-    return mapped.reshape(*x.higher.shape[:2], *mapped.shape[1:])
+def on_images(x: Jet, value: Tensor, function: Callable[[Tensor], Tensor]) -> Jet:
+    """The jet of this value whose coefficients are a linear function of those of x.
+
+    Args:
+        x: its value is (batch, channels, *places).
+        value: the value.
+        function: of all coefficients as one larger batch.
+    """
+    if not len(x.higher):  # PyTorch gives empty batches wrong shapes
+        return mapped(x, value, value.new_zeros(0, *value.shape))
+    higher = function(x.higher.flatten(0, 1))
+    return mapped(x, value, higher.reshape(*x.higher.shape[:2], *higher.shape[1:]))
 
 
 def _images(x: Jet, spatial: int, function: Callable[[Jet], Any]) -> Any:
@@ -41,7 +49,7 @@ def _convolution(function: Callable, spatial: int) -> Callable:
 
         def convolve(x: Jet) -> Jet:
             value = function(x.value, weight, bias, *args, **kwargs)
-            return mapped(x, value, on_images(x, lambda t: function(t, weight, None, *args, **kwargs)))
+            return on_images(x, value, lambda t: function(t, weight, None, *args, **kwargs))
 
         return _images(x, spatial, convolve)
 
@@ -54,7 +62,7 @@ def linear_pooling(function: Callable, spatial: int) -> Callable:
     def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         def pool(x: Jet) -> Jet:
             value = function(x.value, *args, **kwargs)
-            return mapped(x, value, on_images(x, lambda t: function(t, *args, **kwargs)))
+            return on_images(x, value, lambda t: function(t, *args, **kwargs))
 
         return _images(x, spatial, pool)
 

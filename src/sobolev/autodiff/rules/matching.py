@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.space import Space
+from sobolev.autodiff.tape import NotCollapsibleError
 
 
 def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
@@ -71,4 +72,11 @@ def padded(x: Any, length: int) -> Tensor:
 
 def plain(x: Any) -> Any:
     """The value of a jet that was made from x but does not depend on it, such as `torch.ones_like(x)`; else x."""
-    return x.value if isinstance(x, Jet) and not len(x.higher) else x
+    if not isinstance(x, Jet) or len(x.higher):
+        return x
+    tape = x.space.tape
+    if tape is None or not tape.probing:
+        return x.value
+    if not x.followed:  # there no jet has coefficients, whether it depends on x or not
+        raise NotCollapsibleError
+    return x

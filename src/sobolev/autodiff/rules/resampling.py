@@ -20,7 +20,7 @@ def interpolate(
     def resample(t: Tensor) -> Tensor:
         return functional.interpolate(t, size, scale_factor, mode, *args, **kwargs)
 
-    return Jet(x.space, resample(x.value), on_images(x, resample))
+    return on_images(x, resample(x.value), resample)
 
 
 @rule(functional.unfold)
@@ -37,7 +37,7 @@ def fold(x: Jet, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
 
 def _rearranging(function: Callable) -> Callable:
     def apply(x: Jet, *args: Any, **kwargs: Any) -> Jet:
-        return Jet(x.space, function(x.value, *args, **kwargs), on_images(x, lambda t: function(t, *args, **kwargs)))
+        return on_images(x, function(x.value, *args, **kwargs), lambda t: function(t, *args, **kwargs))
 
     return apply
 
