@@ -38,10 +38,11 @@ def weights(root, number):
 
 
 def start(root, *arguments):
-    """The process itself, to send signals to."""
+    """The process itself, to send signals to; where the tests run in the background, Ctrl-C is ignored, not there."""
     return subprocess.Popen(
         [sys.executable, "-m", "sobolev", *arguments], cwd=root, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def _blocks(request, monkeypatch):
 
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("table", [0, 10**6], ids=["no table", "table"])
-@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
+@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_of_rows(name, operator, table, monkeypatch):
     monkeypatch.setattr(tape, "_LARGEST_TABLE", table)
@@ -48,7 +48,7 @@ def test_blocks_of_rows(name, operator, table, monkeypatch):
         close(operator(network, x, method="taylor"), operator(network, x, method="reverse"))
 
 
-@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
+@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian])
 def test_compiled_code_of_many_inputs_calls_one_operation(operator, monkeypatch):
     monkeypatch.setattr(contractions, "LARGEST_COMPILED", 100)
     network, graphs = NETWORKS["many inputs"], []
@@ -70,7 +70,7 @@ def test_compiled_code_of_many_inputs_calls_one_operation(operator, monkeypatch)
     close(ours[:-1], theirs[:-1])
 
 
-@pytest.mark.parametrize("kind", ["hessian", "laplacian"])
+@pytest.mark.parametrize("kind", contractions.CONTRACTIONS)
 def test_the_operation_is_what_a_compiler_takes_it_for(kind):
     weights, units = [torch.randn(5, 4), torch.randn(6, 5)], [torch.randn(7, 5), torch.randn(7, 6)]
-    torch.library.opcheck(torch.ops.sobolev.contracted, (kind, weights, units, [*units, *units]))
+    torch.library.opcheck(torch.ops.sobolev.contracted, (kind, torch.randn(4, 5), weights, units, [*units, *units]))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff import sequential
+from sobolev.autodiff import perceptron_jets, sequential
 from sobolev.autodiff.rules.registry import METHODS, RULES
 from sobolev.autodiff.sequential import is_plain
 
@@ -180,8 +180,8 @@ class _Wrapped(nn.Module):
 
 
 def test_a_chain_inside_a_module_takes_the_short_way(monkeypatch) -> None:
-    calls, along = [], sequential.along
-    monkeypatch.setattr(sequential, "along", lambda *arguments: calls.append(1) or along(*arguments))
+    calls, along = [], perceptron_jets.along
+    monkeypatch.setattr(perceptron_jets, "along", lambda *arguments: calls.append(1) or along(*arguments))
     network, x = _Wrapped(_chain(nn.Tanh()).double()), torch.randn(6, 1).double()
     found = sobolev.derivatives(network, x)
     assert calls

@@ -199,3 +199,13 @@ def test_more_outputs_than_pay_for_a_reverse_pass():
         found, expected = (sobolev.jacobian(f, x, method=method) for method in ("taylor", "reverse"))
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("operator", [sobolev.jacobian, sobolev.hessian])
+def test_a_graph_is_there_for_somebody(operator, trained):
+    """Results of a frozen network can be turned into numpy arrays."""
+    network = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1)).requires_grad_(trained)
+    x = torch.randn(3, 5)
+    assert all(result.requires_grad == trained for result in operator(network, x, method="taylor"))
+    assert all(result.requires_grad for result in operator(network, x.clone().requires_grad_(), method="taylor"))

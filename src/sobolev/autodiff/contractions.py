@@ -75,6 +75,25 @@ class Hessian:
         total.baddbmm_(weighted, kept.expand(len(weight), -1, -1).mT)
 
 
+class Diagonal:
+    """Each input with itself, (batch, inputs)."""
+
+    rows = 0
+
+    def start(self, first: Tensor, weight: Tensor) -> tuple[Tensor, bool]:
+        """See `Contraction`."""
+        return weight @ first.square().t(), True
+
+    def keep(self, first: Tensor, room: Tensor | None) -> Tensor:
+        """See `Contraction`: its squares."""
+        return torch.mul(first, first, out=room)
+
+    def add(self, total: Tensor, kept: Tensor, weight: Tensor, room: Tensor | None) -> None:
+        """See `Contraction`."""
+        del room
+        total.unsqueeze(2).baddbmm_(kept, weight.unsqueeze(2))
+
+
 class Laplacian:
     """The sum over the inputs, (batch)."""
 
@@ -107,14 +126,21 @@ def is_one_operation(x: Tensor, numbers: int) -> bool:
     return compiled and x.is_cpu and numbers > LARGEST_COMPILED and not torch.is_grad_enabled()
 
 
-CONTRACTIONS: dict[str, Contraction] = {"hessian": Hessian(), "laplacian": Laplacian()}
+CONTRACTIONS: dict[str, Contraction] = {
+    "hessian": Hessian(),
+    "hessian_diagonal": Diagonal(),
+    "laplacian": Laplacian(),
+}
 
 
-def contracted(kind: str, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]) -> list[Tensor]:
+def contracted(
+    kind: str, first: Tensor, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]
+) -> list[Tensor]:
     """Of every output the second derivatives.
 
     Args:
-        kind: hessian or laplacian.
+        kind: hessian, hessian_diagonal or laplacian.
+        first: dz/dx of the first layer, (inputs, units).
         weights: of the layers that an activation follows, (units, units of the one before).
         slopes: f' of each activation, (batch, units).
         factors: g f'' of each activation, (batch, units), output after output.
@@ -122,15 +148,15 @@ def contracted(kind: str, weights: list[Tensor], slopes: list[Tensor], factors: 
     Returns:
         (batch, ...) for each output.
     """
-    numbers = len(slopes[0]) * weights[0].shape[1] * max(map(len, weights))
+    numbers = len(slopes[0]) * len(first) * max(map(len, weights))
     compute = _as_one_operation if is_one_operation(slopes[0], numbers) else _contracted
-    return compute(kind, weights, slopes, factors)
+    return compute(kind, first, weights, slopes, factors)
 
 
-def _contracted(kind: str, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]) -> list[Tensor]:
-    contraction, depth, inputs = CONTRACTIONS[kind], len(weights), weights[0].shape[1]
-    units = torch.eye(inputs, dtype=weights[0].dtype, device=weights[0].device)
-    first = functional.linear(units, weights[0])  # a compiler would read the transposed weights number by number
+def _contracted(
+    kind: str, first: Tensor, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]
+) -> list[Tensor]:
+    contraction, depth, inputs = CONTRACTIONS[kind], len(weights), len(first)
     totals, started = zip(*(contraction.start(first, factor) for factor in factors[::depth]), strict=True)
     if depth == 1 and all(started):
         return list(totals)
@@ -160,8 +186,11 @@ _as_one_operation = torch.library.custom_op("sobolev::contracted", _contracted, 
 
 
 @_as_one_operation.register_fake
-def _shapes(kind: str, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]) -> list[Tensor]:
-    inputs = [weights[0].shape[1]] * (2 if kind == "hessian" else 0)
+def _shapes(
+    kind: str, first: Tensor, weights: list[Tensor], slopes: list[Tensor], factors: list[Tensor]
+) -> list[Tensor]:
+    del weights
+    inputs = [len(first)] * {"hessian": 2, "hessian_diagonal": 1, "laplacian": 0}[kind]
     return [factor.new_empty(len(factor), *inputs) for factor in factors[:: len(slopes)]]
 
 

@@ -41,18 +41,21 @@ def jacobian(layers: Layers, x: Tensor) -> tuple[Tensor, Tensor]:
     return y, J
 
 
-def second_derivatives(layers: Layers, kind: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def second_derivatives(
+    layers: Layers, kind: str, x: Tensor, directions: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and second derivatives.
 
     Args:
         layers: see `sobolev.autodiff.layers.perceptron`.
-        kind: hessian or laplacian.
+        kind: hessian, hessian_diagonal or laplacian.
         x: (batch, inputs), at least one row.
+        directions: by which to differentiate, (directions, inputs); None: each input by itself.
 
     Returns:
-        (batch, outputs), (batch, outputs, inputs), (batch, outputs[, inputs, inputs]).
+        (batch, outputs), (batch, outputs, directions), (batch, outputs[, directions[, directions]]).
     """
-    blocks = [_of_block(layers, kind, part) for part in _outer_blocks(layers, x)]
+    blocks = [_of_block(layers, kind, part, directions) for part in _outer_blocks(layers, x)]
     y, jacobian, second = blocks[0] if len(blocks) == 1 else map(torch.cat, zip(*blocks, strict=True))
     return y, jacobian, second
 
@@ -70,7 +73,7 @@ def _outer_blocks(layers: Layers, x: Tensor) -> Sequence[Tensor]:
     return x.tensor_split(blocks)  # for any number of rows
 
 
-def _of_block(layers: Layers, kind: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _of_block(layers: Layers, kind: str, x: Tensor, directions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     y, slopes, bends = forward(2, layers, x)
     gradients, factors = [], []
     for output in range(y.shape[1]):
@@ -80,10 +83,13 @@ def _of_block(layers: Layers, kind: str, x: Tensor) -> tuple[Tensor, Tensor, Ten
         def bend(k: int, gradient: Tensor, found: list[Tensor | None] = found) -> None:
             found[k] = torch.mul(gradient, bends[k], out=found[k])
 
-        gradients.append(pulled_back(layers, slopes, _unit(y, output), bend))
+        gradient = pulled_back(layers, slopes, _unit(y, output), bend)
+        gradients.append(gradient if directions is None else gradient @ directions.t())
         factors += found
+    units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) if directions is None else directions
+    first = functional.linear(units, layers[0][0])  # a compiler would read the transposed weights number by number
     weights = [weight for weight, function in zip(layers[0][::2], layers[1], strict=True) if function is not None]
-    return y, _joined(gradients), _joined(contracted(kind, weights, slopes, factors))
+    return y, _joined(gradients), _joined(contracted(kind, first, weights, slopes, factors))
 
 
 def forward(order: int, layers: Layers, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:

@@ -5,17 +5,13 @@ from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch import nn
 
-from sobolev.autodiff.directional import along
 from sobolev.autodiff.guard import Shared
 from sobolev.autodiff.jet import Jet
-from sobolev.autodiff.layers import Layers, activation, is_linear, perceptron, unhooked
-from sobolev.autodiff.many_inputs import forward, pulled_back
+from sobolev.autodiff.layers import activation, is_linear, perceptron, unhooked
+from sobolev.autodiff.perceptron_jets import through
 from sobolev.autodiff.rules.linear import linear
-from sobolev.autodiff.rules.matching import mapped
-from sobolev.autodiff.tape import Path
 from sobolev.autodiff.tracing import traced
 
 _FORWARD = nn.Sequential.forward
@@ -30,52 +26,18 @@ def sequential(module: nn.Sequential, x: Any) -> Any:
     """
     if not isinstance(x, Jet) or traced():
         return _FORWARD(module, x)
-    if _is_short(x) and (layers := perceptron(module, x.value)) is not None:
-        value, *rows = along(layers, x.value, x.higher, x.space.order)
-        return Jet(x.space, value, torch.stack(rows), rows_first=True)
-    path = x.space.tape
-    if isinstance(path, Path) and _is_short_path(x) and (layers := perceptron(module, x.value)) is not None:
-        value: Any = _Perceptron.apply(x.value, layers)
-        return path.enter(mapped(x, value, value.new_zeros(0, *value.shape), x.rows_first))
-    if torch.is_grad_enabled() or path is not None:
+    if not torch._C._len_torch_function_stack():  # such modes (`SinglePrecision`, say) do not reach into short ways
+        layers = perceptron(module, x.value)
+        y = None if layers is None else through(layers, x)
+        if y is not None:
+            return y
+    if torch.is_grad_enabled() or x.space.tape is not None:
         return _FORWARD(module, x)
     for layer in module:
         x = _applied(layer, x)
     if isinstance(x, Jet):
         x.writable = False
     return x
-
-
-def _is_short(x: Jet) -> bool:
-    """Whether there is one direction, and no order above 2; and no mode of torch functions (`SinglePrecision`, say).
-
-    Such a mode does not reach into the backward pass.
-    """
-    if torch._C._len_torch_function_stack():
-        return False
-    space = x.space
-    return space.directions == 1 and space.order in (1, 2) and space.tape is None and x.higher.shape[0] > 0
-
-
-def _is_short_path(x: Jet) -> bool:
-    """Whether nothing is wanted but a gradient with respect to x, once; and no mode, see `_is_short`."""
-    return not (x.space.graph or torch._C._len_torch_function_stack())
-
-
-class _Perceptron(torch.autograd.Function):
-    """Values, and a backward pass that is not differentiable, of a perceptron whose weights are constants."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, layers: Layers) -> Tensor:
-        value, slopes, _ = forward(1, layers, x)
-        ctx.layers = layers
-        ctx.save_for_backward(*slopes)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return pulled_back(ctx.layers, ctx.saved_tensors, gradient), None
 
 
 def is_plain(module: Any) -> TypeGuard[nn.Sequential]:

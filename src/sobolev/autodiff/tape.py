@@ -27,7 +27,7 @@ class NotCollapsibleError(NotImplementedError):
 class Entry(NamedTuple):
     """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
 
-    The products are those of elements, or what `multiply` makes of two factors.
+    The products are those of elements, or what `multiply` makes of two factors. Or what it adds is known already.
     """
 
     a: Tensor
@@ -36,6 +36,8 @@ class Entry(NamedTuple):
     rows_first: bool
     """The first axis of its result is known to be the batch."""
     multiply: Callable[[Tensor, Tensor], Tensor] | None
+    known: Tensor | None
+    """The Hessian of each unit, (batch, units, inputs, inputs); `a` and `b` do not matter then."""
 
     def transposed(self, part: Tensor) -> Tensor:
         """The gradients with respect to a second factor of Σ part multiply(a_i, ·), for every i: (inputs, *factor)."""
@@ -72,12 +74,13 @@ class Tape:
         b: Tensor,
         weight: Tensor | None = None,
         multiply: Callable[[Tensor, Tensor], Tensor] | None = None,
+        known: Tensor | None = None,
     ) -> Any:
         """Note an operation whose result, of first degree only, is `jet`; see `Entry`."""
         if not jet.followed or jet.value.is_complex() or not (jet.rows_first or not traced()):
             raise NotCollapsibleError
         if not self.probing:
-            self.entries.append(Entry(a, b, weight, jet.rows_first, multiply))
+            self.entries.append(Entry(a, b, weight, jet.rows_first, multiply, known))
             self.shapes.append(jet.value.shape)
         elif self.given:
             jet.value = jet.value + self.given.pop(0)
@@ -85,6 +88,11 @@ class Tape:
             self.probes.append(torch.zeros_like(jet.value, requires_grad=True))
             jet.value = jet.value + self.probes[-1]
         return jet
+
+    def is_known(self) -> bool:
+        """Whether what the next operation adds was known already when the entries were noted."""
+        place = len(self.probes)
+        return place < len(self.entries) and self.entries[place].known is not None
 
     def check_path(self) -> None:
         """Raise where no gradient would find its way back: under a `torch.no_grad()` of the function's own."""
@@ -190,11 +198,28 @@ class Path(Tape):
         return found
 
 
+def leads_elsewhere(y: Tensor, x: Tensor) -> bool:
+    """Whether the graph of y ends in other tensors than the leaf x: in weights that are trained."""
+    waiting, seen = [y.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and leaf is not x:
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
+
+
 def _contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
     """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
     a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
     if marks is not None and entry.rows_first:
         _check(ROWS_FIRST, part, marked, marks)
+    if entry.known is not None:
+        return (part[..., None, None] * entry.known).sum(1)
     if marks is None or entry.rows_first:
         return contracted(a, b, weight)
     if entry.multiply is None:

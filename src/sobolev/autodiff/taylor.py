@@ -20,7 +20,7 @@ from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
-from sobolev.autodiff.tape import NotCollapsibleError, Path, Tape, pair_places
+from sobolev.autodiff.tape import NotCollapsibleError, Path, Tape, leads_elsewhere, pair_places
 from sobolev.autodiff.tracing import traced
 
 _FEWEST_REVERSED = 4
@@ -59,15 +59,18 @@ def _pushed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _reversed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """By one reverse pass for each output, through the values of the rules."""
-    path, graph = Path(), torch.is_grad_enabled()
+    path = Path()
     space = Space(2, x.shape[1:].numel(), "pairs", path, _graph())
-    start = x.view_as(x) if graph and x.requires_grad else x.detach().requires_grad_()
+    wanted = torch.is_grad_enabled() and x.requires_grad
+    start = x.view_as(x) if wanted else x.detach().requires_grad_()
     with torch.enable_grad():
         y, _ = _push(f, Jet(space, start, start.new_zeros(0, *start.shape), rows_first=True))
         outputs = y.reshape(len(y), -1).unbind(1)
     if not 1 <= 2 * len(outputs) <= space.directions:
         raise NotCollapsibleError
-    J = path.jacobian(outputs, start)
+    graph = wanted or (torch.is_grad_enabled() and leads_elsewhere(y, start))
+    with torch.set_grad_enabled(graph):
+        J = path.jacobian(outputs, start)
     return y if graph else y.detach(), J.reshape(*y.shape, *x.shape[1:])
 
 
