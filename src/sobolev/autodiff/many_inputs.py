@@ -80,10 +80,10 @@ def _of_block(layers: Layers, kind: str, x: Tensor, directions: Tensor | None) -
         last = output + 1 == y.shape[1]  # then f'' is written over: memory that was not used lately costs time
         found = [bend if last and not traced() else None for bend in bends]
 
-        def bend(k: int, gradient: Tensor, found: list[Tensor | None] = found) -> None:
+        def weigh(k: int, gradient: Tensor, found: list[Tensor | None] = found) -> None:
             found[k] = torch.mul(gradient, bends[k], out=found[k])
 
-        gradient = pulled_back(layers, slopes, _unit(y, output), bend)
+        gradient = pulled_back(layers, slopes, _unit(y, output), weigh)
         gradients.append(gradient if directions is None else gradient @ directions.t())
         factors += found
     units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) if directions is None else directions

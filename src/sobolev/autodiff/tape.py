@@ -105,8 +105,7 @@ class Tape:
         with torch.enable_grad():
             outputs = probed().unbind(1)
         found = torch.stack([self._one_output(output, inputs) for output in outputs], dim=1)
-        if not (self.rows_first_everywhere or found.isfinite().all()):  # what was left out may be 0 times infinity here
-            raise NotCollapsibleError
+        _check_finite(found, self.rows_first_everywhere)
         return found
 
     def compiled_hessian(self, probed: Callable[[], Tensor], inputs: int) -> Tensor:
@@ -193,9 +192,14 @@ class Path(Tape):
             for y in outputs
         ]
         found = torch.stack(rows, dim=1)
-        if not (self.rows_first or found.isfinite().all()):  # 0 times infinity, where forwards there is none
-            raise NotCollapsibleError
+        _check_finite(found, self.rows_first)
         return found
+
+
+def _check_finite(found: Tensor, rows_first: bool) -> None:
+    """Raise where what was left out may be 0 times infinity here; on a GPU only where numbers are looked at anyway."""
+    if (found.is_cpu or not rows_first) and not found.detach().sum().isfinite():
+        raise NotCollapsibleError
 
 
 def leads_elsewhere(y: Tensor, x: Tensor) -> bool:

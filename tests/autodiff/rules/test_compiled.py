@@ -216,9 +216,12 @@ OF_MANY_INPUTS = {
 }
 
 
+OTHERS = [sobolev.jacobian, sobolev.hessian_diagonal, sobolev.laplacian]
+
+
 @pytest.mark.parametrize(
     ("operator", "name"),
-    [(sobolev.hessian, name) for name in OF_MANY_INPUTS] + [(sobolev.laplacian, "tanh"), (sobolev.laplacian, "linear")],
+    [(sobolev.hessian, name) for name in OF_MANY_INPUTS] + [(f, name) for f in OTHERS for name in ("tanh", "linear")],
 )
 def test_second_derivatives_of_many_inputs(name, operator):
     """With a graph to the weights and without one; LayerNorm's weights have a wrong gradient in reverse mode."""
