@@ -5,6 +5,7 @@ import torch
 from cases import Products
 from rule_check import assert_rule
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import sobolev
 from sobolev.autodiff import tape, taylor
@@ -214,3 +215,18 @@ def test_a_graph_is_there_for_somebody(operator, trained):
     x = torch.randn(3, 5)
     assert all(result.requires_grad == trained for result in operator(network, x, method="taylor"))
     assert all(result.requires_grad for result in operator(network, x.clone().requires_grad_(), method="taylor"))
+
+
+@pytest.mark.parametrize("operator", [sobolev.jacobian, sobolev.hessian])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+def test_checkpoints_inside_a_function(operator, mode):
+    """Their backward pass calls the function again, outside ours."""
+    network = NETWORKS["tanh"].double()
+
+    def f(x):
+        return checkpoint(network, x, use_reentrant=False)
+
+    with mode():
+        found = operator(f, X, method="taylor")
+    for a, b in zip(found, operator(network, X, method="reverse"), strict=True):
+        torch.testing.assert_close(a.detach(), b.detach())

@@ -185,12 +185,11 @@ class Path(Tape):
         if not outputs[0].requires_grad:  # the graph was cut: a Jacobian of 0 would be a guess
             raise NotCollapsibleError
         keep_graph = torch.is_grad_enabled()
-        rows = [
-            torch.autograd.grad(
-                y, x, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, materialize_grads=True
-            )[0]
-            for y in outputs
-        ]
+        options = {"create_graph": keep_graph, "retain_graph": True, "materialize_grads": True}
+        try:
+            rows = [torch.autograd.grad(y, x, torch.ones_like(y), **options)[0] for y in outputs]
+        except RuntimeError as error:  # of a backward pass that the function brings along, as checkpoints do
+            raise NotCollapsibleError from error
         found = torch.stack(rows, dim=1)
         _check_finite(found, self.rows_first)
         return found
