@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff import contractions, many_inputs, tape
+from sobolev.autodiff import contractions, entries, many_inputs
 
 
 def perceptron(inputs, *widths, activation=nn.Tanh):
@@ -41,7 +41,7 @@ def _blocks(request, monkeypatch):
 @pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_of_rows(name, operator, table, monkeypatch):
-    monkeypatch.setattr(tape, "_LARGEST_TABLE", table)
+    monkeypatch.setattr(entries, "_LARGEST_TABLE", table)
     network = NETWORKS[name]
     x = torch.randn(11, network[0].in_features, dtype=torch.float64)
     with torch.no_grad():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import sobolev
-from sobolev.autodiff import tape, taylor
+from sobolev.autodiff import taylor
 
 X = torch.linspace(-1, 1, 6 * 5, dtype=torch.float64).reshape(6, 5).sin()
 
@@ -175,17 +175,6 @@ def test_functions_that_change_from_call_to_call_are_not_mixed_up(f):
     torch.testing.assert_close(
         H, y[:, None, None] * (c[:, :, None] ** 2 * first[:, :, None] * first[:, None] + c[:, :, None] * second)
     )
-
-
-def test_gradients_of_which_rounding_is_left_are_not_trusted():
-    """They would be other numbers with other marks; the rows that are marked are found in any axis."""
-    marks, part = torch.tensor([1.0, 2, 3]), torch.ones(3, 4)
-    marked = part * marks[:, None]
-    assert tape.arrangement(part, marked, marks).rows == 0
-    assert tape.arrangement(part.T, marked.T, marks).rows == 1
-    assert tape.arrangement(part.reshape(12), marked.reshape(12), marks).sizes == (3, 4)
-    with pytest.raises(tape.NotCollapsibleError):
-        tape.arrangement(part, marked + 0.1 * torch.eye(3, 4), marks)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])

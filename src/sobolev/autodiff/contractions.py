@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.blocks import FEWEST_ROWS, cached_numbers
+from sobolev.autodiff.entries import by_table
 from sobolev.autodiff.space import sum_of_squares
-from sobolev.autodiff.tape import by_table
 from sobolev.autodiff.tracing import traced
 
 LARGEST_COMPILED = 3_000_000

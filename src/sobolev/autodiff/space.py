@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.tape import NotCollapsibleError, Tape
+from sobolev.autodiff.entries import NotCollapsibleError
+from sobolev.autodiff.tape import Tape
 
 BilinearMap = Callable[[Tensor, Tensor], Tensor]
 """Linear in each of two tensors, and broadcasting over a common leading axis: multiplication, matmul, ..."""

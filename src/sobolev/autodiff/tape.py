@@ -3,50 +3,19 @@
 The second-degree part of a Taylor polynomial enters at each nonlinear operation, and from there on travels
 linearly. So one forward pass carries first degrees alone and notes what enters; one reverse pass finds how much of
 it reaches an output; the Hessian is the sum of the products (the collapsed Taylor mode of Dangel et al. 2025, with the
-linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs.
+linear part transposed). It costs one first-order pass and as many reverse passes as there are outputs. A Jacobian needs
+the reverse passes alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.entries import Entry, NotCollapsibleError, contribution
 from sobolev.autodiff.tracing import traced
-
-_LARGEST_TABLE = 4_000_000
-"""A table of more numbers takes longer to make than it saves."""
-
-
-class NotCollapsibleError(NotImplementedError):
-    """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
-
-
-class Entry(NamedTuple):
-    """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
-
-    The products are those of elements, or what `multiply` makes of two factors. Or what it adds is known already.
-    """
-
-    a: Tensor
-    b: Tensor
-    weight: Tensor | None
-    rows_first: bool
-    """The first axis of its result is known to be the batch."""
-    multiply: Callable[[Tensor, Tensor], Tensor] | None
-    known: Tensor | None
-    """The Hessian of each unit, (batch, units, inputs, inputs); `a` and `b` do not matter then."""
-
-    def transposed(self, part: Tensor) -> Tensor:
-        """The gradients with respect to a second factor of Σ part multiply(a_i, ·), for every i: (inputs, *factor)."""
-        assert self.multiply is not None
-        keep_graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            factor = torch.zeros_like(self.b, requires_grad=True)
-            product = self.multiply(self.a, factor)
-        return torch.autograd.grad(product, factor, part.expand_as(product), create_graph=keep_graph)[0]
 
 
 @dataclass
@@ -155,7 +124,7 @@ class Tape:
         """The sum over the entries, given how much of each reaches an output; `marked`: see `arrangement`."""
         marks, others = (None, reach) if marked is None else marked
         parts = [
-            _contribution(entry, part, other, marks)
+            contribution(entry, part, other, marks)
             for entry, part, other in zip(self.entries, reach, others, strict=True)
             if part is not None and other is not None
         ]
@@ -214,112 +183,3 @@ def leads_elsewhere(y: Tensor, x: Tensor) -> bool:
             return True
         waiting += [following for following, _ in node.next_functions]
     return False
-
-
-def _contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
-    """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
-    a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
-    if marks is not None and entry.rows_first:
-        _check(ROWS_FIRST, part, marked, marks)
-    if entry.known is not None:
-        return (part[..., None, None] * entry.known).sum(1)
-    if marks is None or entry.rows_first:
-        return contracted(a, b, weight)
-    if entry.multiply is None:
-        arrange = arrangement(part, marked, marks)
-        a, b = (arrange(factor.expand(-1, *part.shape), 1) for factor in ((a, a) if a is b else (a, b)))
-        return contracted(a, a if entry.a is entry.b else b, arrange(weight, 0))
-    a = entry.transposed(part)
-    arrange = arrangement(a.movedim(0, -1), entry.transposed(marked).movedim(0, -1), marks)
-    a, b = arrange(a, 1), arrange(b, 1)
-    return contracted(a, b, torch.ones_like(b[0]))
-
-
-class Arrangement(NamedTuple):
-    """Where the batch is in a tensor: axis `axis` is split into `sizes`, of which `rows` is the batch."""
-
-    axis: int
-    sizes: tuple[int, ...]
-    rows: int
-
-    def __call__(self, tensor: Tensor, leading: int) -> Tensor:
-        """(*leading, ...) with the batch as the first axis after those."""
-        if not self.sizes:
-            return tensor
-        return tensor.unflatten(leading + self.axis, self.sizes).movedim(leading + self.rows, leading)
-
-
-ROWS_FIRST = Arrangement(0, (), 0)
-
-
-def arrangement(part: Tensor, marked: Tensor, marks: Tensor) -> Arrangement:
-    """How the rows of an intermediate result come first, found out by numbers.
-
-    Args:
-        part: the gradient with respect to it, of the sum of all rows of an output.
-        marked: the same of the sum of the rows times the marks: each element times the mark of its row.
-        marks: a number for each row.
-
-    Raises:
-        NotCollapsibleError: the rows lie in another way, or depend on each other.
-    """
-    for found in _arrangements(part.shape, len(marks)):
-        with suppress(NotCollapsibleError):
-            _check(found, part, marked, marks)
-            return found
-    raise NotCollapsibleError
-
-
-def _check(found: Arrangement, part: Tensor, marked: Tensor, marks: Tensor) -> None:
-    """Raise unless the rows lie so; or where rounding is all that is left of a gradient: the Hessian would be, too."""
-    part, marked = part.detach(), marked.detach()
-    allowed = 1e-3 * marked.abs() + 100 * torch.finfo(part.dtype).eps * marked.abs().max()
-    element, other, tolerance = (found(t, 0).reshape(len(marks), -1) for t in (part, marked, allowed))
-    if not ((element * marks[:, None] - other).abs() <= tolerance).all():
-        raise NotCollapsibleError
-
-
-def _arrangements(shape: torch.Size, rows: int) -> Iterator[Arrangement]:
-    for axis, size in enumerate(shape):
-        if size % rows == 0:
-            yield Arrangement(axis, (rows, size // rows), axis)
-            yield Arrangement(axis, (size // rows, rows), axis + 1)
-
-
-def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
-    weight, same = weight.reshape(len(weight), -1), a is b
-    a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
-    if same and a.shape[1] == 1 and (found := by_table(a[:, 0], 2 * weight)) is not None:
-        return found
-    a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
-    if same:
-        return torch.bmm(a * (2 * weight)[:, None], a.mT)
-    product = torch.bmm(a * weight[:, None], b.mT)
-    return product + product.mT
-
-
-def by_table(a: Tensor, weight: Tensor) -> Tensor | None:
-    """Σ weight a_i a_j over the units, (batch, inputs, inputs), by the products of all pairs.
-
-    Args:
-        a: (inputs, units), the same for every row.
-        weight: (batch, units).
-
-    Returns:
-        None: making the table takes longer than it saves.
-    """
-    if len(a) * a.numel() > _LARGEST_TABLE:
-        return None
-    size = a.detach().abs().amax().clamp_min(torch.finfo(a.dtype).tiny)  # the products must neither vanish nor overflow
-    a = a / size
-    table = (a.unsqueeze(1) * a).flatten(0, 1)
-    return (weight * size * size @ table.mT).unflatten(1, (len(a), len(a)))
-
-
-def pair_places(d: int, device: torch.device) -> Tensor:
-    """(d, d): where the pair i <= j stands in `torch.triu_indices`, for both i, j and j, i."""
-    i, j = torch.triu_indices(d, d, device=device)
-    place = torch.empty(d, d, dtype=torch.long, device=device)
-    place[i, j] = place[j, i] = torch.arange(i.shape[0], device=device)
-    return place

@@ -16,11 +16,12 @@ from sobolev.autodiff import rules  # noqa: F401  registers the rules; before je
 from sobolev.autodiff.agreement import agree, random_state, restore_random_state
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction
+from sobolev.autodiff.entries import NotCollapsibleError
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.rules.kinds import padded_rows
 from sobolev.autodiff.rules.matching import padded
 from sobolev.autodiff.space import Second, Space
-from sobolev.autodiff.tape import NotCollapsibleError, Path, Tape, leads_elsewhere, pair_places
+from sobolev.autodiff.tape import Path, Tape, leads_elsewhere
 from sobolev.autodiff.tracing import traced
 
 _FEWEST_REVERSED = 4
@@ -116,7 +117,7 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, T
 def _full_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     d = x.shape[1:].numel()
     y, higher = _push(f, _identity(x, 2, "pairs"))
-    full = (2 * higher[d:])[pair_places(d, x.device).flatten()]
+    full = (2 * higher[d:])[_pair_places(d, x.device).flatten()]
     return y, _inputs_last(higher[:d], x), full.movedim(0, -1).reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
@@ -165,3 +166,11 @@ def _inputs_last(coefficients: Tensor, x: Tensor) -> Tensor:
     """(inputs, batch, *out) -> (batch, *out, *in)."""
     moved = coefficients.movedim(0, -1)
     return moved.reshape(*moved.shape[:-1], *x.shape[1:])
+
+
+def _pair_places(d: int, device: torch.device) -> Tensor:
+    """(d, d): where the pair i <= j stands in `torch.triu_indices`, for both i, j and j, i."""
+    i, j = torch.triu_indices(d, d, device=device)
+    place = torch.empty(d, d, dtype=torch.long, device=device)
+    place[i, j] = place[j, i] = torch.arange(i.shape[0], device=device)
+    return place

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.entries import NotCollapsibleError
 from sobolev.autodiff.jet import Jet
 from sobolev.autodiff.space import Space
-from sobolev.autodiff.tape import NotCollapsibleError
 
 
 def padded_sum(a: Tensor, b: Tensor, length: int = 0) -> Tensor:
