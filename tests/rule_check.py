@@ -54,7 +54,7 @@ def _compare_collapsed(f, reference, x, rtol, atol):
         return one
 
     always = dict.fromkeys(taylor._FEWEST_COLLAPSED, 1)
-    with patch.object(taylor, "_FEWEST_REVERSED", 1), patch.object(taylor, "_FEWEST_COLLAPSED", always):
+    with patch.multiple(taylor, _FEWEST_REVERSED=1, _FEW_NUMBERS=0), patch.object(taylor, "_FEWEST_COLLAPSED", always):
         for operator in ("jacobian", "hessian"):
             expected = getattr(reverse, operator)(mixed(reference), x)
             for mode in MODES:

@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff import perceptron_jets
+from sobolev.autodiff import perceptron_jets, taylor
+
+
+@pytest.fixture(autouse=True)
+def _always(monkeypatch):
+    """Also where they do not pay."""
+    monkeypatch.setattr(perceptron_jets, "_MANY_DIRECTIONS", 2)
+    monkeypatch.setattr(taylor, "_FEW_NUMBERS", 0)
+
 
 OPERATORS = [sobolev.jacobian, sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian]
 

@@ -25,7 +25,9 @@ from sobolev.autodiff.tape import Path, Tape, leads_elsewhere
 from sobolev.autodiff.tracing import traced
 
 _FEWEST_REVERSED = 4
-"""With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass."""
+"""With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass..."""
+_FEW_INPUTS, _FEW_NUMBERS = 16, 2000
+"""...with fewer than this, too, if the batch holds fewer numbers than that: what counts then is the calls."""
 _FEWEST_COLLAPSED = {"graph": 2, "no graph": 3, "compiled": 4}
 """With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
 
@@ -43,7 +45,8 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
-    if x.shape[1:].numel() >= _FEWEST_REVERSED and x.shape[0] and not traced():
+    inputs, enough = x.shape[1:].numel(), x.numel() >= _FEW_NUMBERS
+    if inputs >= (_FEWEST_REVERSED if enough else _FEW_INPUTS) and x.shape[0] and not traced():
         return _first_of(_reversed_jacobian, _pushed_jacobian, f, x)
     return _pushed_jacobian(f, x)
 
