@@ -46,8 +46,7 @@ class Tape:
         known: Tensor | None = None,
     ) -> Any:
         """Note an operation whose result, of first degree only, is `jet`; see `Entry`."""
-        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or not traced()):
-            raise NotCollapsibleError
+        _check_operation(jet)
         if not self.probing:
             self.entries.append(Entry(a, b, weight, jet.rows_first, multiply, known))
             self.shapes.append(jet.value.shape)
@@ -144,8 +143,7 @@ class Path(Tape):
 
     def enter(self, jet: Any, *_: Any, **__: Any) -> Any:
         """See `Tape.enter`."""
-        if not jet.followed or jet.value.is_complex() or not (jet.rows_first or not traced()):
-            raise NotCollapsibleError
+        _check_operation(jet)
         self.rows_first &= jet.rows_first
         return jet
 
@@ -162,6 +160,12 @@ class Path(Tape):
         found = torch.stack(rows, dim=1)
         _check_finite(found, self.rows_first)
         return found
+
+
+def _check_operation(jet: Any) -> None:
+    """Raise where no gradient finds its way back, or the rows would have to be looked for in compiled code."""
+    if not jet.followed or jet.value.is_complex() or (traced() and not jet.rows_first):
+        raise NotCollapsibleError
 
 
 def _check_finite(found: Tensor, rows_first: bool) -> None:

@@ -61,7 +61,7 @@ def _pushed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     return y, _inputs_last(higher, x)
 
 
-def _reversed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+def _reversed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor]:
     """By one reverse pass for each output, through the values of the rules."""
     path = Path()
     space = Space(2, x.shape[1:].numel(), "pairs", path, _graph())
@@ -79,10 +79,13 @@ def _reversed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _first_of(short: Any, long: Any, f: BatchedFunction, x: Tensor) -> Any:
-    """What the short way finds, or where there is none, the long way, with the same random numbers."""
+    """What the short way finds, or where there is none, the long way, with the same random numbers.
+
+    The short way is told the state of the generator before it, or None in traced code.
+    """
     randomness = None if traced() else random_state(x)
     try:
-        return short(f, x)
+        return short(f, x, randomness)
     except NotCollapsibleError:
         if randomness is not None:
             restore_random_state(x, randomness)
@@ -97,10 +100,9 @@ def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return _full_hessian(f, x)
 
 
-def _collapsed_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     d, tape = x.shape[1:].numel(), Tape()
     first = _identity(x, 2, "pairs", tape)
-    randomness = None if traced() else random_state(x)
     y, J = _push(f, first)
     if 2 * y.shape[1:].numel() > d or not (randomness is None or torch.equal(randomness, random_state(x))):
         raise NotCollapsibleError
