@@ -1,6 +1,11 @@
 """Values on either way to Lightning: what is found in metrics, progress bar and loggers is the same."""
 
 import csv
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import lightning.pytorch
@@ -133,3 +138,88 @@ def test_a_monitors_name_stands_in_its_tags():
     errors = [{"order": 1, "rms": 2.0, "at": [0.0]}]
     assert Scalars().of("val", errors) == {"val/d1_rms": 2.0}
     assert Scalars("fine").of("test", errors) == {"test/fine/d1_rms": 2.0}
+
+
+SEVERAL_PROCESSES = """
+import json, sys
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader, TensorDataset
+
+from cases import Plain
+from sobolev import DerivativeMonitor
+
+
+class Still(Plain):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    test_step = validation_step
+
+
+def main():
+    devices, folder = int(sys.argv[1]), sys.argv[2]
+    x = torch.linspace(-1, 1, 44, dtype=torch.float64)[torch.randperm(44, generator=torch.Generator().manual_seed(1))]
+    data = TensorDataset(x[:, None], torch.sin(3 * x)[:, None])
+    found = {}
+    for verb in ("fit csv", "fit tensorboard", "validate", "test"):
+        kind = TensorBoardLogger if "tensorboard" in verb else CSVLogger
+        options = {"devices": devices, "strategy": "ddp" if devices > 1 else "auto", "max_epochs": 2}
+        trainer = Trainer(
+            accelerator="cpu", logger=kind(folder, verb.replace(" ", "_")), enable_progress_bar=False,
+            enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0, log_every_n_steps=1,
+            callbacks=[DerivativeMonitor(reference="sin(3*x)"), DerivativeMonitor(name="own")], **options,
+        )
+        seed_everything(1, verbose=False)
+        module, loaded = Still().double(), DataLoader(data, batch_size=11)
+        if verb.startswith("fit"):
+            trainer.fit(module, loaded, loaded)
+        else:
+            getattr(trainer, verb)(module, loaded, verbose=False)
+        found[verb] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    with open(f"{folder}/{devices}-{trainer.global_rank}.json", "w") as file:
+        json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over localhost is not set up everywhere on Windows")
+@pytest.mark.parametrize("hash_seeds", [("1", "2"), ("3", "14")])
+def test_two_processes_log_what_one_logs_under_any_hash_seeds(tmp_path, hash_seeds):
+    """No scalar depends on the order in which a process walks over a set of strings."""
+    (tmp_path / "script.py").write_text(SEVERAL_PROCESSES)
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "script.py")]
+    processes = [
+        subprocess.Popen(
+            [*command, "2", str(tmp_path)],
+            env={**environment, "LOCAL_RANK": str(rank), "NODE_RANK": "0", "PYTHONHASHSEED": seed},
+            stderr=subprocess.PIPE, text=True,
+        )
+        for rank, seed in enumerate(hash_seeds)
+    ]  # fmt: skip
+    alone = subprocess.run([*command, "1", str(tmp_path)], env=environment, capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    one, *two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
+    for verb, expected in one.items():
+        measured = [name for name in expected if name.rpartition("/")[2].startswith("d")]
+        assert len(measured) == 9 + 3 + 2 * 2, measured
+        for found in two:
+            assert found[verb] == pytest.approx(expected, rel=1e-9), verb
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]

@@ -1,5 +1,7 @@
 """Scalars on their way to Lightning: into its metrics, its progress bar, its loggers."""
 
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,7 +44,8 @@ class Scalars:
         return {
             self.tag(stage, f"d{entry['order']}_{quantity}"): entry[quantity]
             for entry in errors
-            for quantity in entry.keys() - {"order", "at"}
+            for quantity in entry
+            if quantity not in ("order", "at")
         }
 
     def publish(
@@ -57,7 +60,9 @@ class Scalars:
             self._write(trainer, pl_module, values, in_bar)
             return
         for name, value in values.items():  # batch_size: Lightning would look for it in the batch
-            pl_module.log(name, value, prog_bar=name in in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
+            if trainer.world_size > 1:  # the errors are those of all processes already: there is nothing to reduce
+                warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(name)}'")
+            pl_module.log(name, value, prog_bar=name in in_bar, batch_size=1)
 
     def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
         if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
