@@ -6,7 +6,7 @@ import mpmath
 import pytest
 import torch
 
-from sobolev.autodiff import taylor
+from sobolev.autodiff.taylor import operators as taylor
 
 
 class Series(NamedTuple):

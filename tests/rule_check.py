@@ -5,7 +5,8 @@ from unittest.mock import patch
 import torch
 
 import sobolev
-from sobolev.autodiff import reverse, taylor
+from sobolev.autodiff import reverse
+from sobolev.autodiff.taylor import operators as taylor
 
 OPERATORS = ("jacobian", "hessian", "hessian_diagonal", "laplacian")
 MODES = (torch.enable_grad, torch.no_grad, torch.inference_mode)

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.operators import derivatives, hessian_diagonal, jacobian
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors, derivatives, hessian_diagonal, jacobian
 
 FirstOrder = Literal["auto", "full", "random"]
 SecondOrder = Literal["auto", "full", "diagonal", "random"]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 
-from sobolev.autodiff.sequential import sequential
+from sobolev.autodiff.perceptron.sequential import sequential
 from sobolev.scales import moments, output_spread, spread
 
 

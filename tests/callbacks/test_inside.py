@@ -6,7 +6,7 @@ from cases import Plain
 from torch import nn
 
 from sobolev import MLP, Regressor
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.callbacks.inside import network_inside, scaled_tensors
 
 

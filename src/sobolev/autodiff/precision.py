@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
-from sobolev.autodiff import rules  # noqa: F401  before jet, which they import
-from sobolev.autodiff.jet import Jet
+from sobolev.autodiff.taylor.jet import Jet
 
 HALF = (torch.float16, torch.bfloat16)
 _DTYPE = Tensor.dtype.__get__  # pyright: ignore[reportAttributeAccessIssue]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.engine import ChunkSize, Method
-from sobolev.autodiff.layers import unhooked
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
+from sobolev.autodiff.perceptron.layers import unhooked
 from sobolev.networks import Standardized
 
 

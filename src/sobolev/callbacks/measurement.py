@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import ChunkSize, Method
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.callbacks.sums import Sums
 from sobolev.notation import Place
 

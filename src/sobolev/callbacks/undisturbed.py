@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.autodiff.layers import unhooked
+from sobolev.autodiff.perceptron.layers import unhooked
 
 _KNOWN = ("torch.nn.modules.", "sobolev.")
 _NOT_KNOWN = "torch.nn.modules.transformer"

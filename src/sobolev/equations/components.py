@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff import derivatives, hessian
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 
 _HIGHEST = 10
 _HIGHEST_MIXED = 4

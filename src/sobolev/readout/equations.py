@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.least_squares import merged, triangular_factor
 from sobolev.readout.layer import LinearLayer
 

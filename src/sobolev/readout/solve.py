@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
 from sobolev.autodiff.guard import evaluating, undisturbed
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.least_squares import RidgePath
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose
 from sobolev.readout.equations import Equations, Factors, Samples, Scales, entries, equations, orders_of

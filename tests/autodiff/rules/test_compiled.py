@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 import sobolev
-from sobolev.autodiff import taylor
+from sobolev.autodiff.taylor import operators as taylor
 
 torch.manual_seed(0)
 

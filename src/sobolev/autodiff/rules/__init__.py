@@ -1,65 +1,78 @@
-"""The rules of Taylor mode, a family per file; importing this package registers them."""
+"""The rules of Taylor mode, families of files; importing this package registers them."""
 
-from sobolev.autodiff.rules import (  # noqa: F401
+from sobolev.autodiff.rules.elementwise import (  # noqa: F401
     activations,
     arithmetic,
-    arranging,
-    attention,
-    attributes,
-    bessel,
-    cholesky,
-    classification_losses,
-    compilation,
     complex_numbers,
-    conversion,
-    convolution,
-    determinants,
-    distances,
-    dropout,
-    eigenvalues,
-    elementwise,
-    embedding,
-    fourier,
-    gamma,
+    functions,
     gates,
-    indexing,
-    inplace,
-    least_squares,
-    linear,
-    linear_systems,
-    losses,
-    lu,
-    margin_losses,
-    matrix_functions,
-    normal_distribution,
-    normalization,
-    norms,
-    ordering,
-    orthogonal,
     piecewise,
-    placing,
-    polynomials,
     powers,
-    products,
-    randomness,
     rectifiers,
-    recurrent,
-    reductions,
-    resampling,
     riccati,
     rounding,
+)
+from sobolev.autodiff.rules.layers import (  # noqa: F401
+    attention,
+    convolution,
+    dropout,
+    embedding,
+    normalization,
+    randomness,
+    recurrent,
+    resampling,
     sampling,
-    scaled_bessel,
-    shape,
-    singular_values,
     softmax,
-    special,
-    splitting,
-    stacking,
+)
+from sobolev.autodiff.rules.linear_algebra import (  # noqa: F401
+    cholesky,
+    determinants,
+    eigenvalues,
+    fourier,
+    least_squares,
+    linear_systems,
+    lu,
+    matmul,
+    matrix_functions,
+    orthogonal,
+    products,
+    singular_values,
+)
+from sobolev.autodiff.rules.losses import (  # noqa: F401
+    classification,
+    margins,
+    regression,
+)
+from sobolev.autodiff.rules.memory import (  # noqa: F401
+    compilation,
+    conversion,
+    inplace,
+)
+from sobolev.autodiff.rules.reductions import (  # noqa: F401
+    distances,
+    norms,
+    ordering,
     statistics,
+    sums,
     variances,
 )
-from sobolev.autodiff.rules.registry import NoRuleError, rule
+from sobolev.autodiff.rules.shape import (  # noqa: F401
+    arranging,
+    attributes,
+    indexing,
+    placing,
+    splitting,
+    stacking,
+    views,
+)
+from sobolev.autodiff.rules.special import (  # noqa: F401
+    bessel,
+    gamma,
+    miscellaneous,
+    normal_distribution,
+    polynomials,
+)
+from sobolev.autodiff.taylor.registry import NoRuleError, rule
 
 compilation.register()
 inplace.register()  # the in-place forms of all of them

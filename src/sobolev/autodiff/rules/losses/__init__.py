@@ -1,0 +1,1 @@
+"""Losses that a model computes inside its forward."""

@@ -1,0 +1,1 @@
+"""In-place writes, conversions, and what a compiler must be told."""

@@ -1,0 +1,1 @@
+"""Functions of many elements: sums, norms, orders, statistics."""
