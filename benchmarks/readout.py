@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.machine import sentence
 from sobolev import MLP, FunctionData, Regressor
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.profiling import NoProfiler
+from sobolev.cli.profiler import NoProfiler
 from sobolev.readout import Readout, solve_readout
 
 SEEDS = (1, 2, 3)

@@ -15,7 +15,7 @@ import lightning
 import pytest
 import yaml
 
-from sobolev.cli import main
+from sobolev.cli.command_line import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

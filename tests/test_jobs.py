@@ -13,7 +13,7 @@ import pytest
 import torch
 from cases import SMALL, command, environment
 
-from sobolev.cli import CONFIGS, main
+from sobolev.cli.command_line import CONFIGS, main
 
 
 def folder(root, number):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sobolev.losses import scaled_squared_error
+from sobolev.losses.sobolev_loss import scaled_squared_error
 
 
 def test_a_shape_that_would_broadcast_is_refused():

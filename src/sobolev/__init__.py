@@ -9,32 +9,31 @@ from sobolev.errors import UntrustworthyDerivativeError
 
 if TYPE_CHECKING:
     from sobolev import autodiff, losses, metrics, optimizers, plots
-    from sobolev.callbacks.monitor import DerivativeMonitor
-    from sobolev.callbacks.predictions import PredictionWriter
-    from sobolev.callbacks.readout import LeastSquaresReadout
-    from sobolev.callbacks.report import Report
     from sobolev.data import FunctionData, PathsData, ResidualData, TableData
-    from sobolev.differential_pca import DifferentialPCA
     from sobolev.functions import Function
-    from sobolev.networks import MLP, Standardized
-    from sobolev.regressor import Regressor
-    from sobolev.residual_regressor import ResidualRegressor
+    from sobolev.monitor.monitor import DerivativeMonitor
+    from sobolev.networks import MLP, DifferentialPCA, Standardized
+    from sobolev.readout.callback import LeastSquaresReadout
+    from sobolev.report.predictions import PredictionWriter
+    from sobolev.report.report import Report
+    from sobolev.training.regressor import Regressor
+    from sobolev.training.residual_regressor import ResidualRegressor
 
 __version__ = "0.1.0"
 
 _LATE = {
-    "DerivativeMonitor": "sobolev.callbacks.monitor",
-    "DifferentialPCA": "sobolev.differential_pca",
+    "DerivativeMonitor": "sobolev.monitor.monitor",
+    "DifferentialPCA": "sobolev.networks",
     "Function": "sobolev.functions",
     "FunctionData": "sobolev.data",
-    "LeastSquaresReadout": "sobolev.callbacks.readout",
+    "LeastSquaresReadout": "sobolev.readout.callback",
     "MLP": "sobolev.networks",
     "PathsData": "sobolev.data",
-    "PredictionWriter": "sobolev.callbacks.predictions",
-    "Regressor": "sobolev.regressor",
-    "Report": "sobolev.callbacks.report",
+    "PredictionWriter": "sobolev.report.predictions",
+    "Regressor": "sobolev.training.regressor",
+    "Report": "sobolev.report.report",
     "ResidualData": "sobolev.data",
-    "ResidualRegressor": "sobolev.residual_regressor",
+    "ResidualRegressor": "sobolev.training.residual_regressor",
     "Standardized": "sobolev.networks",
     "TableData": "sobolev.data",
 }

@@ -1,6 +1,6 @@
 """`python -m sobolev` is the programme `sobolev`."""
 
-from sobolev.cli import main
+from sobolev.cli.command_line import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,9 @@
-"""What sobolev raises besides ValueError and TypeError, and what it says of files that it does not load."""
+"""What sobolev raises and says in more than one room: its own error, checks of arguments, files it does not load."""
 
 from os import PathLike
+from typing import Any
+
+from torch import Tensor
 
 
 class UntrustworthyDerivativeError(RuntimeError):
@@ -14,3 +17,25 @@ def refused_file(path: str | PathLike[str]) -> str:
         "when it is loaded. Use one that holds tensors or a state_dict; if you trust its author, load it once with "
         "torch.load(path, weights_only=False) and save its state_dict"
     )
+
+
+def check_counts(least: int, **values: Any) -> None:
+    """Refuse arguments that are not whole numbers from `least` on.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value!r}; it is a whole number, {least} or more")
+
+
+def check_points(x: Any) -> None:
+    """Refuse points that cannot be differentiated by.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"x is {kind}; derivatives need a floating-point tensor: torch.as_tensor(x).float()")

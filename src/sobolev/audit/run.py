@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.arguments import check_counts, check_points
 from sobolev.audit.agreement import rms
 from sobolev.audit.checks import CALCULUS, CONSISTENCY, SENSE
 from sobolev.audit.checks.consistency import stateful
@@ -21,6 +20,7 @@ from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
+from sobolev.errors import check_counts, check_points
 
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 

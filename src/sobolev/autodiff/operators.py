@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_counts, check_points
 from sobolev.autodiff.algorithms import by_blocks, usable
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
+from sobolev.errors import check_counts, check_points
 
 
 def derivatives(

@@ -1,1 +1,1 @@
-"""Lightning callbacks: watch derivatives, write them, report them."""
+"""What all callbacks of ours need: one base for both Lightnings, calls that leave no trace, processes, TensorBoard."""

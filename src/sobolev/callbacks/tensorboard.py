@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sobolev.callbacks.packages import is_a
+from sobolev.callbacks.base import is_a
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer

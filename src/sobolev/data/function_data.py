@@ -6,12 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_counts
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
+from sobolev.errors import check_counts
 from sobolev.functions import Function
-from sobolev.notation import checked_names
+from sobolev.functions.notation import checked_names
 
 
 class FunctionData(TensorDataModule):

@@ -11,9 +11,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.arguments import check_counts
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader, PredictPoints, points_source
+from sobolev.errors import check_counts
 from sobolev.functions import Function
 
 _DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}

@@ -4,10 +4,10 @@ from typing import Literal
 
 import torch
 
-from sobolev.arguments import check_counts
 from sobolev.data.market import BachelierBasket, BlackScholes, Contract, Market
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
+from sobolev.errors import check_counts
 from sobolev.functions import Function
 
 

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from sobolev.arguments import check_counts
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.equations import Problem
+from sobolev.errors import check_counts
 from sobolev.functions import Function
 
 

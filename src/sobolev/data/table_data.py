@@ -11,7 +11,7 @@ from torch import Tensor
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.table import read_columns
-from sobolev.notation import derivative_place
+from sobolev.functions.notation import derivative_place
 
 
 class TableData(TensorDataModule):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sobolev.arguments import check_counts
+from sobolev.errors import check_counts
 from sobolev.functions.callable import CallableSource, load
 from sobolev.functions.formula import FormulaSource
 

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.arguments import check_counts
+from sobolev.errors import check_counts
 from sobolev.optimizers.quasi_newton import Memory, QuasiNewton
 
 

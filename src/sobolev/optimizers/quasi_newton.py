@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from sobolev.arguments import check_counts
+from sobolev.errors import check_counts
 from sobolev.optimizers.line_search import Trial, strong_wolfe
 from sobolev.optimizers.objective import Objective
 

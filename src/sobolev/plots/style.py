@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from sobolev.notation import derivative_notation
+from sobolev.functions.notation import derivative_notation
 from sobolev.plots import labels
 from sobolev.plots.samples import Array, Curve, relative_l2, root_mean_square
 

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
-from sobolev.least_squares import RidgePath
 from sobolev.readout.equations import Equations
+from sobolev.readout.least_squares import RidgePath
 
 STRENGTHS = torch.cat([torch.logspace(1, -16, 69, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
 """From nothing but the bias to plain least squares, four to a factor of ten."""

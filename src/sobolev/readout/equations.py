@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.least_squares import merged, triangular_factor
 from sobolev.readout.layer import LinearLayer
+from sobolev.readout.least_squares import merged, triangular_factor
 
 Samples = Sequence[Tensor]
 """Points (batch, *in), values (batch, *out), then derivative labels (batch, *out, *in[, *in]); NaN is no label."""

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from sobolev.autodiff.engine import Method
 from sobolev.autodiff.guard import evaluating, undisturbed
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.least_squares import RidgePath
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose
 from sobolev.readout.equations import Equations, Factors, Samples, Scales, entries, equations, orders_of
 from sobolev.readout.exchange import Gather, alone, together
 from sobolev.readout.layer import LinearLayer, double, find_layer
+from sobolev.readout.least_squares import RidgePath
 from sobolev.readout.result import Readout
 from sobolev.readout.roughness import Roughness
 

@@ -1,0 +1,1 @@
+"""The command line `sobolev`: training by LightningCLI, and a subcommand a file."""

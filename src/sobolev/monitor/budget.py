@@ -1,0 +1,79 @@
+"""What a monitor costs, and how many points it can measure for a small share of the time of the training."""
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from sobolev.monitor.monitoring import Monitoring
+
+SHARE = 0.05
+"""Of the training's time: what is reported as too much."""
+
+_AIM = 0.005
+"""Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
+and the figure take theirs."""
+
+_FEWEST, _DEAR = 64, 2000
+"""So many points at least, or half of them where these take more passes than that: Hessians by many inputs."""
+
+_STEP = 15e6
+"""Weights times rows: a forward pass that takes as long as what a training step costs whatever the size of the batch,
+about half a millisecond."""
+
+
+def affordable(model: nn.Module, passes: int, steps: int, rows: int) -> int:
+    """A number of points, the same on every machine.
+
+    A training step costs three forward passes of its rows and a fixed overhead.
+
+    Args:
+        model: that is trained.
+        passes: what the derivatives at a point cost, in forward passes.
+        steps: of the training between two measurements.
+        rows: of the training in each of these steps.
+    """
+    weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
+    fewest = _FEWEST if _FEWEST * passes <= _DEAR else _FEWEST // 2
+    return max(fewest, round(_AIM * steps * (3 * rows + _STEP / weights) / passes))
+
+
+def steps_between(trainer: Any, epochs: int) -> int:
+    """Training steps between two validations, or in so many epochs where that is more."""
+    epochs = max(epochs, trainer.check_val_every_n_epoch or 1)
+    batches = trainer.num_training_batches
+    between = min(trainer.val_check_batch, batches)
+    finite = between if epochs == 1 else batches * epochs
+    return int(finite) if finite != float("inf") else 1000
+
+
+def coefficients(inputs: int, order: int) -> int:
+    """How many numbers a pass for derivatives up to `order` computes in place of each number of a plain one."""
+    if inputs == 1:
+        return order + 1
+    return sum((1, inputs, inputs * (inputs + 1) // 2, *(inputs**k for k in range(3, order + 1)))[: order + 1])
+
+
+def advice(seconds: float, total: float, points: int) -> str | None:
+    """One line where the monitor took more than its share of a run, else None; nobody minds less than a second."""
+    rest = total - seconds
+    if seconds < 1 or seconds <= SHARE * rest:
+        return None
+    return (
+        f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. Fewer points "
+        f"(max_points, now {points}) or epochs (every_n_epochs) take less"
+    )
+
+
+class Stopwatch:
+    """Adds the time inside it to `monitor.seconds`; one inside another does not count twice."""
+
+    def __init__(self, monitor: "Monitoring") -> None:
+        self.monitor = monitor
+
+    def __enter__(self) -> None:
+        self.start, self.before = perf_counter(), self.monitor.seconds
+
+    def __exit__(self, *_: object) -> None:
+        self.monitor.seconds = self.before + perf_counter() - self.start

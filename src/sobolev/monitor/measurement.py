@@ -1,0 +1,177 @@
+"""Derivatives of a function at batches of points, compared with the truth where there is one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff.engine import ChunkSize, Method
+from sobolev.autodiff.operators import derivative_tensors
+from sobolev.functions.notation import Place
+from sobolev.monitor.sums import Sums
+
+Truth = tuple[Tensor | None, ...]
+"""The exact derivative tensors of orders 0, 1, ...; None where an order has no truth."""
+
+FIGURE_POINTS = 2000
+
+_NUMBERS = 1 << 22
+"""About so many entries of the highest derivative are in memory at a time, and ten times as many for a figure."""
+
+_LARGEST = 1 << 16
+"""An order with more entries than this for a single output of a single sample is not measured."""
+
+
+@dataclass
+class Measurement:
+    """Errors of orders 0 to `order`, summed over batches and processes; a few points are kept for a figure.
+
+    Attributes:
+        named: single entries of the derivatives that are measured by themselves, for modules of (batch, inputs).
+        named_errors: of these, by the last call of `errors`: as there, with the `name`, where a truth is known.
+    """
+
+    order: int
+    method: Method = "auto"
+    chunk_size: ChunkSize = "auto"
+    named: dict[str, Place] = field(default_factory=dict)
+    named_errors: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = field(default_factory=list)
+    _sums: Sums = field(default_factory=Sums)
+    _inputs: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many points this process has counted."""
+        return self._sums.samples
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.kept = []
+        self._sums.begin()
+
+    def update(
+        self,
+        function: Callable[[slice], Any],
+        x: Tensor,
+        truth: Truth,
+        *,
+        required: bool = True,
+        block: int | None = None,
+        differentiate: Callable[..., tuple[Tensor, ...]] = derivative_tensors,
+    ) -> None:
+        """Differentiate at x, (batch, *in), and count the errors.
+
+        Where a truth is missing or NaN, no error counts.
+
+        Args:
+            function: what maps some of the rows of x, (rows, *in), to (rows, *out); whatever `differentiate` takes.
+            x: the points.
+            truth: the exact tensors of orders 0, 1, ....
+            required: whether a truth of another shape than the derivative is an error; otherwise it is none.
+            block: the number of rows that `function` is asked for at most; None: any number.
+            differentiate: finds the derivative tensors of what `function` returns.
+
+        Raises:
+            ValueError: a required truth does not have the shape of the derivative.
+        """
+        order = measured_order(self.order, x)
+        size = max(1, min(block or len(x), _NUMBERS // x.shape[1:].numel() ** order))
+        chunk = self.chunk_size if block is None else None
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            part = x if size >= len(x) else x[rows]
+            with torch.no_grad():
+                values = differentiate(function(rows), part, order, method=self.method, chunk_size=chunk)
+                self._count(part, values, truth if part is x else _rows(truth, rows), required)
+
+    def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
+        x, *values = (_countable(tensor) for tensor in (x, *predicted))
+        truth = (*truth, *(None for _ in values))[: len(values)]
+        exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
+        self._inputs = self._inputs if self.rows else x.shape[1:].numel()
+        points = x.reshape(len(x), -1)
+        if points.shape[1] != self._inputs:  # sequences differ in length
+            points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
+        pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
+        for name, (output, *by) in self.named.items():
+            true = exact[len(by)] if len(by) < len(exact) else None
+            if true is not None:
+                at, shape = (slice(None), output, *by), (len(x), -1, *x.shape[1:] * len(by))
+                pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
+        known = self._sums.add(pairs, points)
+        unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not known.get(f"error {k}")}
+        if unknown:
+            self._sums.add(unknown, points)
+        self._sums.samples += len(x)
+        self._keep(x, tuple(values), exact)
+
+    def errors(self) -> tuple[list[dict[str, Any]], int]:
+        """An entry for each order, over all processes: `order`, `rmse`, `relative_l2`, `max`, `at`; how many points.
+
+        An order nothing is known of has its own size in place of an error: `rms`, `max`, `at`. One collective call,
+        to be made by every process, also by one that had no batch.
+        """
+        found, points = self._sums.everywhere()
+        entries = []
+        for k in range(self.order + 1):
+            if error := found.get(f"error {k}"):
+                entries.append({"order": k, **error})
+            elif size := found.get(f"size {k}"):
+                entries.append({"order": k, "rms": size["rmse"], "max": size["max"], "at": size["at"]})
+        self.named_errors = [
+            {"name": name, "order": len(place) - 1, **error}
+            for name, place in self.named.items()
+            if (error := found.get(f"named {name}"))
+        ]
+        return entries, points
+
+    def figure_data(self) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
+        """Points kept for a figure, and predicted and exact tensors by order."""
+        x = torch.cat([points for points, _, _ in self.kept])
+        predicted = [torch.cat(values) for values in zip(*(p for _, p, _ in self.kept), strict=True)]
+        exact = [
+            torch.cat(list(values)) if all(v is not None for v in values) else None
+            for values in zip(*(t for _, _, t in self.kept), strict=True)
+        ]
+        return x, predicted, exact
+
+    def _keep(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth) -> None:
+        most = max(1, min(FIGURE_POINTS, 10 * _NUMBERS // max(1, predicted[-1][:1].numel())))
+        room = most - sum(len(points) for points, _, _ in self.kept)
+        if room > 0 and all(points.shape[1:] == x.shape[1:] for points, _, _ in self.kept[:1]):
+            if len(x) > room:
+                x, predicted, truth = x[:room], tuple(p[:room] for p in predicted), _rows(truth, slice(room))
+            exact = tuple(None if t is None else t.cpu() for t in truth)
+            self.kept.append((x.cpu(), tuple(p.cpu() for p in predicted), exact))
+
+
+def measured_order(order: int, x: Tensor) -> int:
+    """The highest order up to `order` whose derivative by x, (batch, *in), is of a size one can compute."""
+    inputs = x.shape[1:].numel()
+    return next((k for k in range(order, 1, -1) if inputs**k <= _LARGEST), min(order, 1))
+
+
+def _rows(truth: Truth, rows: slice) -> Truth:
+    return tuple(None if t is None else t[rows] for t in truth)
+
+
+def _countable(values: Tensor) -> Tensor:
+    """Where sums in float64 are possible: Apple's GPU has none."""
+    return values.cpu() if values.device.type == "mps" else values
+
+
+def _fitting(order: int, predicted: Tensor, exact: Tensor | None, required: bool) -> Tensor | None:
+    """The truth in the shape of the derivative, if it has as many entries for each sample."""
+    if exact is None or exact.shape == predicted.shape:
+        return exact
+    if exact.shape[:1] == predicted.shape[:1] and exact.numel() == predicted.numel():
+        return exact.reshape(predicted.shape)
+    if not required:
+        return None
+    raise ValueError(
+        f"the model's derivative of order {order} has shape {tuple(predicted.shape)}, the reference's or label's "
+        f"{tuple(exact.shape)}; give a reference with the inputs and outputs of the model"
+    )

@@ -1,0 +1,88 @@
+"""Scalars on their way to Lightning: into its metrics, its progress bar, its loggers."""
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sobolev.callbacks.base import is_a
+from sobolev.callbacks.tensorboard import add_scalars
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+_IN_BAR, _NOT_IN_BAR = ("_rmse", "_rms"), ("d0_rmse", "d0_rms")
+
+_METRICS = ("callback_metrics", "logged_metrics", "progress_bar_metrics")
+
+
+class Scalars:
+    """Hands values to Lightning as `LightningModule.log` does, in a tenth of its time where it can be had.
+
+    `log` takes a third of a millisecond for each value. In `fit` the values go straight into the trainer's metrics and,
+    behind the sanity check, to its loggers, provided that these are TensorBoard's, which keep each value by itself.
+    Everywhere else `log` does it: `validate` and `test` return what it was given, a line of a CSV file holds all that
+    was logged at a step, and a module that calls several optimizers counts its steps in its own way.
+
+    Args:
+        monitor: the name of the monitor, which goes into the tags.
+    """
+
+    def __init__(self, monitor: str | None = None) -> None:
+        self._monitor = monitor
+        self._direct: bool | None = None
+        self._sanity: bool | None = None
+        self._metrics: list[dict[str, Any]] = []
+
+    def tag(self, stage: str, name: str = "") -> str:
+        """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
+        return "/".join(part for part in (stage, self._monitor, name) if part)
+
+    def of(self, stage: str, errors: list[dict[str, Any]]) -> dict[str, float]:
+        """The numbers of each order by their tags."""
+        return {
+            self.tag(stage, f"d{entry['order']}_{quantity}"): entry[quantity]
+            for entry in errors
+            for quantity in entry
+            if quantity not in ("order", "at")
+        }
+
+    def publish(
+        self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
+    ) -> None:
+        """At the end of an epoch; all processes call it, with the same errors."""
+        values = self.of(stage, errors)
+        in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
+        if self._direct is None and trainer.state.fn == "fit":
+            self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
+        if self._direct:
+            self._write(trainer, pl_module, values, in_bar)
+            return
+        for name, value in values.items():  # batch_size: Lightning would look for it in the batch
+            if trainer.world_size > 1:  # the errors are those of all processes already: there is nothing to reduce
+                warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(name)}'")
+            pl_module.log(name, value, prog_bar=name in in_bar, batch_size=1)
+
+    def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
+        if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
+            self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
+        tensors = dict(zip(values, tensor.unbind(), strict=True))
+        rounded = dict(zip(values, tensor.tolist(), strict=True))
+        callback, logged, in_progress_bar = self._metrics
+        callback.update(tensors)
+        logged.update(tensors)
+        in_progress_bar.update((name, rounded[name]) for name in in_bar)
+        for logger in () if trainer.sanity_checking else trainer.loggers:
+            add_scalars(logger, rounded, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
+
+
+def _are_tensorboards(trainer: "Trainer") -> bool:
+    return all(is_a(logger, "TensorBoardLogger") for logger in trainer.loggers)
+
+
+def _are_kept(trainer: "Trainer") -> bool:
+    """Whether the trainer's metrics are what it gives out, not copies."""
+    return all(getattr(trainer, name) is getattr(trainer, name) for name in _METRICS)

@@ -1,0 +1,187 @@
+"""The callback that solves a network's last linear layer by least squares."""
+
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+from rich.console import Console
+from torch import Tensor
+from typing_extensions import override
+
+from sobolev.autodiff.engine import Method
+from sobolev.callbacks.base import Callback, pass_over
+from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.undisturbed import undisturbed
+from sobolev.readout import Readout, solve_readout
+from sobolev.readout.equations import Samples
+from sobolev.readout.training_data import held_out_samples, training_samples
+from sobolev.readout.training_loop import (
+    adapt,
+    check_own_weights,
+    is_last_epoch,
+    make_double,
+    validate_again,
+)
+
+
+class LeastSquaresReadout(Callback):
+    """Solves the last linear layer over the training data, at the end of `fit`: never a worse network.
+
+    Works on any LightningModule whose forward maps (batch, *in) to (batch, *out) and whose batches are inputs, targets
+    and derivative labels if there are any, (x, y[, d1[, d2]]), where NaN is no label. It runs before the last
+    validation, so that metrics, report and checkpoints are those of the network it leaves. See
+    `sobolev.readout.solve_readout` for what it does; where it cannot, it warns with the reason and leaves the network
+    as it is.
+
+    The training samples are those of the data module in float64, if it is one of sobolev's, else the batches of the
+    training dataloader. Held out are the validation samples, or without any a fifth of the training samples.
+
+    Args:
+        precision: of the network afterwards: its own (`network`), or `float64`, which takes derivatives to ten
+            digits and more: all weights are converted, and checkpoints hold them so.
+        every_n_epochs: also in between, after so many epochs each time; the optimiser forgets its momentum of that
+            layer.
+        method: as in `sobolev.derivatives`.
+
+    Attributes:
+        result: what the last readout did; None if there was none.
+        seconds: spent in it so far.
+    """
+
+    def __init__(
+        self,
+        precision: Literal["network", "float64"] = "network",
+        every_n_epochs: int | None = None,
+        method: Method = "auto",
+    ) -> None:
+        if precision not in ("network", "float64"):
+            raise ValueError(f"LeastSquaresReadout: precision is {precision!r}; it is 'network' or 'float64'")
+        if every_n_epochs is not None and every_n_epochs < 1:
+            raise ValueError(f"LeastSquaresReadout: every_n_epochs is {every_n_epochs}; it is 1 or more, or None")
+        self.precision: Literal["network", "float64"] = precision
+        self.every_n_epochs = every_n_epochs
+        self.method: Method = method
+        self._forget()
+
+    def _forget(self) -> None:
+        self.result: Readout | None = None
+        self.seconds = 0.0
+        self._solved_at = self._measured_at = -1
+        self._said = True
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stand before those callbacks that measure and report at the end."""
+        pass_over(self, trainer)
+        self._forget()
+        callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        trainer.callbacks = [self, *(c for c in callbacks if c is not self)]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """At the last batch of an epoch, before its validation."""
+        if trainer.is_last_batch and self._is_due(trainer):
+            self.solve(trainer, pl_module, last=is_last_epoch(trainer))
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._measured_at = trainer.global_step
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where nobody could know that the training would end here, solve and validate once more."""
+        if self._solved_at != trainer.global_step:
+            self._measured_at = -1
+            self.solve(trainer, pl_module, last=True)
+        if self.result is None:
+            return
+        if self._measured_at != trainer.global_step and trainer.enable_validation:
+            validate_again(trainer)
+        for checkpoint in trainer.checkpoint_callbacks:
+            last = checkpoint.last_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
+            if last and getattr(checkpoint, "_last_global_step_saved", None) != trainer.global_step:
+                trainer.save_checkpoint(last)
+
+    @override
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Say what was done, when the progress bar is gone."""
+        if not self._said and trainer.is_global_zero:
+            Console(soft_wrap=True).print(str(self.result), markup=False, highlight=False)
+        self._said = True
+
+    def samples(self, batch: Any) -> Samples:
+        """Points, targets and derivative labels of a batch, (x, y[, d1[, d2]]). Override it for other batches.
+
+        Raises:
+            TypeError: the batch is no tuple or list of floating-point tensors that begins with inputs and targets.
+        """
+        parts = list(batch) if isinstance(batch, list | tuple) else []
+        if len(parts) < 2 or not all(isinstance(p, Tensor) and p.is_floating_point() for p in parts[:2]):
+            raise TypeError(
+                f"{type(self).__name__} finds no inputs and targets in a batch of type {type(batch).__name__}; it "
+                "takes (x, y) or (x, y, d1[, d2]) of floating point. For other batches override its method `samples`"
+            )
+        x, y = parts[0], parts[1] if parts[1].dim() > 1 else parts[1][:, None]
+        found = [x, y]
+        for order, label in enumerate(parts[2:4], start=1):
+            if not isinstance(label, Tensor) or label.shape != y.shape + x.shape[1:] * order:
+                break
+            found.append(label)
+        return found
+
+    def solve(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
+        """Solve now, with the data of the trainer; where that cannot be, warn and leave the network as it is.
+
+        Args:
+            trainer: whose data and strategy are used.
+            pl_module: the module; its weights are changed in place.
+            last: no training step follows, so that it may become float64.
+        """
+        try:
+            self.solve_or_raise(trainer, pl_module, last=last)
+        except Exception as error:  # a training is worth more than its readout
+            kind = "" if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: "
+            rank_zero_warn(f"LeastSquaresReadout leaves the network as it is: {kind}{error}")
+
+    def solve_or_raise(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
+        """As `solve`, but the reason why it cannot be is raised; the network is then as it was.
+
+        Raises:
+            ValueError: the output is not linear in any layer; samples, labels or a strategy that make no sense.
+            TypeError: batches in which nothing is found.
+        """
+        start, before = perf_counter(), pl_module.dtype
+        self._solved_at = trainer.global_step
+        try:
+            with torch.inference_mode(False):
+                self._solve(trainer, pl_module, last)
+        except Exception:
+            if pl_module.dtype != before:
+                pl_module.to(before)
+            raise
+        finally:
+            self.seconds += perf_counter() - start
+
+    def _solve(self, trainer: Trainer, pl_module: LightningModule, last: bool) -> None:
+        check_own_weights(trainer)
+        if last and self.precision == "float64":
+            make_double(trainer, pl_module, training_samples(trainer, self.samples))
+        with undisturbed(pl_module, pl_module.device):
+            self.result = solve_readout(
+                pl_module,
+                lambda: training_samples(trainer, self.samples),
+                lambda: held_out_samples(trainer, self.samples),
+                method=self.method,
+                gather=gathered,
+            )
+        self._said = False
+        adapt(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        due = self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        return due or is_last_epoch(trainer)

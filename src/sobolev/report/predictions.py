@@ -1,0 +1,208 @@
+"""`PredictionWriter`: a table of predictions with first and second derivatives."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from sobolev.autodiff import hessian
+from sobolev.autodiff.engine import ChunkSize, Method
+from sobolev.autodiff.guard import evaluating
+from sobolev.callbacks.base import Callback
+from sobolev.functions.notation import derivative_notation
+from sobolev.report.joining import PartWriter, join
+from sobolev.report.run_directory import free_path, run_directory
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class PredictionWriter(Callback):
+    """In `predict`, write inputs, predictions and all first and second derivatives to a table.
+
+    The columns are named `x`, `y`, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, mixed pairs once, or as the data module's
+    `derivative_names` say. Rows come in the order of the data whatever the number of processes, all of which must
+    see the table's folder. One batch is in memory at a time. The module's forward maps (batch, inputs) to
+    (batch, outputs); a batch is x or begins with x.
+
+    Args:
+        path: ends in `.csv` or `.parquet`; None: `predictions.csv` in the run's log directory.
+        overwrite: replace an existing file; otherwise the table is written beside it, as `name_1.csv`.
+        input_names: None takes the data module's, or `x`, or `x1`, `x2`, ....
+        output_names: None takes the data module's, or `y`, or `y1`, `y2`, ....
+        method: see `sobolev.hessian`.
+        chunk_size: see `sobolev.hessian`.
+
+    Attributes:
+        written: where the last table lies.
+
+    Raises:
+        ValueError: another suffix; names that do not fit the tensors.
+        TypeError: a batch that does not begin with a tensor.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        overwrite: bool = False,
+        input_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+        method: Method = "auto",
+        chunk_size: ChunkSize = "auto",
+    ) -> None:
+        if path is not None and Path(path).suffix not in (".csv", ".parquet"):
+            raise ValueError(f"path is {str(path)!r}; a table of predictions ends in .csv or .parquet")
+        self.path, self.overwrite = path, overwrite
+        self.input_names, self.output_names = input_names, output_names
+        self.method: Method = method
+        self.chunk_size: ChunkSize = chunk_size
+        self.written: Path | None = None
+        self._scratch: Path | None = None
+
+    @override
+    def on_predict_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Open this process's part of the table."""
+        self._rows = row_numbers(_only(trainer.predict_dataloaders))
+        if self._rows is None and trainer.world_size > 1:
+            rank_zero_warn(
+                "the predict dataloader does not tell the numbers of its rows: the table holds the rows of "
+                "process 0, then those of process 1, and so on. Predict with one process to keep their order."
+            )
+        self._target = Path(self.path or run_directory(trainer) / "predictions.csv").absolute()
+        self._scratch = self._target.parent / f".{self._target.stem}-{trainer.strategy.broadcast(uuid4().hex[:8])}"
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
+        self._counted = 0
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: "Trainer",
+        pl_module: "LightningModule",
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Differentiate this batch and append it to this process's part."""
+        x = _inputs(batch)
+        with torch.no_grad(), evaluating(pl_module):
+            y, J, H = hessian(pl_module, x, method=self.method, chunk_size=self.chunk_size)
+        n, inputs, outs = len(x), x.shape[1:].numel(), y.shape[1:].numel()
+        pairs = list(combinations_with_replacement(range(inputs), 2))
+        seconds = H.reshape(n, outs, inputs, inputs)[:, :, [i for i, _ in pairs], [j for _, j in pairs]]
+        columns = [part.reshape(n, -1) for part in (x, y, J, seconds)]
+        names = self._names(trainer, inputs, outs)
+        self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
+        self._counted += n
+
+    @override
+    def on_predict_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Join the parts of all processes in the order of the data."""
+        self._part.finish()
+        trainer.strategy.barrier("predictions")
+        if trainer.is_global_zero and self._scratch:
+            unfinished = self._scratch / f"table{self._target.suffix}"
+            join(self._scratch, trainer.world_size, unfinished)
+            self.written = self._target if self.overwrite else free_path(self._target)
+            unfinished.replace(self.written)
+            self._discard()
+        self.written = trainer.strategy.broadcast(self.written)
+        rank_zero_info(f"Predictions: {self.written}")
+
+    @override
+    def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
+        """Leave no unfinished part behind."""
+        self._discard()
+
+    def _discard(self) -> None:
+        if self._scratch is not None:
+            self._part.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+
+    def _numbers(self, batch: int, count: int) -> Sequence[int]:
+        """The numbers of the rows of this batch."""
+        if self._rows is None:
+            return range(self._counted, self._counted + count)
+        rows = [int(row) for row in self._rows(batch)][:count]
+        if len(rows) != count:
+            raise ValueError(f"batch {batch} has {count} rows, but its sampler names {len(rows)}; they must agree")
+        return rows
+
+    def _names(self, trainer: "Trainer", inputs: int, outputs: int) -> list[str]:
+        data = getattr(trainer, "datamodule", None)
+        given = self.input_names or getattr(data, "input_names", None)
+        given_outputs = self.output_names or getattr(data, "output_names", None)
+        ins, outs = _named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output")
+        return column_names(ins, outs, getattr(data, "derivative_names", {}))
+
+
+def column_names(
+    inputs: Sequence[str], outputs: Sequence[str], derivative_names: Mapping[str, str] | None = None
+) -> list[str]:
+    """Inputs, outputs, then per output the first, then the second derivatives: `dy/dx`, `d2y/dx2`, `d2y/dxdz`.
+
+    `derivative_names`, `{"dy/dx": "slope"}`, name some of them otherwise.
+
+    Raises:
+        ValueError: two columns would have the same name.
+    """
+    derivatives = [
+        derivative_notation(y, by)
+        for order in (1, 2)
+        for y in outputs
+        for by in combinations_with_replacement(inputs, order)
+    ]
+    called = derivative_names or {}
+    names = [*inputs, *outputs, *(called.get(derivative, derivative) for derivative in derivatives)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the table would have two columns {twice[0]!r}; give PredictionWriter other names")
+    return names
+
+
+def row_numbers(loader: Any) -> Callable[[int], Sequence[int]] | None:
+    """A function from the number of a batch to the numbers of its rows, or None where nobody knows them.
+
+    Lightning keeps them for a torch DataLoader; our own loaders have a `batch_sampler` to iterate over.
+    """
+    sampler: Any = getattr(loader, "batch_sampler", None)
+    if hasattr(sampler, "seen_batch_indices"):
+        return lambda batch: sampler.seen_batch_indices[batch]
+    if sampler is None or isinstance(loader, DataLoader):  # a DataLoader of an IterableDataset
+        return None
+    in_turn = iter(sampler)
+    return lambda _: next(in_turn)
+
+
+def _only(loaders: Any) -> Any:
+    if not isinstance(loaders, list | tuple):
+        return loaders
+    if len(loaders) != 1:
+        raise ValueError(f"PredictionWriter writes one table; give one predict dataloader, not {len(loaders)}")
+    return loaders[0]
+
+
+def _inputs(batch: Any) -> Tensor:
+    x = batch[0] if isinstance(batch, list | tuple) and batch else batch
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise TypeError(f"the batch holds {kind}; it must be x or begin with x, a tensor (batch, inputs) of floats")
+    return x
+
+
+def _named(names: Sequence[str] | None, count: int, letter: str, what: str) -> Sequence[str]:
+    if names is None:
+        return [letter] if count == 1 else [f"{letter}{i + 1}" for i in range(count)]
+    if len(names) != count:
+        raise ValueError(f"there are {len(names)} {what} names ({', '.join(names)}) for {count} {what}s")
+    return names

@@ -1,0 +1,190 @@
+"""The end of a run: one table in the terminal, report.json, derivatives.png, the final errors beside the settings."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from typing_extensions import override
+
+from sobolev.callbacks.base import Callback, is_a, pass_over
+from sobolev.callbacks.tensorboard import tensorboard
+from sobolev.monitor.announcing import as_text
+from sobolev.monitor.budget import advice
+from sobolev.monitor.monitor import DerivativeMonitor
+from sobolev.monitor.monitoring import callbacks_of
+from sobolev.readout.callback import LeastSquaresReadout
+from sobolev.report.run_directory import free_path, run_directory
+
+_COORDINATES = 4
+"""Of the worst point, in the terminal; report.json has them all."""
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class Report(Callback):
+    """Writes down, at the end of `fit`, `validate` or `test`, what a `DerivativeMonitor` measured.
+
+    In the run's folder: `report.json` and `derivatives.png`. In the terminal: one table, the findings of the audit,
+    and the path of each file. In TensorBoard: the settings with the final errors, and the findings as text.
+    """
+
+    @override
+    def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        pass_over(self, trainer)
+        self._start = perf_counter()
+        self._to_print: tuple[dict[str, Any], list[Path]] | None = None
+        run_directory(trainer)
+
+    @override
+    def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        monitor = _monitor(trainer)
+        if monitor is not None:
+            monitor.finish(trainer, pl_module)
+        self._write(trainer, pl_module)
+
+    @override
+    def on_validation_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        if trainer.state.fn == "validate":
+            self._write(trainer, pl_module)
+
+    @override
+    def on_test_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self._write(trainer, pl_module)
+
+    @override
+    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        """Print when the progress bar is gone and the last checkpoint written."""
+        if self._to_print is not None:
+            report, paths = self._to_print
+            _print(report, paths + _checkpoints(trainer))
+            self._to_print = None
+
+    def _write(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        monitor = _monitor(trainer)
+        if monitor is None or not monitor.errors or not trainer.is_global_zero:
+            return
+        seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
+        readout = next((c for c in callbacks_of(trainer) if isinstance(c, LeastSquaresReadout)), None)
+        report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
+        if readout is not None and readout.result is not None:
+            report["readout"] = asdict(readout.result)
+        paths = [_write_json(report, run_directory(trainer))]
+        if monitor.measurement.kept:  # by this process
+            paths.append(_write_figure(trainer, monitor))
+        _write_tensorboard(trainer, pl_module, report, monitor)
+        self._to_print = report, paths
+
+
+def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
+    reference = monitor.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+    return {
+        "function": getattr(reference, "name", None),
+        "points": monitor.points,
+        "weights": monitor.weights,
+        "derivatives": monitor.errors,
+        **({"named": monitor.named_errors} if monitor.named_errors else {}),
+        "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def _write_json(report: dict[str, Any], directory: Path) -> Path:
+    path = free_path(directory / "report.json")
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(_finite(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return draft.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_figure(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
+    from matplotlib.image import imread
+
+    from sobolev.plots import save
+
+    path = save(monitor.figure(trainer), free_path(run_directory(trainer) / "derivatives.png"))
+    logger = tensorboard(trainer)
+    if logger is not None:  # the file's own pixels: drawing twice takes twice as long
+        logger.experiment.add_image("derivatives", imread(path), global_step=trainer.global_step, dataformats="HWC")
+    return path
+
+
+def _write_tensorboard(
+    trainer: "Trainer", pl_module: "LightningModule", report: dict[str, Any], monitor: DerivativeMonitor
+) -> None:
+    logger = tensorboard(trainer)
+    if logger is None:
+        return
+    errors = {
+        f"d{entry['order']}_{name}": value
+        for entry in report["derivatives"]
+        for name, value in entry.items()
+        if name not in ("order", "at")
+    }
+    settings = {name: value for name, value in pl_module.hparams.items() if not name.startswith("_")}
+    logger.log_hyperparams(settings, {f"final/{name}": value for name, value in errors.items()})
+    logger.experiment.add_text("audit", as_text(monitor.findings), global_step=trainer.global_step)
+
+
+def _monitor(trainer: "Trainer") -> DerivativeMonitor | None:
+    return next((c for c in callbacks_of(trainer) if isinstance(c, DerivativeMonitor)), None)
+
+
+def _checkpoints(trainer: "Trainer") -> list[Path]:
+    if trainer.state.fn != "fit":
+        return []
+    saved = [c.last_model_path or c.best_model_path for c in callbacks_of(trainer) if is_a(c, "ModelCheckpoint")]
+    return [Path(path) for path in saved if path]
+
+
+def _print(report: dict[str, Any], paths: list[Path]) -> None:
+    console = Console(soft_wrap=True)
+    title = f"{report['function']}: " if report["function"] else ""
+    table = Table(title=f"{title}derivatives at {report['points']} points", title_justify="left")
+    for name in ("order", "RMSE", "relative L2", "max", "where"):
+        table.add_column(name, justify="right")
+    for label, entry in _rows(report):
+        table.add_row(label, *_cells(entry))
+    console.print(table)
+    for finding in report["audit"]:
+        if finding["severity"] != "note":
+            console.print(f"{finding['severity']}: {finding['where']}: {finding['message']}", markup=False)
+    if report["weights"] != "as trained":
+        console.print(f"measured: the {report['weights']}", markup=False)
+    seconds = dict(report["seconds"])
+    slow = advice(seconds.pop("monitor"), seconds.get("fit", 0.0), report["points"])
+    if slow and "fit" in seconds:
+        console.print(slow, markup=False)
+    for path in paths:
+        console.print(str(path), markup=False, highlight=False)
+
+
+def _rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A line for every order, then for every named derivative; one that is all of its order names that line."""
+    named = {f"{entry['order']} {entry['name']}": entry for entry in report.get("named", [])}
+    rows = []
+    for entry in report["derivatives"]:
+        same = [label for label, other in named.items() if {**entry, "name": other["name"]} == other]
+        rows.append((same[0] if same else str(entry["order"]), entry))
+    return rows + [row for row in named.items() if row[0] not in dict(rows)]
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    where = ", ".join(f"{value:.4g}" for value in entry["at"][:_COORDINATES])
+    where += ", …" * (len(entry["at"]) > _COORDINATES)
+    if "rmse" not in entry:
+        return ["no truth", f"RMS {entry['rms']:.3g}", f"{entry['max']:.3g}", where]
+    return [*(f"{entry[name]:.3g}" for name in ("rmse", "relative_l2", "max")), where]

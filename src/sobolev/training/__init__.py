@@ -1,0 +1,1 @@
+"""LightningModules that learn a function, or the solution of a differential equation."""

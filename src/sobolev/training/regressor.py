@@ -1,0 +1,248 @@
+"""The LightningModule: a network that learns a function from its values and derivatives."""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from os import PathLike
+from typing import Any, Literal, Self
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from typing_extensions import override
+
+from sobolev.losses.comparison import FirstOrder, SecondOrder
+from sobolev.losses.sobolev_loss import SobolevLoss, check_labels, scaled_squared_error
+from sobolev.losses.whitening import GradientWeights
+from sobolev.networks import MLP, Standardized
+from sobolev.training.checkpoint import read_checkpoint
+from sobolev.training.collapse import collapse
+from sobolev.training.schedules import CosineToZero
+
+Batch = tuple[Tensor, ...] | list[Tensor]
+"""Inputs (batch, inputs), targets (batch, outputs), then derivative labels where the data have them."""
+
+
+class Regressor(LightningModule):
+    """Fits a network to values of a function, and to its derivatives where the data hold labels of them.
+
+    Logged are `train/loss` and `val/loss`, in units of the labels' scales; where derivative labels are used, also the
+    part of each order, `train/d0_loss`, `val/d1_loss`, ...: `val/d0_loss` is what `val/loss` is without labels.
+
+    Args:
+        network: maps (batch, inputs) to (batch, outputs).
+        standardize: wrap the network in `Standardized`, with means and scales taken from the training data before
+            the first step, so that values and derivatives are in the user's units. A network that is `Standardized`
+            already, such as `DifferentialPCA`, stays as it is.
+        optimizer: makes the optimiser from the parameters; Adam with a learning rate of 0.01 if left out.
+        scheduler: makes the learning rate scheduler from the optimiser; a cosine to 0 if left out.
+        scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` always follows `val/loss` by epochs.
+        derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
+        first_order: how labels of order 1 are used: `"full"` Jacobians, one `"random"` output of each sample and step,
+            or `"auto"`: full, up to 10 inputs or 10 outputs.
+        second_order: how labels of order 2 are used: the `"full"` Hessian, its `"diagonal"`, one `"random"` column of
+            each sample and step, or `"auto"`: random beyond 10 inputs, else as much as has labels.
+        gradient_weights: how the errors of a gradient's entries are weighed: `"separate"`, or `"joint"` for simulated,
+            noisy gradients, see `sobolev.losses.whitening`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        standardize: bool = True,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        scheduler_interval: Literal["step", "epoch"] = "step",
+        derivative_order: int | None = None,
+        first_order: FirstOrder = "auto",
+        second_order: SecondOrder = "auto",
+        gradient_weights: GradientWeights = "separate",
+    ) -> None:
+        super().__init__()
+        if _given_hyperparameters.get() is None:
+            options = {
+                "standardize": standardize,
+                "derivative_order": derivative_order,
+                "first_order": first_order,
+                "second_order": second_order,
+                "gradient_weights": gradient_weights,
+            }
+            self.save_hyperparameters(_hyperparameters(network, options), logger=False)
+        else:  # made by the command line, which stores its own configuration
+            self.save_hyperparameters(logger=False)
+        self.network = Standardized(network) if standardize and not isinstance(network, Standardized) else network
+        self.sobolev_loss = SobolevLoss(derivative_order, first_order, second_order, gradient_weights)
+        self.optimizer = optimizer or _adam
+        self.scheduler = scheduler or CosineToZero
+        self.scheduler_interval = scheduler_interval
+        self._first_batch: Batch = ()  # of the last epoch, for a look at the outputs in the end
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets this one fifty times a step, and torch would look each time whether it is a parameter
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs) to (batch, outputs), in the units of the data."""
+        return self.network(x)
+
+    @override
+    def on_fit_start(self) -> None:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "training_inputs"):
+            labels = getattr(getattr(data, "training", None), "labels", ())
+            self.sobolev_loss.expect(len(labels))
+            self._fit_scales([(data.training_inputs, data.training_targets, *labels)])
+
+    @override
+    def on_train_start(self) -> None:
+        self._fit_scales(self.trainer.train_dataloader)
+
+    @override
+    def on_validation_start(self) -> None:
+        if self.trainer.sanity_checking:  # before the start of the training
+            self.trainer.fit_loop.setup_data()
+            self._fit_scales(self.trainer.train_dataloader)
+
+    def _fit_scales(self, batches: Iterable[Batch] | None) -> None:
+        """Take means and scales from the training data, unless a checkpoint brought them."""
+        waiting = [m for m in self.modules() if isinstance(m, Standardized | SobolevLoss) and not m.fitted]
+        if not waiting or batches is None:
+            return
+        order = self.sobolev_loss.derivative_order
+        items = slice(None if order is None else 2 + order)
+        inputs, targets, *labels = map(torch.cat, zip(*(batch[items] for batch in batches), strict=True))
+        check_labels(inputs, (targets, *labels))
+        for module in waiting:
+            module.fit(inputs, targets, labels)
+            buffers = dict(module.named_buffers(recurse=False))
+            for name, value in self.trainer.strategy.broadcast(buffers).items():  # a process may see rows of its own
+                setattr(module, name, value.to(buffers[name].device))
+        self._warn_of(targets, labels)
+
+    def _warn_of(self, targets: Tensor, labels: Sequence[Tensor]) -> None:
+        """Say what will keep this network from learning from these data."""
+        if labels and any(isinstance(module, _BatchNorm) for module in self.modules()):
+            rank_zero_warn(
+                "batch normalisation mixes the samples of a training batch, so that its derivatives are not those of "
+                "a sample and derivative labels mislead it: use torch.nn.LayerNorm, or no normalisation"
+            )
+        if targets.isnan().all(0).any():
+            rank_zero_warn(
+                "an output has no value in the training data, only derivatives: they leave its constant undetermined. "
+                "Give at least one value"
+            )
+
+    @override
+    def on_train_end(self) -> None:
+        if self._first_batch:
+            inputs, targets, *labels = self._first_batch
+            self._first_batch = ()
+            said = collapse(self, inputs, targets, labels if self.sobolev_loss.needed else ())
+            if said is not None:
+                rank_zero_warn(said)
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Weights that were saved in float64 are loaded in float64."""
+        saved = checkpoint["state_dict"]
+        if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
+            self.double()
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if batch_idx == 0:
+            self._first_batch = batch
+        return self._loss(batch, "train" if self._is_logged() else None)
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self._first_batch = batch
+        self._loss(batch, "val")
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._loss(batch, "test")
+
+    @override
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
+        """The outputs at the inputs of the batch, (batch, outputs)."""
+        return self(batch if isinstance(batch, Tensor) else batch[0])
+
+    @override
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameters())
+        scheduler = self.scheduler(optimizer)
+        if isinstance(scheduler, CosineToZero):
+            scheduler.T_max = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule(scheduler)}
+
+    def _schedule(self, scheduler: LRScheduler | ReduceLROnPlateau) -> dict[str, Any]:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/loss"}
+        return {"scheduler": scheduler, "interval": self.scheduler_interval}
+
+    def _is_logged(self) -> bool:
+        """Whether this training step is: a call of `log` costs as much as a layer."""
+        every: int = self.trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
+
+    def _loss(self, batch: Batch, stage: str | None) -> Tensor:
+        """The loss of a batch, logged under the name of a stage if one is given."""
+        inputs, *labels = batch
+        parts = None
+        if self.sobolev_loss.needed:
+            parts = self.sobolev_loss(self, inputs, labels, self.global_step if self.training else None)
+            loss = parts.total()
+        else:
+            scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
+            loss = scaled_squared_error(self(inputs), labels[0], scale)
+        if stage is not None:
+            orders = {} if parts is None else {f"{stage}/d{k}_loss": value for k, value in parts.orders().items()}
+            losses = {f"{stage}/loss": loss, **orders}
+            self.log_dict(losses, batch_size=len(inputs), sync_dist=stage != "train")
+        return loss
+
+    @classmethod
+    @override
+    def load_from_checkpoint(cls, checkpoint_path: str | PathLike[str], **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The module with the weights of a checkpoint, in eval mode.
+
+        Args:
+            checkpoint_path: a checkpoint that training wrote.
+            **kwargs: those of Lightning's `load_from_checkpoint`; arguments of the constructor among them.
+
+        Raises:
+            ValueError: the file holds more than plain types and tensors, which could run code when it is loaded.
+        """
+        file = BytesIO()
+        torch.save(read_checkpoint(checkpoint_path), file)
+        file.seek(0)
+        module = super().load_from_checkpoint(file, **{"weights_only": True, **kwargs})  # pyright: ignore[reportArgumentType]
+        return module.eval()
+
+
+def _adam(parameters: Iterable[Tensor]) -> Optimizer:
+    return torch.optim.Adam(parameters, lr=1e-2, betas=(0.95, 0.99), fused=True)
+
+
+def _hyperparameters(network: nn.Module, options: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint needs to rebuild a module made in Python, in the form the command line stores it."""
+    if not isinstance(network, MLP):
+        return {"_class_path": "sobolev.Regressor", **options}
+    return {
+        "_class_path": "sobolev.Regressor",
+        "network": {"class_path": "sobolev.MLP", "init_args": network.arguments},
+        **options,
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
+    }

@@ -1,0 +1,82 @@
+"""The LightningModule for differential equations: a network that learns to obey one."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sobolev.equations import Problem
+from sobolev.networks.standardized import Standardized
+from sobolev.training.regressor import Batch, Regressor
+
+
+class ResidualRegressor(Regressor):
+    """Fits a network to the equation and the conditions of a `ResidualData`, instead of values.
+
+    The loss is the mean square of each equation's residual, plus that of each condition's, all in units of their
+    typical sizes (`sobolev.equations.Problem`). Logged are `train/loss`, `val/loss` and its two parts
+    `val/equation_loss` and `val/condition_loss`. `Standardized` takes the inputs' mean and deviation from the domain,
+    and the outputs' scale from the conditions and the equation.
+
+    Args:
+        *args: those of `Regressor`; the network maps (batch, inputs) to (batch, unknowns) and is smooth.
+        **kwargs: those of `Regressor`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "_class_path" in self.hparams:
+            self.hparams["_class_path"] = "sobolev.ResidualRegressor"
+
+    @property
+    def problem(self) -> Problem:
+        """The equations and conditions of the data module.
+
+        Raises:
+            TypeError: the data module has none.
+        """
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if not isinstance(getattr(data, "problem", None), Problem):
+            raise TypeError(
+                f"ResidualRegressor trains on sobolev.ResidualData, not on {type(data).__name__}; for values take "
+                "sobolev.Regressor"
+            )
+        return data.problem
+
+    @override
+    def on_fit_start(self) -> None:
+        problem, signs = self.problem, torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+        for module in self.modules():
+            if isinstance(module, Standardized) and not module.fitted:
+                module.fit(problem.mean + signs * problem.deviation, signs * problem.sizes)
+
+    @override
+    def on_train_start(self) -> None: ...
+
+    @override
+    def on_validation_start(self) -> None: ...
+
+    @override
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        equations, conditions = self.problem.loss(self, batch[0])
+        loss = equations + conditions
+        if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
+            loss = loss + 0.0 * sum(parameter.sum() for parameter in self.parameters())
+        if self._is_logged():
+            self.log("train/loss", loss, batch_size=len(batch[0]))
+        return loss
+
+    @override
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure(batch, "val")
+
+    @override
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._measure(batch, "test")
+
+    def _measure(self, batch: Batch, stage: str) -> None:
+        equations, conditions = self.problem.loss(self, batch[0])
+        losses = {"loss": equations + conditions, "equation_loss": equations, "condition_loss": conditions}
+        named = {f"{stage}/{name}": loss for name, loss in losses.items()}
+        self.log_dict(named, sync_dist=True, batch_size=len(batch[0]))

@@ -1,0 +1,36 @@
+"""Derivatives in text, and names for them."""
+
+import pytest
+
+from sobolev.functions.notation import checked_names, derivative_notation, derivative_place
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        ([], "price"),
+        (["spot"], "dprice/dspot"),
+        (["spot", "spot"], "d2price/dspot2"),
+        (["spot", "rate"], "d2price/dspotdrate"),
+        (["spot", "spot", "rate"], "d3price/dspot2drate"),
+    ],
+)
+def test_every_order_is_written_like_the_columns_of_a_table(inputs, text):
+    assert derivative_notation("price", inputs) == text
+
+
+def test_the_sequence_of_the_inputs_does_not_matter():
+    for text in ("d2v/dadb", "d2v/dbda"):
+        assert derivative_place(text, ["a", "b"], ["u", "v"], "option") == (1, 0, 1)
+        assert checked_names({text: "cross"}, ["a", "b"], ["u", "v"]) == {"d2v/dadb": "cross"}
+
+
+def test_what_is_no_derivative_is_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match=r"derivative_names: 'dprice/dspt' names no derivative.*dprice/dspot"):
+        checked_names({"dprice/dspt": "delta"}, ["spot"], ["price"])
+
+
+@pytest.mark.parametrize("names", [{"dy/dx": "x"}, {"dy/dx": "y"}, {"dy/dx": "slope", "d2y/dx2": "slope"}])
+def test_no_name_stands_for_two_things(names):
+    with pytest.raises(ValueError, match="stands for two things"):
+        checked_names(names, ["x"], ["y"])

@@ -1,0 +1,110 @@
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor, ResidualData, ResidualRegressor
+from sobolev.cli.command_line import CONFIGS, main
+from sobolev.optimizers import SelfScaledBFGS
+
+QUIET = {
+    "accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
+    "enable_model_summary": False,
+}  # fmt: skip
+SMALL = {"validation_samples": 200, "test_samples": 50}
+
+
+def trained(data, network, epochs, **options):
+    """The trainer and the module after some epochs, with the errors of all orders."""
+    module, monitor = ResidualRegressor(network, optimizer=SelfScaledBFGS, **options), DerivativeMonitor()
+    trainer = Trainer(
+        **QUIET, precision="64-true", max_epochs=epochs, callbacks=[monitor], check_val_every_n_epoch=epochs
+    )
+    trainer.fit(module, datamodule=data)
+    return trainer, module, [entry["relative_l2"] for entry in monitor.errors]
+
+
+def test_an_oscillator_from_its_equation():
+    data = ResidualData("d2u_dx2 + u", ["u(0) = 1", "du_dx(0) = 0"], {"x": (0, 4)}, "u", "cos(x)", samples=100, **SMALL)
+    trainer, module, errors = trained(data, MLP(hidden=(12,), activation="tanh"), 25)
+    assert errors[0] < 1e-5 and errors[1] < 1e-5 and errors[2] < 1e-4
+    assert float(trainer.callback_metrics["val/loss"]) < 1e-8
+    parts = [float(trainer.callback_metrics[f"val/{part}_loss"]) for part in ("equation", "condition")]
+    assert sum(parts) == pytest.approx(float(trainer.callback_metrics["val/loss"]))
+    torch.testing.assert_close(module.network.input_mean, torch.tensor([2.0], dtype=torch.float64))
+    torch.testing.assert_close(module.network.input_scale, torch.tensor([4 / 12**0.5], dtype=torch.float64))
+    (test,) = trainer.test(module, datamodule=data, verbose=False)
+    assert test["test/loss"] < 1e-8
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e6])
+def test_units_do_not_matter(unit):
+    """A logistic growth of a few, or of millions, over nanoseconds or over days."""
+    data = ResidualData(
+        f"du_dt = u*({1 / unit!r} - u/{unit**2!r})", [f"u(0) = {unit / 2!r}"], {"t": (0, 3 * unit)},
+        reference=f"{unit!r}/(1 + exp(-t/{unit!r}))", samples=60, **SMALL,
+    )  # fmt: skip
+    *_, errors = trained(data, MLP(hidden=(10,), activation="tanh"), 12)
+    assert errors[0] < 1e-4 and errors[1] < 1e-3
+
+
+def test_a_plane_problem_with_a_mixed_derivative():
+    """d²u/dxdt = cos(x) cos(t) from both axes: u = sin(x) sin(t) + x."""
+    data = ResidualData(
+        "d2u_dxdt = cos(x)*cos(t)", ["u(x, 0) = x", "u(0, t) = 0"], {"x": (0, 1), "t": (0, 1)},
+        reference="sin(x)*sin(t) + x", samples=100, condition_samples=20, **SMALL,
+    )  # fmt: skip
+    *_, errors = trained(data, MLP(2, hidden=(12,), activation="tanh"), 12)
+    assert errors[0] < 1e-4 and errors[1] < 1e-3
+
+
+def test_two_unknowns_in_batches_by_adam_in_single_precision():
+    data = ResidualData(
+        ["du_dt = v", "dv_dt = -u"], ["u(0) = 1", "v(0) = 0"], {"t": (0, 2)}, ["u", "v"], "cos(t), -sin(t)",
+        samples=100, batch_size=50, **SMALL,
+    )  # fmt: skip
+    module, monitor = ResidualRegressor(MLP(1, 2, hidden=(16, 16), activation="tanh")), DerivativeMonitor(1)
+    trainer = Trainer(**QUIET, max_epochs=150, callbacks=[monitor], check_val_every_n_epoch=150, log_every_n_steps=1)
+    trainer.fit(module, datamodule=data)
+    assert monitor.errors[0]["relative_l2"] < 0.05
+    assert float(trainer.callback_metrics["train/loss"]) < 0.01
+
+
+def test_a_checkpoint_is_that_of_a_network(tmp_path):
+    data = ResidualData("du_dx = u", ["u(0) = 1"], {"x": (0, 1)}, samples=20, **SMALL)
+    module = ResidualRegressor(MLP(hidden=(5,), activation="tanh"))
+    trainer = Trainer(**QUIET, max_epochs=1)
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    loaded = ResidualRegressor.load_from_checkpoint(tmp_path / "a.ckpt")
+    x = torch.rand(4, 1)
+    assert isinstance(loaded, ResidualRegressor) and torch.equal(loaded(x), module(x))
+
+
+def test_values_are_another_regressors_matter():
+    data = FunctionData("x", samples=20, **SMALL)
+    with pytest.raises(TypeError, match=r"trains on sobolev\.ResidualData, not on FunctionData"):
+        Trainer(**QUIET, max_epochs=1).fit(ResidualRegressor(MLP(hidden=(4,))), datamodule=data)
+    assert isinstance(ResidualRegressor(MLP(hidden=(4,))), Regressor)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("config", ["ode", "heat"])
+def test_the_configurations_run(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["sobolev"])
+    few = [
+        "--trainer.max_epochs",
+        "2",
+        "--trainer.check_val_every_n_epoch",
+        "1",
+        "--data.validation_samples",
+        "20",
+        "--data.test_samples",
+        "20",
+    ]
+    main(["fit", "--config", str(CONFIGS / f"{config}.yaml"), *few, "--data.samples", "40", "--data.batch_size", "40"])
+    last = tmp_path / f"logs/{config}/version_0/checkpoints/last.ckpt"
+    main(["predict", "--config", str(CONFIGS / f"{config}.yaml"), *few, "--ckpt_path", str(last)])
+    assert (tmp_path / f"logs/{config}/version_0/report.json").is_file()
+    (table,) = tmp_path.rglob("predictions.csv")
+    assert table.read_text().startswith({"ode": "x,u,du/dx", "heat": "x,t,u,du/dx"}[config])
