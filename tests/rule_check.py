@@ -5,7 +5,7 @@ from unittest.mock import patch
 import torch
 
 import sobolev
-from sobolev.autodiff import reverse
+from sobolev.autodiff import algorithms, reverse
 from sobolev.autodiff.taylor import operators as taylor
 
 OPERATORS = ("jacobian", "hessian", "hessian_diagonal", "laplacian")
@@ -54,8 +54,8 @@ def _compare_collapsed(f, reference, x, rtol, atol):
 
         return one
 
-    always = dict.fromkeys(taylor._FEWEST_COLLAPSED, 1)
-    with patch.multiple(taylor, _FEWEST_REVERSED=1, _FEW_NUMBERS=0), patch.object(taylor, "_FEWEST_COLLAPSED", always):
+    always = dict.fromkeys(algorithms._FEWEST_COLLAPSED, 1)
+    with patch.multiple(algorithms, _FEWEST_REVERSED=1, _FEW_NUMBERS=0, _FEWEST_COLLAPSED=always):
         for operator in ("jacobian", "hessian"):
             expected = getattr(reverse, operator)(mixed(reference), x)
             for mode in MODES:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,8 @@ from sobolev.autodiff import reverse
 from sobolev.autodiff.guard import guarded
 from sobolev.autodiff.operators import derivatives
 
-if TYPE_CHECKING:
-    from sobolev.audit.finding import Method
-    from sobolev.audit.verdict import Failure
-
 Derivatives = list[Tensor]
+_T = TypeVar("_T")
 
 _SEED = 2024
 _PLACES, _NEAR, _SHAKEN = 8, 1e-6, 8
@@ -45,7 +42,6 @@ class Probe:
         x: the points, (batch, *in).
         order: the highest derivative asked for.
         modules: the modules behind f by path.
-        verdict: what `sobolev.audit.verdict.verdict` has found, once it has.
         widening: around whatever runs code of f's; computes in float64 what it asks for in less.
     """
 
@@ -54,7 +50,7 @@ class Probe:
 
     def __init__(self, f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> None:
         self.f, self.x, self.order, self.modules = f, x, order, modules
-        self.verdict: tuple[Method, dict[Method, Failure | None]] | None = None
+        self._found: dict[Callable, Any] = {}
         self.widening: Widening | nullcontext[None] = nullcontext()
         self._noises: dict[str, list[float]] = {}
 
@@ -67,6 +63,12 @@ class Probe:
         finally:
             if torch.is_grad_enabled() != enabled:
                 torch.set_grad_enabled(enabled)
+
+    def once(self, find: Callable[["Probe"], _T]) -> _T:
+        """What a function finds out about this probe, computed when it is first asked for."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        return self._found[find]
 
     def relax(self) -> None:
         """See `Widening.relax`."""

@@ -69,13 +69,14 @@ def _off(probe: Probe, method: str, derivative: Tensor, order: int) -> Mismatch 
 
 def verdict(probe: Probe) -> tuple[Method, dict[Method, Failure | None]]:
     """The method to rely on, Taylor mode first, and how each fares; computed once."""
-    if probe.verdict is None:
-        failures = _failures(probe)
-        right: list[Method] = [name for name, failure in failures.items() if failure is None]
-        slight: list[Method] = [name for name, failure in failures.items() if failure is not None and failure.slight]
-        method: Method = right[0] if right else slight[0] if slight else "none"
-        probe.verdict = method, failures
-    return probe.verdict
+    return probe.once(_verdict)
+
+
+def _verdict(probe: Probe) -> tuple[Method, dict[Method, Failure | None]]:
+    failures = _failures(probe)
+    right: list[Method] = [name for name, failure in failures.items() if failure is None]
+    slight: list[Method] = [name for name, failure in failures.items() if failure is not None and failure.slight]
+    return right[0] if right else slight[0] if slight else "none", failures
 
 
 def _failures(probe: Probe) -> dict[Method, Failure | None]:

@@ -1,171 +1,65 @@
-"""From an operator to results: checks of the function, guard, choice of engine, blocks of rows."""
+"""Which algorithm computes an operator: the one place where that is decided.
 
-import logging
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+By name, the first that applies; what it costs, in forward passes of the function, and where it is written:
+
+* `directional`: a perceptron along a direction, order 1 or 2, on bare tensors; 1 + order (`perceptron/directional.py`);
+* `units`: a perceptron of few outputs and no graph; a reverse pass for each output and, for second derivatives, the sum
+  of g f''(z) (dz/dx)(dz/dx)ᵀ over its units; `inputs`, for a Jacobian `outputs` (`perceptron/many_inputs.py`);
+* `reversed`: a Jacobian of few outputs, by a reverse pass for each through the values of the rules; `outputs`
+  (`taylor/operators.py`, `taylor/tape.py`);
+* `collapsed`: a Hessian of few outputs, from what each operation adds to it; `inputs` (`taylor/tape.py`);
+* `pushed`: all coefficients through each operation; order² along a direction, `inputs` for a Jacobian, a diagonal and a
+  Laplacian, `inputs`² for a Hessian (`taylor/operators.py`);
+* `nested`: nested reverse mode, where Taylor mode lacks a rule or is not wanted; 2^order `inputs` `outputs`
+  (`reverse.py`).
+
+`reversed` and `collapsed` may find on the way that they do not apply, by `NotCollapsibleError`: then `pushed` is taken.
+"""
+
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
 
-from sobolev.autodiff import reverse
-from sobolev.autodiff.blocks import block_rows
-from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
-from sobolev.autodiff.guard import guarded, undisturbed
-from sobolev.autodiff.perceptron.layers import Layers, perceptron
-from sobolev.autodiff.perceptron.sequential import SEQUENTIAL, is_plain, sequential
-from sobolev.autodiff.perceptron.short_way import short_way
-from sobolev.autodiff.precision import HALF, SinglePrecision
-from sobolev.autodiff.rules import NoRuleError
-from sobolev.autodiff.taylor import operators as taylor
-from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
-from sobolev.autodiff.taylor.jet import Jet
-from sobolev.autodiff.taylor.stored import settle
-from sobolev.errors import UntrustworthyDerivativeError
+Algorithm = Literal["directional", "units", "reversed", "collapsed", "pushed", "nested"]
+Situation = Literal["no graph", "graph", "compiled", "transformed"]
 
-_METHODS = ("auto", "taylor", "reverse")
-
-_log = logging.getLogger(__name__)
+_FEWEST_COLLAPSED: dict[Situation, int] = {"no graph": 3, "graph": 2, "compiled": 4, "transformed": 4}
+"""With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
+_FEWEST_REVERSED = 4
+"""With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass..."""
+_FEW_INPUTS, _FEW_NUMBERS = 16, 2000
+"""...with fewer than this, too, if the batch holds fewer numbers than that: what counts then is the calls."""
 
 
-def by_blocks(
-    operator: str,
-    f: BatchedFunction,
-    x: Tensor,
-    method: Method,
-    chunk_size: ChunkSize,
-    direction: Tensor | None = None,
-    **options: Any,
-) -> Any:
-    """Run one operator over blocks of rows, and join the blocks."""
-    if method not in _METHODS:
-        raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
-    layers = perceptron(f, x) if is_plain(f) else None
-    short = None if layers is None or method == "reverse" else short_way(operator, layers, x, **options)
-    run = short or partial(_one_block, operator, _checked(f, layers), method)
-    rows, own_blocks = x.shape[0], short is not None and chunk_size == "auto"
-    size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
-    if direction is not None:
-        options["direction"] = direction
-    with undisturbed(x.device, perceptron=layers is not None):
-        if rows <= size:
-            return run(usable(x), **options)
-        blocks = []
-        for start in range(0, rows, size):
-            if direction is not None and len(direction) > 1:
-                options["direction"] = usable(direction[start : start + size])
-            blocks.append(run(usable(x[start : start + size]), **options))
-    return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+def situation() -> Situation:
+    """Whether a graph is kept, and whether the code runs on numbers at all, or under torch.compile or torch.func."""
+    if torch.compiler.is_compiling():
+        return "compiled"
+    if torch._C._are_functorch_transforms_active():
+        return "transformed"
+    return "graph" if torch.is_grad_enabled() else "no graph"
 
 
-def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **arguments: Any) -> tuple[Tensor, ...]:
-    """The results of the chosen engine, or of the first that can do it."""
-    if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
-        if method == "reverse":
-            raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
-        return getattr(taylor, operator)(f, x, **arguments)
-    if method != "reverse":
-        try:
-            return _by_taylor_mode(operator, f, x, arguments)
-        except NoRuleError as error:
-            if method == "taylor":
-                raise NoRuleError(
-                    f"{error}{_where(error)}. Use method='auto' or 'reverse', or register a rule: sobolev.autodiff.rule"
-                ) from None
-            _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
-        except Exception as error:  # whatever a model may do to what it takes for a tensor
-            if method == "taylor":
-                _call_plainly(f, x)
-                raise NoRuleError(
-                    f"Taylor mode cannot follow the function{_where(error)}: {type(error).__name__}: {error}. "
-                    f"Use method='auto' or 'reverse'"
-                ) from error
-            _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
-    keep_graph = torch.is_grad_enabled()
-    with guarded(x.device):
-        results = _by_reverse_mode(operator, f, x, arguments)
-        return results if keep_graph else tuple(result.detach() for result in results)
+def of_perceptron(operator: str, order: int, rows: int, inputs: int, outputs: int) -> Algorithm | None:
+    """The algorithm for linear layers and activations; None: that of any other function."""
+    now = situation()
+    if operator == "derivatives":
+        return "directional" if order in (1, 2) and now in ("no graph", "graph") else None
+    return "units" if now in ("no graph", "compiled") and rows and are_few(outputs, inputs) else None
 
 
-def _by_reverse_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
-    try:
-        return getattr(reverse, operator)(f, x, **arguments)
-    except UntrustworthyDerivativeError:
-        raise
-    except Exception as error:
-        _call_plainly(f, x)
-        raise UntrustworthyDerivativeError(f"the function cannot be differentiated: {error}") from error
+def of_any_function(operator: str, rows: int, inputs: int) -> list[Algorithm]:
+    """The algorithms of Taylor mode, in the order in which they are tried."""
+    now, found = situation(), []
+    if operator == "jacobian" and rows and now in ("no graph", "graph"):
+        enough = rows * inputs >= _FEW_NUMBERS
+        found += ["reversed"] if inputs >= (_FEWEST_REVERSED if enough else _FEW_INPUTS) else []
+    if operator == "hessian" and rows and inputs >= _FEWEST_COLLAPSED[now]:
+        found.append("collapsed")
+    found.append("pushed")
+    return found
 
 
-def _call_plainly(f: BatchedFunction, x: Tensor) -> None:
-    """A mistake of the model's own shows itself here."""
-    with torch.enable_grad():  # it may need its own gradients
-        f(x.detach().clone())
-
-
-def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
-    """Once for every function, its value is compared with that of a plain call."""
-    new = x.shape[0] > 0 and x.dtype not in HALF and is_new(f.original)
-    randomness = random_state(x) if new else x
-    results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
-    if new:
-        compare(f.original, x, results[0], randomness)
-    return results
-
-
-def _in_single_precision(
-    operator: Callable[..., tuple[Tensor, ...]], f: BatchedFunction, x: Tensor, arguments: dict[str, Any]
-) -> tuple[Tensor, ...]:
-    """Half precision is good for the points and the results, not for what lies between."""
-    if x.dtype not in HALF:
-        return operator(f, x, **arguments)
-    if "direction" in arguments:
-        arguments = {**arguments, "direction": arguments["direction"].float()}
-    with SinglePrecision():
-        results = operator(f, x.float(), **arguments)
-    return tuple(result.to(x.dtype) for result in results)
-
-
-def _where(error: Exception) -> str:
-    """The innermost module whose forward raised the error."""
-    module, trace = None, error.__traceback__
-    while trace is not None:
-        owner = trace.tb_frame.f_locals.get("self")
-        module = owner if isinstance(owner, nn.Module) else module
-        trace = trace.tb_next
-    return "" if module is None else f", in {type(module).__name__}"
-
-
-def _checked(f: BatchedFunction, layers: Layers | None) -> BatchedFunction:
-    """F, whose results are looked at; `layers` where it is a perceptron."""
-    run: Any = partial(sequential, f) if is_plain(f) else f
-
-    def evaluate(x: Tensor) -> Any:
-        if not isinstance(x, Jet) or torch.compiler.is_compiling():
-            y = run(x)
-        else:
-            try:
-                with SEQUENTIAL:
-                    y = run(x)
-            finally:
-                if layers is None:
-                    settle(f)
-        value = y.value if isinstance(y, Jet) else y
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            kind = value.dtype if isinstance(value, Tensor) else type(y).__name__
-            raise TypeError(f"f(x) is {kind}; it must return one floating-point tensor (batch, *out)")
-        rows = x.value.shape[0] if isinstance(x, Jet) else x.shape[0]
-        if not value.dim() or value.shape[0] != rows:
-            raise ValueError(f"f(x) has shape {tuple(value.shape)}; its first axis must be x's, {rows} rows")
-        return y
-
-    evaluate.original = f
-    return evaluate
-
-
-def usable(x: Tensor) -> Tensor:
-    """Inference tensors cannot be saved for backward; a clone outside inference mode can."""
-    if torch.compiler.is_compiling() or not x.is_inference():
-        return x
-    with torch.inference_mode(False):
-        return x.clone()
+def are_few(outputs: int, inputs: int) -> bool:
+    """Whether a reverse pass for each output pays."""
+    return 2 * outputs <= inputs

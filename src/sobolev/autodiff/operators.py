@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.algorithms import by_blocks, usable
+from sobolev.autodiff.dispatch import by_blocks, usable
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.errors import check_counts, check_points
 

@@ -8,8 +8,6 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.modules import activation as activations
 
-from sobolev.autodiff.perceptron.sequential import sequential
-
 
 class MLP(nn.Sequential):
     """A multilayer perceptron: (batch, inputs) to (batch, outputs).
@@ -52,8 +50,6 @@ class MLP(nn.Sequential):
             "activation": activation,
             "output_activation": output_activation,
         }
-
-    forward = sequential  # pyright: ignore[reportAssignmentType]
 
     def __getitem__(self, index: int | slice) -> nn.Module:
         """A layer, or for a slice a plain `Sequential` of the same layers."""

@@ -25,18 +25,24 @@ _MANY_ROWS = 800
 """From here on, weights are scaled in less time than coefficients."""
 
 
-def along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Tensor, ...]:
-    """Value and higher coefficients of a perceptron, computed in blocks of rows, with a graph to all that wants one.
+def derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
+    """Value and derivatives, computed in blocks of rows, with a graph to all that wants one.
 
     Args:
         layers: see `sobolev.autodiff.perceptron.layers.perceptron`.
-        value: (batch, inputs).
-        higher: (1 or 2, batch or 1, inputs).
+        x: the points, (batch, inputs).
         order: 1 or 2.
+        direction: (batch or 1, inputs).
 
     Returns:
         1 + order tensors (batch, outputs).
     """
+    y, first, *second = _along(layers, x, direction[None], order)
+    return y, first, *[row + row for row in second]
+
+
+def _along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[Tensor, ...]:
+    """Value and higher coefficients; `higher` is the direction, (1, batch or 1, inputs)."""
     weights, functions = layers
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (value, higher, *weights)):
         return _Perceptron.apply(order, functions, value, higher, *weights)

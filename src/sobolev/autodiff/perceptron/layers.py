@@ -1,7 +1,7 @@
 """What the short ways through a chain of layers may take for granted of each of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ _RULES = {f: RULES[f] for f in (functional.linear, *(f for _, f in _ACTIVATIONS.
 """Ours: who registers a rule of his own gets it."""
 
 _PLAIN = (nn.Parameter, Tensor)
+_FORWARD = nn.Sequential.forward
 
 
 def activation(layer: nn.Module) -> Elementwise | None:
@@ -39,6 +40,11 @@ def activation(layer: nn.Module) -> Elementwise | None:
 def is_linear(layer: nn.Module) -> bool:
     """Whether the layer is a plain `torch.nn.Linear`."""
     return type(layer) is nn.Linear and RULES[functional.linear] is _RULES[functional.linear]
+
+
+def is_plain(module: Any) -> TypeGuard[nn.Sequential]:
+    """Whether a call of the module does nothing but call one layer after the other."""
+    return isinstance(module, nn.Sequential) and type(module).forward is _FORWARD and unhooked(module)
 
 
 def unhooked(module: nn.Module) -> bool:

@@ -34,28 +34,25 @@ def jacobian(layers: Layers, x: Tensor) -> tuple[Tensor, Tensor]:
     """
     blocks = []
     for part in _outer_blocks(layers, x):
-        y, slopes, _ = forward(1, layers, part)
-        gradients = [pulled_back(layers, slopes, _unit(y, output)) for output in range(y.shape[1])]
+        y, slopes, _ = _forward(1, layers, part)
+        gradients = [_pulled_back(layers, slopes, _unit(y, output)) for output in range(y.shape[1])]
         blocks.append((y, _joined(gradients)))
     y, J = blocks[0] if len(blocks) == 1 else map(torch.cat, zip(*blocks, strict=True))
     return y, J
 
 
-def second_derivatives(
-    layers: Layers, kind: str, x: Tensor, directions: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def second_derivatives(layers: Layers, kind: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Value, Jacobian and second derivatives.
 
     Args:
         layers: see `sobolev.autodiff.perceptron.layers.perceptron`.
         kind: hessian, hessian_diagonal or laplacian.
         x: (batch, inputs), at least one row.
-        directions: by which to differentiate, (directions, inputs); None: each input by itself.
 
     Returns:
-        (batch, outputs), (batch, outputs, directions), (batch, outputs[, directions[, directions]]).
+        (batch, outputs), (batch, outputs, inputs), (batch, outputs[, inputs[, inputs]]).
     """
-    blocks = [_of_block(layers, kind, part, directions) for part in _outer_blocks(layers, x)]
+    blocks = [_of_block(layers, kind, part) for part in _outer_blocks(layers, x)]
     y, jacobian, second = blocks[0] if len(blocks) == 1 else map(torch.cat, zip(*blocks, strict=True))
     return y, jacobian, second
 
@@ -73,8 +70,8 @@ def _outer_blocks(layers: Layers, x: Tensor) -> Sequence[Tensor]:
     return x.tensor_split(blocks)  # for any number of rows
 
 
-def _of_block(layers: Layers, kind: str, x: Tensor, directions: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    y, slopes, bends = forward(2, layers, x)
+def _of_block(layers: Layers, kind: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    y, slopes, bends = _forward(2, layers, x)
     gradients, factors = [], []
     for output in range(y.shape[1]):
         last = output + 1 == y.shape[1]  # then f'' is written over: memory that was not used lately costs time
@@ -83,16 +80,15 @@ def _of_block(layers: Layers, kind: str, x: Tensor, directions: Tensor | None) -
         def weigh(k: int, gradient: Tensor, found: list[Tensor | None] = found) -> None:
             found[k] = torch.mul(gradient, bends[k], out=found[k])
 
-        gradient = pulled_back(layers, slopes, _unit(y, output), weigh)
-        gradients.append(gradient if directions is None else gradient @ directions.t())
+        gradients.append(_pulled_back(layers, slopes, _unit(y, output), weigh))
         factors += found
-    units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) if directions is None else directions
+    units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     first = functional.linear(units, layers[0][0])  # a compiler would read the transposed weights number by number
     weights = [weight for weight, function in zip(layers[0][::2], layers[1], strict=True) if function is not None]
     return y, _joined(gradients), _joined(contracted(kind, first, weights, slopes, factors))
 
 
-def forward(order: int, layers: Layers, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def _forward(order: int, layers: Layers, x: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The value, f' and, for order 2, f'' of every activation."""
     (weights, functions), value, slopes, bends = layers, x, [], []
     for function, weight, bias in zip(functions, weights[::2], weights[1::2], strict=True):
@@ -119,7 +115,7 @@ def _unit(y: Tensor, output: int) -> Tensor:
     return torch.eye(y.shape[1], dtype=y.dtype, device=y.device)[output : output + 1]
 
 
-def pulled_back(
+def _pulled_back(
     layers: Layers, slopes: Sequence[Tensor], gradient: Tensor, visit: Callable[[int, Tensor], None] | None = None
 ) -> Tensor:
     """The gradient with respect to x, (batch, inputs).

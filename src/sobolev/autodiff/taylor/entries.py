@@ -18,7 +18,7 @@ class NotCollapsibleError(NotImplementedError):
 class Entry(NamedTuple):
     """An operation adds weight (a_i b_j + a_j b_i) / 2 to half of d²/dx_i dx_j.
 
-    The products are those of elements, or what `multiply` makes of two factors. Or what it adds is known already.
+    The products are those of elements, or what `multiply` makes of two factors.
     """
 
     a: Tensor
@@ -27,8 +27,6 @@ class Entry(NamedTuple):
     rows_first: bool
     """The first axis of its result is known to be the batch."""
     multiply: Callable[[Tensor, Tensor], Tensor] | None
-    known: Tensor | None
-    """The Hessian of each unit, (batch, units, inputs, inputs); `a` and `b` do not matter then."""
 
     def transposed(self, part: Tensor) -> Tensor:
         """The gradients with respect to a second factor of Σ part multiply(a_i, ·), for every i: (inputs, *factor)."""
@@ -45,8 +43,6 @@ def contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | Non
     a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
     if marks is not None and entry.rows_first:
         _check(ROWS_FIRST, part, marked, marks)
-    if entry.known is not None:
-        return (part[..., None, None] * entry.known).sum(1)
     if marks is None or entry.rows_first:
         return contracted(a, b, weight)
     if entry.multiply is None:

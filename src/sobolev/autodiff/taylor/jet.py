@@ -29,10 +29,9 @@ class Jet:
         links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory.writing`.
         rows: in compiled code along one direction, the higher coefficients one by one where they were computed so:
             read like that, they are fused into what comes next instead of passing through memory.
-        writable: nobody else knows the tensors, and the next operation may write over them.
     """
 
-    __slots__ = ("__weakref__", "followed", "higher", "links", "rows", "rows_first", "space", "value", "writable")
+    __slots__ = ("__weakref__", "followed", "higher", "links", "rows", "rows_first", "space", "value")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
@@ -46,7 +45,6 @@ class Jet:
         self.rows_first = self.followed = rows_first
         self.links: Any = None
         self.rows: list[Tensor] | None = None
-        self.writable = False
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.algorithms import Algorithm, are_few, of_any_function
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.taylor.agreement import agree, random_state, restore_random_state
@@ -22,13 +23,6 @@ from sobolev.autodiff.taylor.propagation import padded_rows
 from sobolev.autodiff.taylor.space import Second, Space
 from sobolev.autodiff.taylor.tape import Path, Tape, leads_elsewhere
 from sobolev.autodiff.tracing import traced
-
-_FEWEST_REVERSED = 4
-"""With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass..."""
-_FEW_INPUTS, _FEW_NUMBERS = 16, 2000
-"""...with fewer than this, too, if the batch holds fewer numbers than that: what counts then is the calls."""
-_FEWEST_COLLAPSED = {"graph": 2, "no graph": 3, "compiled": 4}
-"""With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
 
 
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
@@ -44,13 +38,10 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
 
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
-    inputs, enough = x.shape[1:].numel(), x.numel() >= _FEW_NUMBERS
-    if inputs >= (_FEWEST_REVERSED if enough else _FEW_INPUTS) and x.shape[0] and not traced():
-        return _first_of(_reversed_jacobian, _pushed_jacobian, f, x)
-    return _pushed_jacobian(f, x)
+    return _first_of("jacobian", {"reversed": _reversed_jacobian, "pushed": _pushed_jacobian}, f, x)
 
 
-def _pushed_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
+def _pushed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Column by column, in smaller blocks than a reverse pass has."""
     rows = block_rows(getattr(f, "original", f), x, "auto", "push", {})
     if rows < len(x):
@@ -69,7 +60,7 @@ def _reversed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None) -> tuple
     with torch.enable_grad():
         y, _ = _push(f, Jet(space, start, start.new_zeros(0, *start.shape), rows_first=True))
         outputs = y.reshape(len(y), -1).unbind(1)
-    if not 1 <= 2 * len(outputs) <= space.directions:
+    if not outputs or not are_few(len(outputs), space.directions):
         raise NotCollapsibleError
     graph = wanted or (torch.is_grad_enabled() and leads_elsewhere(y, start))
     with torch.set_grad_enabled(graph):
@@ -77,33 +68,32 @@ def _reversed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None) -> tuple
     return y if graph else y.detach(), J.reshape(*y.shape, *x.shape[1:])
 
 
-def _first_of(short: Any, long: Any, f: BatchedFunction, x: Tensor) -> Any:
-    """What the short way finds, or where there is none, the long way, with the same random numbers.
+def _first_of(operator: str, ways: dict[Algorithm, Any], f: BatchedFunction, x: Tensor) -> Any:
+    """What the first algorithm finds that applies, each with the same random numbers.
 
-    The short way is told the state of the generator before it, or None in traced code.
+    They are told the state of the generator before it, or None in traced code.
     """
-    randomness = None if traced() else random_state(x)
-    try:
-        return short(f, x, randomness)
-    except NotCollapsibleError:
-        if randomness is not None:
-            restore_random_state(x, randomness)
-        return long(f, x)
+    *first, last = of_any_function(operator, len(x), x.shape[1:].numel())
+    randomness = None if traced() or not first else random_state(x)
+    for algorithm in first:
+        try:
+            return ways[algorithm](f, x, randomness)
+        except NotCollapsibleError:
+            if randomness is not None:
+                restore_random_state(x, randomness)
+    return ways[last](f, x)
 
 
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
-    way = "compiled" if traced() else "graph" if torch.is_grad_enabled() else "no graph"
-    if x.shape[1:].numel() >= _FEWEST_COLLAPSED[way] and x.shape[0]:
-        return _first_of(_collapsed_hessian, _full_hessian, f, x)
-    return _full_hessian(f, x)
+    return _first_of("hessian", {"collapsed": _collapsed_hessian, "pushed": _pushed_hessian}, f, x)
 
 
 def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     d, tape = x.shape[1:].numel(), Tape()
     first = _identity(x, 2, "pairs", tape)
     y, J = _push(f, first)
-    if 2 * y.shape[1:].numel() > d or not (randomness is None or torch.equal(randomness, random_state(x))):
+    if not are_few(y.shape[1:].numel(), d) or not (randomness is None or torch.equal(randomness, random_state(x))):
         raise NotCollapsibleError
 
     def probed() -> Tensor:
@@ -118,7 +108,7 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None)
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
-def _full_hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _pushed_hessian(f: BatchedFunction, x: Tensor, _: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     d = x.shape[1:].numel()
     y, higher = _push(f, _identity(x, 2, "pairs"))
     full = (2 * higher[d:])[_pair_places(d, x.device).flatten()]

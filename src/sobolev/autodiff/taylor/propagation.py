@@ -96,7 +96,7 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         result = mapped(x, value, first * x.higher, x.rows_first)
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
     if x.space.order == 1 or not x.higher.shape[0]:
-        return Jet(x.space, value, _scaled(x, first))
+        return Jet(x.space, value, first * x.higher)
     if torch.compiler.is_compiling() and x.space.directions == 1:
         return in_rows(x.space, value, _power_series_in_rows(rows(x), coefficients))
     if x.space.order > 2:
@@ -106,16 +106,9 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
     square = x.space.squares(inner)
     if x.higher.shape[0] == d:
         return Jet(x.space, value, stacked_products((first, inner), (coefficients[2], square)))
-    higher = _scaled(x, first)
+    higher = first * x.higher
     higher[d:].addcmul_(coefficients[2], square)
     return Jet(x.space, value, higher)
-
-
-def _scaled(x: Jet, factor: Tensor) -> Tensor:
-    """The higher coefficients times a factor of each element, in their own memory where nobody else needs it."""
-    if x.writable and x.higher.shape[1:] == factor.shape:
-        return x.higher.mul_(factor)
-    return factor * x.higher
 
 
 def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:

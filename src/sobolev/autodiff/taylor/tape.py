@@ -43,12 +43,11 @@ class Tape:
         b: Tensor,
         weight: Tensor | None = None,
         multiply: Callable[[Tensor, Tensor], Tensor] | None = None,
-        known: Tensor | None = None,
     ) -> Any:
         """Note an operation whose result, of first degree only, is `jet`; see `Entry`."""
         _check_operation(jet)
         if not self.probing:
-            self.entries.append(Entry(a, b, weight, jet.rows_first, multiply, known))
+            self.entries.append(Entry(a, b, weight, jet.rows_first, multiply))
             self.shapes.append(jet.value.shape)
         elif self.given:
             jet.value = jet.value + self.given.pop(0)
@@ -56,11 +55,6 @@ class Tape:
             self.probes.append(torch.zeros_like(jet.value, requires_grad=True))
             jet.value = jet.value + self.probes[-1]
         return jet
-
-    def is_known(self) -> bool:
-        """Whether what the next operation adds was known already when the entries were noted."""
-        place = len(self.probes)
-        return place < len(self.entries) and self.entries[place].known is not None
 
     def check_path(self) -> None:
         """Raise where no gradient would find its way back: under a `torch.no_grad()` of the function's own."""

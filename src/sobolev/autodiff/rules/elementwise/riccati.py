@@ -154,11 +154,10 @@ class Riccati:
                 torch.addcmul(second[0], base, first * first, value=half) if second else base * (first * first * half)
             )
             return slope * torch.stack([first.expand_as(bend), bend])
-        y = z.higher if z.writable and second else slope.new_empty(2, *slope.shape)
+        y = slope.new_empty(2, *slope.shape)
         y1, y2 = y.unbind(0)
         if second:
-            square = torch.mul(first, first, out=z.value if z.writable else y1)
-            torch.addcmul(second[0], base, square, value=half, out=y2)
+            torch.addcmul(second[0], base, torch.mul(first, first, out=y1), value=half, out=y2)
         else:
             torch.mul(base, first * first * half, out=y2)
         torch.mul(slope, y2, out=y2)

@@ -5,9 +5,7 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff.perceptron import jets as perceptron_jets
-from sobolev.autodiff.perceptron import sequential
-from sobolev.autodiff.perceptron.sequential import is_plain
+from sobolev.autodiff.perceptron.layers import is_plain
 from sobolev.autodiff.taylor.registry import METHODS, RULES
 
 ACTIVATIONS = [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Mish(), nn.Softplus(), nn.SiLU(True)]
@@ -134,20 +132,6 @@ def test_an_instance_with_a_forward_of_its_own_is_called() -> None:
     assert not is_plain(network)
 
 
-def test_a_chain_that_ends_in_a_constant_leaves_no_mark_on_it() -> None:
-    class Constant(nn.Module):
-        weight = torch.ones(7, 1)
-
-        def forward(self, x):
-            return self.weight
-
-    last = Constant()
-    with torch.no_grad():
-        y, slope = sobolev.derivatives(nn.Sequential(nn.Linear(1, 1), last), torch.randn(7, 1), 1, method="taylor")
-    assert (y == 1).all() and not slope.any()
-    assert not hasattr(last.weight, "writable")
-
-
 def test_our_own_perceptron_takes_the_short_way() -> None:
     network, x = sobolev.MLP(6, 1, (9, 8)).double(), torch.randn(5, 6, dtype=torch.float64)
     assert is_plain(network)
@@ -178,26 +162,6 @@ class _Wrapped(nn.Module):
 
     def forward(self, x):
         return self.chain(x.sin()) + x
-
-
-def test_a_chain_inside_a_module_takes_the_short_way(monkeypatch) -> None:
-    calls, along = [], perceptron_jets.along
-    monkeypatch.setattr(perceptron_jets, "along", lambda *arguments: calls.append(1) or along(*arguments))
-    network, x = _Wrapped(_chain(nn.Tanh()).double()), torch.randn(6, 1).double()
-    found = sobolev.derivatives(network, x)
-    assert calls
-    torch.testing.assert_close(found, sobolev.derivatives(network, x, method="reverse"))
-    assert nn.Sequential.forward is sequential._FORWARD
-
-
-def test_torch_is_as_before_after_an_error() -> None:
-    class Fails(nn.Module):
-        def forward(self, x):
-            raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        sobolev.derivatives(_Wrapped(nn.Sequential(Fails())), torch.randn(6, 1), method="taylor")
-    assert nn.Sequential.forward is sequential._FORWARD
 
 
 def test_a_forward_that_somebody_gave_to_all_chains_is_called(monkeypatch) -> None:
