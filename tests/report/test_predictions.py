@@ -189,7 +189,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from sobolev.report.predictions import PredictionWriter
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader
-from sobolev.data.points_file import PointsFile
+from sobolev.data.tables import Table
 torch.set_num_threads(1)
 class Square(LightningModule):
     def forward(self, x): return (x**2).sum(1, keepdim=True)
@@ -203,7 +203,7 @@ if kind == "torch":
 elif kind == "tensors":
     loader = BatchLoader([torch.arange(101.0)[:, None]], EpochBatches(101, 8, False, 0, trainer.global_rank, 2))
 else:
-    source = PointsFile(f"{folder}/points.csv", ["x"])
+    source = Table(f"{folder}/points.csv", ["x"])
     loader = PointsLoader(source, 8, torch.float32, trainer.global_rank, 2)
 trainer.predict(Square(), loader, return_predictions=False)
 torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it

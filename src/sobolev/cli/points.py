@@ -17,7 +17,7 @@ def read_points(inputs: str, count: int, columns: Sequence[str] = ()) -> Tensor:
 
     Args:
         inputs: a shape, `64,3` (uniform in ±1, the first number is that of the points); a range per input,
-            `0:1,-50:50` (uniform within); or a file ending in .npy, .pt, .csv, .csv.gz, .csv.zst or .parquet.
+            `0:1,-50:50` (uniform within); or a file: .npy, .pt, .csv, .tsv, .txt (also compressed) or .parquet.
         count: how many points are drawn in ranges.
         columns: those of a table that are inputs; all if none is named.
 
@@ -31,7 +31,9 @@ def read_points(inputs: str, count: int, columns: Sequence[str] = ()) -> Tensor:
     if ":" in inputs and not Path(inputs).exists():
         low, high = torch.tensor([_range(part) for part in inputs.split(",")], dtype=torch.float64).T
         return low + (high - low) * torch.rand(count, len(low), generator=generator, dtype=torch.float64)
-    if inputs.endswith((".csv", ".csv.gz", ".csv.zst", ".parquet")):
+    from sobolev.data.tables import is_table  # brings Lightning
+
+    if is_table(inputs):
         return _from_table(inputs, columns)
     if inputs.endswith(".npy"):
         return _from_array(inputs)
@@ -43,9 +45,9 @@ def read_points(inputs: str, count: int, columns: Sequence[str] = ()) -> Tensor:
 
 
 def _from_table(path: str, columns: Sequence[str]) -> Tensor:
-    from sobolev.data.points_file import PointsFile
+    from sobolev.data.tables import Table
 
-    blocks = list(PointsFile(path, columns or None).batches(10_000))
+    blocks = list(Table(path, columns or None).batches(10_000))
     if not blocks:
         raise ValueError(f"{path} has no row; give at least one point")
     return torch.cat(blocks)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from sobolev.data.points_file import PointsFile
+from sobolev.data.tables import Table
 
 PredictPoints = str | dict[str, tuple[float, float, int]]
 """A path, or per input the ends and the number of points of a grid."""
@@ -53,9 +53,9 @@ class PointsGrid:
             yield torch.stack(coordinates[::-1], dim=1)
 
 
-def points_source(source: PredictPoints | Path, columns: Sequence[str], **csv: Any) -> PointsSource:
-    """A `PointsFile` for a path, a `PointsGrid` for axes; `csv` are PointsFile's options."""
-    return PointsGrid(source, columns) if isinstance(source, Mapping) else PointsFile(source, columns, **csv)
+def points_source(source: PredictPoints | Path, columns: Sequence[str], **options: Any) -> PointsSource:
+    """A `Table` for a path, a `PointsGrid` for axes; `options` are those of Table."""
+    return PointsGrid(source, columns) if isinstance(source, Mapping) else Table(source, columns, **options)
 
 
 class PointsLoader:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
-from sobolev.data.table import read_columns
+from sobolev.data.tables import Table
 from sobolev.functions.notation import derivative_place
 
 
@@ -21,13 +21,13 @@ class TableData(TensorDataModule):
     outputs, inputs, inputs), NaN where no column or an empty cell gives no label.
 
     Args:
-        path: a .csv, .tsv, .txt (each also .gz) or .parquet file; a CSV file has a header.
+        path: a file of text with a header, such as .csv, .tsv, .txt, also compressed, or a .parquet file.
         inputs: the columns of x.
         outputs: the columns of y.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
-        separator: between the cells of a CSV file.
-        decimal_comma: numbers are written 1,5 (then the separator is another one).
+        separator: between the cells of a text; None: recognised.
+        decimal_comma: whether numbers are written 1,5; None: recognised.
         validation_fraction: the part of the rows for validation.
         test_fraction: the part of the rows for the test.
         batch_size: training rows per batch and process.
@@ -50,8 +50,8 @@ class TableData(TensorDataModule):
         inputs: list[str],
         outputs: list[str],
         derivatives: dict[str, str] | None = None,
-        separator: str = ",",
-        decimal_comma: bool = False,
+        separator: str | None = None,
+        decimal_comma: bool | None = None,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         batch_size: int = 250,
@@ -79,7 +79,14 @@ class TableData(TensorDataModule):
         labels = list(self.derivatives.values())
         names = [*self.input_names, *self.output_names]
         may_lack = [*labels, *self.output_names] if labels else []  # a row may have derivatives alone
-        columns = read_columns(self.path, [*names, *labels], self.separator, self.decimal_comma, may_lack)
+        table = Table(
+            self.path,
+            [*names, *labels],
+            may_lack=may_lack,
+            separator=self.separator,
+            decimal_comma=self.decimal_comma,
+        )
+        columns = dict(zip(table.columns, table.read().numbers.T, strict=True))
         whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from sobolev.data.points import PointsGrid, PredictPoints
-from sobolev.data.points_file import PointsFile
+from sobolev.data.tables import Table, is_table
 
 Places = PredictPoints | Callable[[], Any]
 
-_SUFFIXES = (".csv", ".gz", ".zst", ".parquet")
 _BLOCK = 1 << 16
 
 
@@ -32,10 +31,10 @@ def places(source: Places, names: Sequence[str] | None) -> Tensor:
         own = list(source)
         axes = list(names) if names and set(names) == set(own) else own
         return torch.cat(list(PointsGrid(source, axes).batches(_BLOCK)))
-    if isinstance(source, str | Path) and Path(source).suffix.lower() in _SUFFIXES:
-        own = PointsFile(source).columns
+    if isinstance(source, str | Path) and is_table(source):
+        own = Table(source).columns
         columns = list(names) if names and set(names) <= set(own) else own
-        points = list(PointsFile(source, columns).batches(_BLOCK))
+        points = list(Table(source, columns).batches(_BLOCK))
         return _checked(torch.cat(points) if points else torch.empty(0, len(columns)), source)
     return _checked(torch.as_tensor(_imported(source)()), source)
 
