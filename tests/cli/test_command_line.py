@@ -414,8 +414,8 @@ def test_a_mistake_is_said_in_a_sentence(run, mistake):
 
 
 TABLES = {
-    "x;y\n1;2\n2;3\n": "separator",
-    "x,y\n1,2\ntwo,3\n4,5\n": "row 2",
+    "x;y\n1,500;2\n2,250;3\n": "--data.decimal_comma",
+    "x,y\n1,2\ntwo,3\n4,5\n": "row 3",
     "x,y\n1,2\nnan,3\n4,5\n": "NaN",
     "x,x,y\n1,1,2\n2,2,3\n": "2 columns named 'x'",
     "X,y\n1,2\n2,3\n": "no column 'x'",

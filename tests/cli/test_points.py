@@ -47,13 +47,13 @@ def test_points_of_files(here):
         ("0:1,x:2", "'x:2' is no range"),
         ("0:1:2", "'0:1:2' is no range"),
         ("missing.npy", "missing.npy is not there"),
-        ("missing.csv", "missing.csv is not there"),
+        ("missing.csv", "there is no file missing.csv"),
         ("missing.pt", "missing.pt is not there"),
         ("words.npy", "words.npy holds no array of numbers"),
         ("dictionary.pt", "holds a dict; it must hold one tensor"),
         ("nothing.npy", "nothing.npy holds no array of numbers"),
         ("header.csv", "header.csv has no row"),
-        ("words.csv", "column 'a', row 1: 'x' is no finite number"),
+        ("words.csv", r"column 'a', row 2 .*'x', which is no number"),
     ],
 )
 def test_what_are_no_points(here, inputs, message):

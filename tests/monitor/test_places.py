@@ -40,7 +40,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "points.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(ValueError, match=r"points.parquet cannot be read"):
         places(str(tmp_path / "points.parquet"), None)
-    with pytest.raises(ValueError, match=r"missing.csv is not there"):
+    with pytest.raises(ValueError, match=r"there is no file missing.csv"):
         places("missing.csv", None)
 
 

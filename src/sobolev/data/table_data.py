@@ -11,6 +11,7 @@ from torch import Tensor
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
 from sobolev.data.tables import Table
+from sobolev.data.tables.layout import checked_separator
 from sobolev.functions.notation import derivative_place
 
 
@@ -65,6 +66,7 @@ class TableData(TensorDataModule):
         _check_roles(inputs, outputs)
         if decimal_comma and separator == ",":
             raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")
+        checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
         self.input_names, self.output_names = tuple(inputs), tuple(outputs)
         self.fractions = _fractions(validation_fraction, test_fraction)

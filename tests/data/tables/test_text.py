@@ -26,7 +26,10 @@ def test_encodings(tmp_path, encoding):
         (b'[{"x": 1}]', "is JSON"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (bytes(range(256)) * 9, "is no text and no Parquet file"),
-        (gzip.compress(b"x,z\n" + b"".join(b"%d,2\n" % i for i in range(5000)))[:-100], "cannot be read: it is damaged or cut off"),
+        (
+            gzip.compress(b"x,z\n" + b"".join(b"%d,2\n" % i for i in range(5000)))[:-100],
+            "cannot be read: it is damaged or cut off",
+        ),
         (b"\x28\xb5\x2f\xfd but no more", "cannot be read: it is damaged or cut off"),
         (b'x,z\n1,"2\n3,4\n', r"a quote in row 2 is not closed: '1,\"2'"),
         (b'x,z\n1,"2\n' + b"3,4\n" * 1000, r"a quote in row 2 is not closed"),
