@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sobolev.metrics import DerivativeError, derivative_error
+from sobolev.metrics import DerivativeError, DerivativeErrors, as_exact, derivative_error
 
 
 def reference(predicted, exact):
@@ -76,3 +76,55 @@ def test_nothing_counted_is_not_a_number():
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r"\(2, 1\).*\(2,\)"):
         derivative_error(torch.zeros(2, 1), torch.zeros(2), torch.zeros(2, 1))
+
+
+# Several quantities at the same points
+
+POINTS = torch.randn(12, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+PAIRS = {"sine": (POINTS.sin(), POINTS.cos()), "slope": (POINTS.cos(), -POINTS.sin()), "other": (POINTS, POINTS)}
+
+
+def counted(metric, rows, *names):
+    pairs = {name: tuple(tensor[rows] for tensor in PAIRS[name]) for name in names}
+    metric.update(pairs, POINTS[rows], as_exact([exact for _, exact in pairs.values()]) if len(names) > 1 else None)
+    return metric
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
+def test_several_quantities_in_parts_of_several_processes_are_what_each_is_by_itself():
+    """Some batches know of all quantities, others of one; one process has nothing."""
+    parts = [DerivativeErrors([*PAIRS, "unknown"], inputs=2) for _ in range(3)]
+    counted(counted(parts[0], slice(0, 2), *PAIRS), slice(2, 5), *PAIRS)
+    counted(counted(parts[1], slice(5, 12), "slope", "sine"), slice(5, 12), "other")
+    merged = DerivativeErrors([*PAIRS, "unknown"], inputs=2)
+    for name, reduce in merged._reductions.items():
+        setattr(merged, name, reduce(torch.stack([getattr(part, name) for part in parts])))
+    found = merged.compute()
+    for name, pair in PAIRS.items():
+        for key, value in derivative_error(*pair, POINTS).items():
+            torch.testing.assert_close(found[name][key], value)
+    assert found["unknown"]["count"] == 0 and found["unknown"]["rmse"].isnan()
+
+
+def test_a_later_error_that_is_no_number_is_the_worst_and_the_first_of_equal_ones_stays():
+    metric = DerivativeError()
+    for value, at in ((3.0, 1.0), (3.0, 2.0)):
+        metric.update(torch.tensor([[value]]), torch.zeros(1, 1), torch.tensor([[at]]))
+    assert metric.compute()["at"] == 1
+    for value, at in ((torch.nan, 3.0), (5.0, 4.0)):
+        metric.update(torch.tensor([[value]]), torch.zeros(1, 1), torch.tensor([[at]]))
+    found = metric.compute()
+    assert found["max"].isnan() and found["at"] == 3
+
+
+def test_what_has_no_truth_is_known_before_it_is_counted():
+    exact = as_exact([torch.zeros(3, 2), torch.full((3, 1), torch.nan), torch.tensor([[1.0], [torch.nan], [2.0]])])
+    assert exact.counts == [6, 0, 2]
+
+
+def test_a_metric_that_was_reset_in_inference_mode_counts_outside_of_it():
+    metric = DerivativeError()
+    with torch.inference_mode():
+        metric.reset()
+    metric.update(torch.ones(2, 1), torch.zeros(2, 1), torch.zeros(2, 1))
+    assert metric.compute()["rmse"] == 1

@@ -1,11 +1,10 @@
 """Errors of derivatives as torchmetrics: sums, never stored samples, reduced over batches and processes."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float64, Shaped
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -33,7 +32,7 @@ def derivative_error(
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
     """
-    return _as_tensors(sums_of_errors([(predicted, exact)], points)[0])
+    return next(_errors(sums_of_errors([(predicted, exact)], points)))
 
 
 class Exact(NamedTuple):
@@ -44,12 +43,14 @@ class Exact(NamedTuple):
         unknown: where there is none, (batch, entries); None where all are known.
         sums: of their squares, and how many there are, (2, entries).
         entries: how many columns each quantity has.
+        counts: how many entries of each quantity have a truth.
     """
 
     columns: Tensor
     unknown: Tensor | None
     sums: Tensor
     entries: list[int]
+    counts: list[int]
 
 
 def as_exact(tensors: Sequence[Tensor]) -> Exact:
@@ -59,7 +60,10 @@ def as_exact(tensors: Sequence[Tensor]) -> Exact:
     unknown = columns.isnan()
     columns = columns.masked_fill(unknown, 0)
     sums = torch.stack([columns.square().sum(0), rows - unknown.sum(0)])
-    return Exact(columns, unknown if unknown.any() else None, sums, [t[0].numel() for t in tensors])
+    entries = [t[0].numel() for t in tensors]
+    missing = bool(unknown.any())
+    counts = [int(part.sum()) for part in sums[1].split(entries)] if missing else [rows * n for n in entries]
+    return Exact(columns, unknown if missing else None, sums, entries, counts)
 
 
 def sums_of_errors(
@@ -88,20 +92,19 @@ def sums_of_errors(
     return torch.cat([sums, worst[:, None], points.reshape(rows, -1)[where].double()], 1)
 
 
-def derivative_error_of_sums(row: Sequence[float]) -> dict[str, Any]:
-    """`rmse`, `relative_l2`, `max`, `at` and `count` as in `derivative_error`, from a row of `sums_of_errors`."""
-    squared_error, squared_truth, count, worst, *at = row
-    if not count:
-        return {**dict.fromkeys(("rmse", "relative_l2", "max"), math.nan), "at": at, "count": 0}
-    relative = squared_error and (squared_error / squared_truth if squared_truth else squared_error * math.inf)
-    rmse, relative_l2 = math.sqrt(squared_error / count), math.sqrt(relative)
-    return {"rmse": rmse, "relative_l2": relative_l2, "max": worst, "at": at, "count": int(count)}
-
-
-def _as_tensors(row: Tensor) -> dict[str, Shaped[Tensor, "..."]]:
-    errors = derivative_error_of_sums(row.tolist())
-    count = torch.tensor(errors.pop("count"), device=row.device)
-    return {name: row.new_tensor(value) for name, value in errors.items()} | {"count": count}
+def _errors(rows: Float64[Tensor, "quantities columns"]) -> Iterator[dict[str, Tensor]]:
+    """What `derivative_error` returns, of each row of `sums_of_errors`."""
+    squared_error, squared_truth, count, worst = rows[:, :4].unbind(1)
+    relative = torch.where(squared_error == 0, 0.0, squared_error / squared_truth).sqrt()
+    nothing = torch.where(count > 0, 0.0, torch.nan)
+    columns = {
+        "rmse": (squared_error / count).sqrt(),
+        "relative_l2": relative + nothing,
+        "max": worst + nothing,
+        "at": rows[:, 4:],
+        "count": count.long(),
+    }
+    return (dict(zip(columns, row, strict=True)) for row in zip(*map(torch.unbind, columns.values()), strict=True))
 
 
 def _no_worst(points: Tensor) -> Tensor:
@@ -110,10 +113,79 @@ def _no_worst(points: Tensor) -> Tensor:
     return torch.cat([points.new_full((1, 1), -1.0), points.new_full((1, inputs), torch.nan)], dim=1).double()
 
 
-class DerivativeError(Metric):
-    """`derivative_error` over many batches and processes.
+class DerivativeErrors(Metric):
+    """`derivative_error` of several quantities at the same points, over many batches and processes.
 
-    Two processes and one give the same numbers: the sums are added up, and the worst of the worst errors wins.
+    All orders of a derivative, or single entries of them, are counted in one go. Two processes and one give the same
+    numbers: the sums are added up, and the worst of the worst errors wins.
+
+    Args:
+        names: of the quantities.
+        inputs: number of inputs of each sample.
+        **kwargs: those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric, x = DerivativeErrors(["f", "f'"]), torch.tensor([[1.0], [2.0]])
+        >>> metric.update({"f": (x**2, x**2), "f'": (torch.tensor([[2.0], [4.5]]), 2 * x)}, x)
+        >>> metric.compute()["f'"]["max"].item()
+        0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    squared_error: Tensor
+    squared_truth: Tensor
+    count: Tensor
+    worst: Tensor
+
+    def __init__(self, names: Sequence[str], inputs: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.names = tuple(names)
+        zeros = torch.zeros(len(self.names), dtype=torch.float64)
+        self.add_state("squared_error", zeros, dist_reduce_fx="sum")
+        self.add_state("squared_truth", zeros.clone(), dist_reduce_fx="sum")
+        self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
+        self.add_state("worst", _no_worst(torch.empty(0, inputs)).repeat(len(zeros), 1), dist_reduce_fx=_worst_of)
+
+    def update(
+        self,
+        pairs: Mapping[str, tuple[Tensor, Tensor]],
+        points: Float[Tensor, "batch *inputs"],
+        exact: Exact | None = None,
+    ) -> None:
+        """Count one batch.
+
+        Args:
+            pairs: what was predicted and what is exact, of some of the quantities or all, by their names; shapes as in
+                `derivative_error`.
+            points: where, (batch, *in).
+            exact: `as_exact` of the exact tensors, if that is known already.
+        """
+        if not pairs:
+            return
+        rows = sums_of_errors(list(pairs.values()), points, exact)
+        if tuple(pairs) != self.names:
+            rows = self._places(pairs, rows)
+        self.squared_error = self.squared_error + rows[:, 0]
+        self.squared_truth = self.squared_truth + rows[:, 1]
+        self.count = self.count + rows[:, 2]
+        self.worst = _worst_of(torch.stack([self.worst, rows[:, 3:]]))
+
+    def compute(self) -> dict[str, dict[str, Tensor]]:
+        """By name, the errors over all that was counted, as in `derivative_error`; NaN where nothing was."""
+        sums = torch.stack([self.squared_error, self.squared_truth, self.count], 1)
+        return dict(zip(self.names, _errors(torch.cat([sums, self.worst], 1)), strict=True))
+
+    def _places(self, names: Iterable[str], rows: Tensor) -> Tensor:
+        """A row for each quantity, empty where it is not among the names."""
+        empty = torch.cat([rows.new_zeros(1, 3), _no_worst(rows[:0, 4:])], 1).repeat(len(self.names), 1)
+        return empty.index_copy(0, torch.tensor([self.names.index(name) for name in names], device=rows.device), rows)
+
+
+class DerivativeError(DerivativeErrors):
+    """`derivative_error` of one quantity over many batches and processes.
 
     Args:
         inputs: number of inputs of each sample.
@@ -126,41 +198,24 @@ class DerivativeError(Metric):
         2.0
     """
 
-    is_differentiable = False
-    higher_is_better = False
-    full_state_update = False
-
-    squared_error: Tensor
-    squared_truth: Tensor
-    count: Tensor
-    worst: Tensor
-
     def __init__(self, inputs: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        zero = torch.zeros((), dtype=torch.float64)
-        self.add_state("squared_error", zero, dist_reduce_fx="sum")
-        self.add_state("squared_truth", zero.clone(), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("worst", _no_worst(torch.empty(0, inputs)), dist_reduce_fx=_worst_of)
+        super().__init__(["error"], inputs, **kwargs)
 
-    def update(
+    def update(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         predicted: Float[Tensor, "batch *entries"],
         exact: Float[Tensor, "..."],
         points: Float[Tensor, "batch *inputs"],
     ) -> None:
         """Count one batch; shapes as in `derivative_error`."""
-        row = sums_of_errors([(predicted, exact)], points)[0]
-        self.squared_error += row[0]
-        self.squared_truth += row[1]
-        self.count += row[2].long()
-        self.worst = _worst_of(torch.stack([self.worst, row[None, 3:]]))
+        super().update({"error": (predicted, exact)}, points)
 
-    def compute(self) -> dict[str, Tensor]:
+    def compute(self) -> dict[str, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Errors over all that was counted; NaN where nothing was."""
-        return _as_tensors(torch.stack([self.squared_error, self.squared_truth, self.count.double(), *self.worst[0]]))
+        return super().compute()["error"]
 
 
-def _worst_of(candidates: Float64[Tensor, "candidates 1 columns"]) -> Float64[Tensor, "1 columns"]:
-    """(candidates, 1, 1 + inputs) to the one with the largest error, (1, 1 + inputs); NaN is the largest of all."""
-    return candidates[candidates[:, 0, 0].nan_to_num(torch.inf).argmax()]
+def _worst_of(candidates: Float64[Tensor, "candidates quantities columns"]) -> Float64[Tensor, "quantities columns"]:
+    """Of each quantity the one with the largest error; NaN is the largest of all."""
+    best = candidates[:, :, 0].nan_to_num(torch.inf).argmax(0)
+    return candidates[best, torch.arange(candidates.shape[1], device=candidates.device)]

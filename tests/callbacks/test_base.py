@@ -62,7 +62,7 @@ def test_hooks_that_do_nothing_are_passed_over_and_those_of_a_subclass_are_not(t
     assert own.steps == 2 * trainer.global_step > 0
     assert own.on_before_backward is None and callable(own.on_validation_batch_end)
     assert monitor.on_after_backward is None and monitor.on_train_batch_start is None
-    assert monitor._watch.drawing.training_rows == len(next(iter(loader(X, X)))[0])  # it had been called before
+    assert monitor._sampling.training_rows == len(next(iter(loader(X, X)))[0])  # it had been called before
 
 
 def test_in_other_hands_every_hook_can_be_called(tmp_path):

@@ -203,7 +203,7 @@ def test_every_form_against_nested_reverse_mode(tmp_path, form, package):
 
 
 def flipped(batch):
-    from sobolev.monitor.batches import mapped
+    from sobolev.monitor.batch import mapped
 
     return mapped(lambda tensor: tensor.flip(0), batch)
 

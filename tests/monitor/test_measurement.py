@@ -8,9 +8,12 @@ import torch
 from torch import nn
 
 from sobolev import Function
+from sobolev.metrics import as_exact
+from sobolev.monitor import measurement as module
 from sobolev.monitor.measurement import FIGURE_POINTS, Measurement, measured_order
 
 QUARTIC = Function("x**4")
+X = torch.linspace(-1, 2, 12, dtype=torch.float64)[:, None]
 
 
 def cube(x):
@@ -150,3 +153,29 @@ def test_a_named_entry_without_truth_is_left_out():
     measurement.update(lambda rows: Cube(), x, (x**3,))
     measurement.errors()
     assert measurement.named_errors == []
+
+
+def rmse_against(measurement, truth):
+    measurement.reset()
+    measurement.update(lambda _: torch.sin, X, (truth,))
+    return measurement.errors()[0][0]["rmse"]
+
+
+def test_what_is_known_of_a_truth_is_used_again_until_it_changes(monkeypatch):
+    calls, truth, measurement = [], X.cos(), Measurement(0)
+    monkeypatch.setattr(module, "as_exact", lambda tensors: calls.append(None) or as_exact(tensors))
+    for changed in (False, False, True):
+        if changed:
+            truth[3] = torch.nan
+        assert rmse_against(measurement, truth) == pytest.approx((X.sin() - truth).square().nanmean().sqrt().item())
+    assert len(calls) == 2
+
+
+def test_of_an_inference_tensor_nothing_is_kept():
+    with torch.inference_mode():
+        truth, measurement = X.cos(), Measurement(0)
+        for factor in (1, 2):
+            truth.mul_(factor)
+            with torch.inference_mode(False):
+                rmse = rmse_against(measurement, truth)
+            assert rmse == pytest.approx((X.sin() - truth).square().mean().sqrt().item())

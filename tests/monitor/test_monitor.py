@@ -17,6 +17,7 @@ from torch import nn
 
 import sobolev
 from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
+from sobolev.monitor.weights import differentiable
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
@@ -420,3 +421,51 @@ def test_a_model_with_other_sizes_may_follow(tmp_path):
 def test_a_negative_order_is_refused():
     with pytest.raises(ValueError, match="order is -1"):
         DerivativeMonitor(order=-1)
+
+
+# One module, one batch
+
+
+class Scaled(Plain):
+    def forward(self, x, factor):
+        return factor * x**3
+
+
+FACTOR = torch.rand(300, 1, dtype=torch.float64)
+ROWS = torch.rand(300, 1, dtype=torch.float64)
+
+
+class NoTrainer:
+    datamodule = None
+
+
+def measured(module, sample, **options):
+    monitor = DerivativeMonitor(**options)
+    with differentiable(module):
+        monitor._differentiate(NoTrainer, module, sample)
+    return monitor
+
+
+def test_every_row_is_differentiated_with_its_own_entries():
+    """In blocks, because of those entries."""
+    monitor = measured(Scaled().double(), ((ROWS, FACTOR), None), order=1, inputs=0, targets=[None])
+    errors, points = monitor.measurement.errors()
+    assert points == 300
+    assert errors[1]["rms"] == pytest.approx((3 * FACTOR * ROWS**2).square().mean().sqrt().item())
+
+
+def test_at_given_points_the_first_sample_counts():
+    given, options = torch.tensor([[1.0], [2.0]]), {"inputs": 0, "targets": [None]}
+    monitor = measured(Scaled().double(), ((ROWS, FACTOR), given), order=1, reference="x**3", **options)
+    errors, _ = monitor.measurement.errors()
+    assert errors[1]["rmse"] == pytest.approx((1 - FACTOR[0].item()) * ((9 + 144) / 2) ** 0.5)
+
+
+def test_an_order_that_is_too_high_is_said_once():
+    monitor = DerivativeMonitor(order=2)
+    module = Plain(nn.Linear(300, 1))
+    batch = (torch.rand(2, 300), torch.rand(2, 1))
+    with differentiable(module), pytest.warns(UserWarning, match="90000 entries") as warned:
+        for _ in range(2):
+            monitor._differentiate(NoTrainer, module, (batch, None))
+    assert len(warned) == 1 and len(monitor.measurement.errors()[0]) == 2

@@ -52,3 +52,8 @@ def _home(callback: Callback, hook: str) -> str:
 def is_a(thing: Any, name: str) -> bool:
     """Whether a class of that name, from either package, is among the classes of a thing."""
     return any(kind.__name__ == name for kind in type(thing).__mro__)
+
+
+def callbacks_of(trainer: "Trainer") -> list[Any]:
+    """All of a trainer's."""
+    return trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,12 +1,9 @@
 """What a monitor costs, and how many points it can measure for a small share of the time of the training."""
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
-
-if TYPE_CHECKING:
-    from sobolev.monitor.monitoring import Monitoring
 
 SHARE = 0.05
 """Of the training's time: what is reported as too much."""
@@ -67,13 +64,17 @@ def advice(seconds: float, total: float, points: int) -> str | None:
 
 
 class Stopwatch:
-    """Adds the time inside it to `monitor.seconds`; one inside another does not count twice."""
+    """Adds up the seconds inside it; inside another `with` of the same one they do not count twice."""
 
-    def __init__(self, monitor: "Monitoring") -> None:
-        self.monitor = monitor
+    def __init__(self) -> None:
+        self.seconds, self._depth = 0.0, 0
 
     def __enter__(self) -> None:
-        self.start, self.before = perf_counter(), self.monitor.seconds
+        if not self._depth:
+            self._start = perf_counter()
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        self.monitor.seconds = self.before + perf_counter() - self.start
+        self._depth -= 1
+        if not self._depth:
+            self.seconds += perf_counter() - self._start

@@ -1,7 +1,7 @@
 """Derivatives of a function at batches of points, compared with the truth where there is one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.operators import derivative_tensors
+from sobolev.callbacks.processes import gathered
 from sobolev.functions.notation import Place
-from sobolev.monitor.sums import Sums
+from sobolev.metrics import DerivativeErrors, Exact, as_exact
 
 Truth = tuple[Tensor | None, ...]
 """The exact derivative tensors of orders 0, 1, ...; None where an order has no truth."""
@@ -23,34 +24,47 @@ _NUMBERS = 1 << 22
 _LARGEST = 1 << 16
 """An order with more entries than this for a single output of a single sample is not measured."""
 
+_REMEMBERED = 1 << 18
+"""Of exact tensors with so many entries at most, more is kept than their errors."""
 
-@dataclass
+
 class Measurement:
     """Errors of orders 0 to `order`, summed over batches and processes; a few points are kept for a figure.
 
-    Attributes:
+    Args:
+        order: the highest.
+        method: as in `sobolev.derivatives`.
+        chunk_size: as in `sobolev.derivatives`.
         named: single entries of the derivatives that are measured by themselves, for modules of (batch, inputs).
+
+    Attributes:
         named_errors: of these, by the last call of `errors`: as there, with the `name`, where a truth is known.
+        kept: points, derivatives and their truth, for a figure.
+        rows: how many points this process has counted.
     """
 
-    order: int
-    method: Method = "auto"
-    chunk_size: ChunkSize = "auto"
-    named: dict[str, Place] = field(default_factory=dict)
-    named_errors: list[dict[str, Any]] = field(default_factory=list)
-    kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = field(default_factory=list)
-    _sums: Sums = field(default_factory=Sums)
-    _inputs: int = 0
-
-    @property
-    def rows(self) -> int:
-        """How many points this process has counted."""
-        return self._sums.samples
+    def __init__(
+        self,
+        order: int,
+        method: Method = "auto",
+        chunk_size: ChunkSize = "auto",
+        named: Mapping[str, Place] | None = None,
+    ) -> None:
+        self.order, self.named = order, named or {}
+        self.method: Method = method
+        self.chunk_size: ChunkSize = chunk_size
+        self.named_errors: list[dict[str, Any]] = []
+        self._metric: DerivativeErrors | None = None
+        self._inputs = 0
+        self._known: tuple[list[tuple[Tensor, int]], Exact | None] = ([], None)
+        self.reset()
 
     def reset(self) -> None:
-        """Forget all batches."""
-        self.kept = []
-        self._sums.begin()
+        """Forget all batches, but not what is known of the truths, which are the same at every validation."""
+        self.kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = []
+        self.rows = 0
+        if self._metric is not None:
+            self._metric.reset()
 
     def update(
         self,
@@ -91,30 +105,63 @@ class Measurement:
         x, *values = (_countable(tensor) for tensor in (x, *predicted))
         truth = (*truth, *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
-        self._inputs = self._inputs if self.rows else x.shape[1:].numel()
         points = x.reshape(len(x), -1)
+        if not self.rows:
+            self._prepare(points.shape[1], x.device)
         if points.shape[1] != self._inputs:  # sequences differ in length
             points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
         pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
+        pairs |= self._named_pairs(x, values, exact)
+        known = self._exact([true for _, true in pairs.values()]) if pairs and len(x) else None
+        counts = dict(zip(pairs, known.counts, strict=True)) if known else {}
+        self._metric.update(pairs, points, known)  # pyright: ignore[reportOptionalMemberAccess]
+        unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not counts.get(f"error {k}")}
+        if unknown:
+            self._metric.update(unknown, points)  # pyright: ignore[reportOptionalMemberAccess]
+        self.rows += len(x)
+        self._keep(x, tuple(values), exact)
+
+    def _named_pairs(self, x: Tensor, values: list[Tensor], exact: Truth) -> dict[str, tuple[Tensor, Tensor]]:
+        """Single entries with a name of their own, predicted and exact."""
+        pairs = {}
         for name, (output, *by) in self.named.items():
             true = exact[len(by)] if len(by) < len(exact) else None
             if true is not None:
                 at, shape = (slice(None), output, *by), (len(x), -1, *x.shape[1:] * len(by))
                 pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
-        known = self._sums.add(pairs, points)
-        unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not known.get(f"error {k}")}
-        if unknown:
-            self._sums.add(unknown, points)
-        self._sums.samples += len(x)
-        self._keep(x, tuple(values), exact)
+        return pairs
 
-    def errors(self) -> tuple[list[dict[str, Any]], int]:
+    def _prepare(self, inputs: int, device: torch.device | str) -> None:
+        """A metric for points of so many inputs; the one there is, if it is of that kind."""
+        if self._metric is not None and self._inputs == inputs and self._metric.count.device == torch.device(device):
+            return
+        orders = range(self.order + 1)
+        names = [*(f"error {k}" for k in orders), *(f"named {n}" for n in self.named), *(f"size {k}" for k in orders)]
+        self._inputs, self._metric = inputs, DerivativeErrors(names, inputs).to(device)
+
+    def _exact(self, tensors: list[Tensor]) -> Exact:
+        """As `as_exact`, not computed again for tensors that are still the same."""
+        if any(tensor.is_inference() for tensor in tensors):  # which do not tell whether they have changed
+            return as_exact(tensors)
+        versions, (known, exact) = [(tensor, tensor._version) for tensor in tensors], self._known
+        pairs = list(zip_longest(known, versions, fillvalue=(None, 0)))
+        if exact is None or not all(a is b and v == w for (a, v), (b, w) in pairs):
+            exact = as_exact(tensors)
+            self._known = (versions, exact) if exact.columns.numel() <= _REMEMBERED else ([], None)
+        return exact
+
+    def errors(self, device: torch.device | str = "cpu") -> tuple[list[dict[str, Any]], int]:
         """An entry for each order, over all processes: `order`, `rmse`, `relative_l2`, `max`, `at`; how many points.
 
-        An order nothing is known of has its own size in place of an error: `rms`, `max`, `at`. One collective call,
-        to be made by every process, also by one that had no batch.
+        An order nothing is known of has its own size in place of an error: `rms`, `max`, `at`. To be called by every
+        process, also by one that had no batch.
+
+        Args:
+            device: where the processes exchange their sums.
         """
-        found, points = self._sums.everywhere()
+        parts = gathered((self.rows, self._inputs if self.rows else 0))
+        points, inputs = sum(rows for rows, _ in parts), max(width for _, width in parts)
+        found = self._reduced(inputs, device) if points else {}
         entries = []
         for k in range(self.order + 1):
             if error := found.get(f"error {k}"):
@@ -127,6 +174,19 @@ class Measurement:
             if (error := found.get(f"named {name}"))
         ]
         return entries, points
+
+    def _reduced(self, inputs: int, device: torch.device | str) -> dict[str, dict[str, Any]]:
+        """The errors over all processes as plain numbers, of those quantities that have a truth."""
+        if not self.rows:
+            self._prepare(inputs, device)
+        metric = self._metric
+        assert metric is not None
+        if self._inputs < inputs:  # another process has longer sequences
+            metric.worst = nn.functional.pad(metric.worst, (0, inputs - self._inputs))
+        plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in metric.compute().items()}
+        for error in plain.values():  # torchmetrics makes a number of a list of one
+            error["at"] = error["at"] if isinstance(error["at"], list) else [error["at"]]
+        return {name: error for name, error in plain.items() if error.pop("count")}
 
     def figure_data(self) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """Points kept for a figure, and predicted and exact tensors by order."""

@@ -1,32 +1,41 @@
 """The callback that watches derivatives while a network trains."""
 
+from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_utilities.core.rank_zero import rank_zero_warn
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
 from sobolev.audit import Finding
 from sobolev.autodiff.engine import ChunkSize, Method
-from sobolev.callbacks.base import pass_over
-from sobolev.callbacks.tensorboard import add_charts
+from sobolev.callbacks.base import callbacks_of, pass_over
+from sobolev.callbacks.tensorboard import add_charts, add_figure
 from sobolev.functions import Function
-from sobolev.monitor.announcing import Announcer, OnFinding
-from sobolev.monitor.batches import Key
-from sobolev.monitor.measurement import Measurement, Truth
-from sobolev.monitor.monitoring import Monitoring, callbacks_of
+from sobolev.functions.notation import Place
+from sobolev.monitor.batch import Key, length, mapped
+from sobolev.monitor.budget import SHARE, Stopwatch
+from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
+from sobolev.monitor.findings import ModuleAudit, OnFinding
+from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.names import named_places, names_for_figures
-from sobolev.monitor.places import Places
+from sobolev.monitor.points import Places, places
+from sobolev.monitor.sampling import Sample, Sampling
 from sobolev.monitor.scalars import Scalars
-from sobolev.monitor.watching import Watch
-from sobolev.monitor.weights import is_sharded_otherwise
+from sobolev.monitor.standardized import network_inside, scaled_tensors
+from sobolev.monitor.truth import ExactDerivatives, labels_of
+from sobolev.monitor.validation_hooks import ValidationHooks
+from sobolev.monitor.weights import differentiable, fingerprint, is_sharded_otherwise, which_weights
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
+_BLOCK = 256
+"""Rows evaluated at a time where rows of other entries go with them."""
 
-class DerivativeMonitor(Monitoring):
+
+class DerivativeMonitor(ValidationHooks):
     """Logs how good a model's derivatives are, at each validation epoch, in `validate` and in `test`.
 
     Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
@@ -65,7 +74,6 @@ class DerivativeMonitor(Monitoring):
         errors: of the last validation or test: one dictionary an order. The sanity check does not count.
         named_errors: the same for each derivative that the data module has a name for, such as delta.
         findings: of the last audit.
-        seconds: spent in the monitor so far.
         weights: which were measured last: `as trained`, or an average's.
     """
 
@@ -104,20 +112,75 @@ class DerivativeMonitor(Monitoring):
         self.places = points
         self.max_points = max_points
         self.every_n_epochs = every_n_epochs
-        self.seconds = 0.0
+        self._stopwatch = Stopwatch()
         self._forget()
 
-    def _forget(self) -> None:
-        self.measurement = Measurement(self.order, self.method, self.chunk_size)
+    def _forget(self, named: Mapping[str, Place] | None = None) -> None:
+        """Everything about a module: the next one may be another, on another device.
+
+        Args:
+            named: derivatives that the data have names for.
+        """
+        self.measurement = Measurement(self.order, self.method, self.chunk_size, named)
         self.errors: list[dict[str, Any]] = []
         self.named_errors: list[dict[str, Any]] = []
         self.findings: tuple[Finding, ...] = ()
         self.points = 0
         self.weights = "as trained"
-        self._watch = Watch(self)
+        self._evaluations = Evaluations(self.inputs, self.output, self.targets)
+        self._sampling = Sampling(self.max_points, self.every_n_epochs, self.order)
+        self._exact = ExactDerivatives(self.order)
         self._scalars = Scalars(self.name)
-        self._announcer = Announcer(self.on_finding, self._scalars.tag("audit"))
-        self._start_afresh()
+        self._audit = ModuleAudit(self.order, self.on_finding, self._scalars.tag("audit"))
+        self._own_points: Tensor | None = None
+        self._fingerprint: list[float] = []
+        self._measured_epoch = 0
+        self._off = self._said_too_high = False
+
+    @property
+    def seconds(self) -> float:
+        """Spent in the monitor so far."""
+        return self._stopwatch.seconds
+
+    # What a subclass may do in its own way
+
+    def inputs_of(self, batch: Any) -> Tensor:
+        """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
+        return self._evaluations.present.x(batch)
+
+    def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
+        """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
+
+        Args:
+            model: the module; its forward is to be called.
+            batch: with a row for each row of x.
+            x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
+        """
+        return self._evaluations.present.y(model, batch, x)
+
+    def truth(self, trainer: "Trainer", batch: Any) -> Truth:
+        """The exact derivative tensors at the inputs of a batch, as far as anything is known.
+
+        Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
+        labels, (batch, *out, *in), (batch, *out, *in, *in).
+        """
+        reference, x = self.exact_function(trainer), self.inputs_of(batch)
+        if reference is not None:
+            return self._exact.at(reference, x)
+        return labels_of(batch, self._evaluations.present, x, named=self.targets is not None)
+
+    def exact_function(self, trainer: "Trainer") -> Function | None:
+        """The reference, or that of the data module."""
+        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+
+    def figure(self, trainer: "Trainer") -> Any:
+        """The matplotlib figure of the last measurement: each order over the truth, its error below."""
+        from sobolev.plots import derivatives_figure
+
+        names = names_for_figures(getattr(trainer, "datamodule", None))
+        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)
+
+    # The course of a run, as Lightning calls it
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
@@ -129,8 +192,7 @@ class DerivativeMonitor(Monitoring):
             )
         self._start = perf_counter()
         pass_over(self, trainer)
-        self._forget()  # it may have watched another model, on another device
-        self.measurement.named = named_places(getattr(trainer, "datamodule", None))
+        self._forget(named_places(getattr(trainer, "datamodule", None)))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -142,41 +204,218 @@ class DerivativeMonitor(Monitoring):
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         add_charts(trainer, self.order + 1, self._scalars.tag)
 
-    def inputs_of(self, batch: Any) -> Tensor:
-        """By what to differentiate in a batch, (batch, *in). Override it where `inputs` is not enough."""
-        return self._watch.forms.evaluation.x(batch)
-
-    def outputs_at(self, model: "LightningModule", batch: Any, x: Tensor) -> Tensor:
-        """What is differentiated, (batch, *out). Override it where forward takes x in a form of its own.
-
-        Args:
-            model: the module; its forward is to be called.
-            batch: with a row for each row of x.
-            x: in place of `inputs_of(batch)`; may be no torch.Tensor, but computes like one.
-        """
-        return self._watch.forms.evaluation.y(model, batch, x)
-
-    def truth(self, trainer: "Trainer", batch: Any) -> Truth:
-        """The exact derivative tensors at the inputs of a batch, as far as anything is known.
-
-        Without a reference, order 0 falls back on the targets of the batch, (batch, *out), the others on derivative
-        labels, (batch, *out, *in), (batch, *out, *in, *in).
-        """
-        reference, truths = self.exact_function(trainer), self._watch.truths
-        return truths.labels(batch) if reference is None else truths.exact(reference, self.inputs_of(batch))
-
-    def exact_function(self, trainer: "Trainer") -> Function | None:
-        """The reference, or that of the data module."""
-        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
-
-    def overridden(self, name: str) -> bool:
-        """Whether a subclass has its own method of that name."""
-        return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
+    @override
+    def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self.errors, self.named_errors, self.points = [], [], 0
+        self._sampling.samples.clear()
+        self._fingerprint = []
 
     @override
-    def figure(self, trainer: "Trainer") -> Any:
-        """The matplotlib figure of the last measurement: each order over the truth, its error below."""
-        from sobolev.plots import derivatives_figure
+    def on_train_batch_start(
+        self, trainer: "Trainer", pl_module: "LightningModule", batch: Any, batch_idx: int
+    ) -> None:
+        if not self._sampling.training_rows:
+            self._sampling.training_rows = length(batch)
+        if not self._audit.done and not self._off:  # no sanity check came before
+            with self._stopwatch:
+                self._audit.see(batch, of_training=True)
+                self._audit_first(trainer, pl_module)
+        if self._audit.done or self._off:
+            pass_over(self, trainer, "on_train_batch_start")
 
-        names = names_for_figures(getattr(trainer, "datamodule", None))
-        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)
+    @override
+    def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        if self.places is not None and not sum(trainer.num_val_batches) and self._is_due(trainer):
+            self._begin()
+            self._end(trainer, pl_module, "val")
+
+    @override
+    def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        self.finish(trainer, pl_module)
+
+    @override
+    def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        """What turned out wrong at the end is raised when the report has been written."""
+        self._audit.raise_what_is_wrong()
+
+    # One pass through validation or test data: x and labels out of each batch, differentiate, count, log
+
+    @override
+    def _begin(self) -> None:
+        self.measurement.reset()
+        self._sampling.begin()
+
+    @override
+    def _before_step(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        self._evaluations.observer.begin(pl_module, batch)  # of the first one, which shows how forward is called
+        pass_over(self, trainer, "on_validation_batch_start", "on_test_batch_start")
+
+    @override
+    def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
+        if self._off:
+            return
+        with self._stopwatch:
+            self._audit.see(batch)
+            due = self._is_due(trainer)
+            if (due or not self._sampling.samples.complete) and not self._sampling.placed:
+                x = self._evaluations.inputs(pl_module, batch, self._own)
+                samples = self._sampling.take(trainer, pl_module, batch, x, self._user_points())
+                self._measure(trainer, pl_module, samples if due else [])
+
+    @override
+    def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        if self._off:
+            return
+        with self._stopwatch:
+            if not self._audit.done:
+                self._audit_first(trainer, pl_module)
+            rest = self._rest(trainer, pl_module)
+            self._sampling.samples.complete = True
+            if not self._is_due(trainer):
+                return
+            self._measure(trainer, pl_module, rest)
+            self._conclude(pl_module)
+            self._measured_epoch = trainer.current_epoch + 1
+            self._scalars.publish(trainer, pl_module, stage, self.errors)
+            if self._figure_is_due(trainer):
+                add_figure(trainer, self._scalars.tag("derivatives"), lambda: self.figure(trainer))
+
+    def _rest(self, trainer: "Trainer", pl_module: "LightningModule") -> list[Sample]:
+        """What is left at the end; of the user's own points, the share of a process that had no batch."""
+        first = self._audit.first
+        if self.places is None or self._sampling.placed or first is None:
+            return self._sampling.rest(trainer)
+        first = mapped(lambda tensor: tensor.to(pl_module.device), first)
+        x = self._evaluations.inputs(pl_module, first, self._own)
+        return self._sampling.take(trainer, pl_module, first, x, self._user_points())
+
+    def _measure(self, trainer: "Trainer", pl_module: "LightningModule", samples: list[Sample]) -> None:
+        if not samples:
+            return
+        if not self.measurement.rows:
+            self.weights = which_weights(callbacks_of(trainer), ended=trainer.state.fn != "fit")
+            self._fingerprint = fingerprint(pl_module) if self._counts_as_last(trainer) else []
+        with differentiable(pl_module, others=not type(self).__module__.startswith("sobolev.")):
+            for sample in samples:
+                self._differentiate(trainer, pl_module, sample)
+
+    def _differentiate(self, trainer: "Trainer", pl_module: Any, sample: Sample) -> None:
+        """Count the errors at a sample; inside `differentiable`."""
+        own, evaluations, (_, points) = self._own, self._evaluations, sample
+        batch = evaluations.prepared(pl_module, sample[0], own)
+        x = in_shape_of(evaluations.x(batch, own), points)
+        reference = self.exact_function(trainer)
+        if points is None:
+            truth = self.truth(trainer, batch)
+        else:
+            truth = () if reference is None else self._exact.at(reference, x)
+        self._say_if_too_high(x)
+        required = reference is not None or self.targets is not None
+        inside = network_inside(pl_module) if evaluations.plain(own) and x.dim() == 2 else None
+        if inside is not None:
+            self.measurement.update(lambda _: inside, x, truth, required=required, differentiate=scaled_tensors)
+            return
+        function = evaluations.function(pl_module, batch, len(x), points is not None, own)
+        block = None if evaluations.alone(own) else _BLOCK
+        self.measurement.update(function, x, truth, required=required, block=block)
+
+    def _conclude(self, pl_module: "LightningModule") -> None:
+        self.errors, self.points = self.measurement.errors(pl_module.device)
+        self.named_errors = self.measurement.named_errors
+
+    # At the end of a training, or by hand
+
+    def finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
+        if self._off:
+            return
+        samples = trainer.strategy.reduce_boolean_decision(bool(self._sampling.samples), all=False)
+        if not samples:
+            if not self.errors:
+                rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
+            return
+        changed = fingerprint(pl_module) != self._fingerprint
+        if trainer.strategy.reduce_boolean_decision(changed, all=False):
+            before = self.errors
+            self.measure(trainer, pl_module)
+            for logger in trainer.loggers if self.errors != before else ():
+                logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
+        if trainer.strategy.reduce_boolean_decision(self._audit.is_outdated(pl_module), all=False):
+            self._audit.announce(trainer, self.audit(pl_module))
+
+    def measure(self, trainer: "Trainer", pl_module: "LightningModule") -> list[dict[str, Any]]:
+        """Measure now, with the weights as they are, at the points of the last validation.
+
+        For whoever has changed the weights. All processes call it; nothing is logged.
+
+        Returns:
+            `errors`: a dictionary an order; empty where there was no validation yet.
+        """
+        if self._off:
+            return []
+        with self._stopwatch:
+            self.measurement.reset()
+            self.weights = which_weights(callbacks_of(trainer), ended=True)
+            self._fingerprint = fingerprint(pl_module)
+            with differentiable(pl_module):
+                for sample in self._sampling.samples.on(pl_module.device):
+                    self._differentiate(trainer, pl_module, sample)
+            self._conclude(pl_module)
+        return self.errors
+
+    def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
+        """Look once more whether the derivatives can be trusted, at the points of the first audit."""
+        with self._stopwatch:
+            self.findings = self._audit.findings_of(pl_module, self._evaluations, self._user_points, self._own)
+        return self.findings
+
+    def _audit_first(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """Audit on all processes, at the same points."""
+        if not self._audit.share(trainer, pl_module, self._evaluations, self._own):
+            return
+        self._audit.announce(trainer, self.audit(pl_module))
+        self._audit.raise_what_is_wrong()
+
+    # Small questions
+
+    @property
+    def _own(self) -> OwnMethods:
+        """Those methods that a subclass has of its own."""
+        return OwnMethods(*(getattr(self, name) if self._overrides(name) else None for name in OwnMethods._fields))
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(type(self), name) is not getattr(DerivativeMonitor, name)
+
+    def _user_points(self) -> Tensor | None:
+        """The user's own points, in the order of the inputs; None where those of the batches are measured."""
+        if self._own_points is None and self.places is not None:
+            names = [path.rpartition(".")[2] for path in self._evaluations.present.inputs or ()]
+            self._own_points = places(self.places, None if any(map(str.isdigit, names)) else names)
+        return self._own_points
+
+    def _is_due(self, trainer: "Trainer") -> bool:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
+            return True
+        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
+
+    def _counts_as_last(self, trainer: "Trainer") -> bool:
+        """Whether the end may do with this measurement; after another one it measures again, if that takes little."""
+        return trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop or self.max_points != "auto"
+
+    def _figure_is_due(self, trainer: "Trainer") -> bool:
+        done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
+        if every == "auto":
+            every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
+        due = isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
+        return due and bool(self.errors and self.measurement.kept)
+
+    def _say_if_too_high(self, x: Tensor) -> None:
+        """Once."""
+        order, inputs, measured = self.order, x.shape[1:].numel(), measured_order(self.order, x)
+        if measured < order and not self._said_too_high:
+            self._said_too_high = True
+            rank_zero_warn(
+                f"the derivative of order {order} by {inputs} inputs has {inputs**order} entries for each sample: "
+                f"DerivativeMonitor measures up to order {measured}. Say so, order={measured}, or differentiate by "
+                "fewer entries of the batch: inputs=..."
+            )

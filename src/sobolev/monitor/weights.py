@@ -1,7 +1,7 @@
-"""The weights of a module: whole and in single precision for a while, and whether they have changed since."""
+"""A module as derivatives need it: whole weights, single precision, eval mode; and whether its weights have changed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -9,9 +9,27 @@ from torch import Tensor, nn
 
 from sobolev.audit.distributed import is_in_pieces, whole, without_distributed
 from sobolev.callbacks.base import is_a
+from sobolev.callbacks.undisturbed import undisturbed
 
 _HALF = (torch.float16, torch.bfloat16)
 _USUAL = (Tensor, nn.Parameter)
+
+
+@contextmanager
+def differentiable(model: Any, *, others: bool = True) -> Iterator[None]:
+    """Inside, a LightningModule can be differentiated; no trace of it is left.
+
+    All processes enter together where the weights are in pieces.
+
+    Args:
+        model: the module.
+        others: whether code of somebody else's may run besides the model's.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(lent_weights(model))
+        stack.enter_context(undisturbed(model, model.device, others=others))
+        stack.enter_context(torch.inference_mode(False))
+        yield
 
 
 @contextmanager

@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from typing_extensions import override
 
-from sobolev.callbacks.base import Callback, is_a, pass_over
+from sobolev.callbacks.base import Callback, callbacks_of, is_a, pass_over
 from sobolev.callbacks.tensorboard import tensorboard
-from sobolev.monitor.announcing import as_text
 from sobolev.monitor.budget import advice
+from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
-from sobolev.monitor.monitoring import callbacks_of
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.report.run_directory import free_path, run_directory
 

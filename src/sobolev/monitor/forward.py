@@ -1,12 +1,13 @@
-"""The ways in which a module's forward may take a batch."""
+"""The ways in which a module's forward may take a batch: by its signature, or as its own step was seen to call it."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from sobolev.monitor.batches import children, entry, leaves
+from sobolev.monitor.batch import children, entry, leaves
 
 _WHOLE = ("batch", "data", "sample")
 """A forward whose only argument is named so takes the whole batch."""
@@ -91,3 +92,57 @@ def floating(arguments: Arguments, batch: Any) -> tuple[str, ...]:
     tensors = [(path, entry(batch, path)) for path in taken(arguments, batch)]
     found = [path for path, tensor in tensors if tensor.is_floating_point() and tensor.dim()]
     return () if arguments.whole and len(found) > 1 else tuple(found)
+
+
+class Observer:
+    """Watches the first call of forward within a step on a batch of which the last tensor may be the targets."""
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+        self._call: tuple[tuple, dict[str, Any]] | None = None
+
+    def begin(self, model: nn.Module, batch: Any) -> None:
+        """Before a step."""
+        self.end()
+        self._call = None
+        if takes_all(model, batch):
+            self._handles.append(model.register_forward_pre_hook(self._note, with_kwargs=True))
+
+    def end(self) -> None:
+        """After it; the module is as it was."""
+        while self._handles:
+            self._handles.pop().remove()
+
+    def arguments(self, batch: Any) -> Arguments | None:
+        """How the step on this batch called forward; None where it did not, or with tensors it had made itself."""
+        self.end()
+        if self._call is None:
+            return None
+        (args, kwargs), self._call = self._call, None
+        sources: dict[Any, tuple[str | None, Any]] = {}
+        for key, value in [*enumerate(args), *kwargs.items()]:
+            source = _source(value, batch)
+            if source is None:
+                return None
+            sources[key] = source
+
+        def of(batch: Any) -> tuple[tuple, dict[str, Any]]:
+            found = {key: value if path is None else entry(batch, path) for key, (path, value) in sources.items()}
+            return tuple(found[k] for k in range(len(args))), {name: found[name] for name in kwargs}
+
+        places = [int(path) for path, _ in sources.values() if path is not None]
+        return Arguments(of, behind=max(places, default=-1) + 1)
+
+    def _note(self, _: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        if self._call is None:
+            self._call = args, kwargs
+
+
+def _source(value: Any, batch: Any) -> tuple[str | None, Any] | None:
+    """The path of an argument in the batch, or the argument itself, if it is the same for all samples."""
+    if not isinstance(value, Tensor):
+        return None, value
+    for path, leaf in leaves(batch):
+        if leaf is value or (leaf.shape == value.shape and leaf.dtype == value.dtype and torch.equal(leaf, value)):
+            return path, None
+    return (None, value.detach().clone()) if value.numel() == 1 else None

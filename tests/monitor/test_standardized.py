@@ -7,7 +7,7 @@ from torch import nn
 
 from sobolev import MLP, Regressor
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.monitor.inside import network_inside, scaled_tensors
+from sobolev.monitor.standardized import network_inside, scaled_tensors
 
 
 class Halved(Regressor):

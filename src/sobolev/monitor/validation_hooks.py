@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 
-class Passes(Callback):
+class ValidationHooks(Callback):
     """A callback to which validation and test are the same, but for the names of what it logs."""
 
     def _begin(self) -> None:
