@@ -17,7 +17,8 @@ from torch import Tensor, nn
 import sobolev
 from benchmarks import twin_network
 from benchmarks.machine import sentence
-from sobolev.cli.command_line import CONFIGS, main
+from sobolev.cli.command_line import main
+from sobolev.cli.lightning_cli import CONFIGS
 
 CASES = (("bachelier", 20, 4096), ("bachelier", 7, 4096), ("black_scholes", 1, 8192))
 """Model, assets and paths."""

@@ -79,6 +79,12 @@ def circles(graph):
     return found
 
 
+def test_no_file_is_in_a_circle_of_imports():
+    graph = {module: imported(module) & MODULES.keys() - {module} for module in MODULES if module != "sobolev"}
+    graph = {module: others & graph.keys() for module, others in graph.items()}
+    assert not circles(graph), "; ".join(" <-> ".join(circle) for circle in circles(graph))
+
+
 def test_no_room_is_in_a_circle_of_imports():
     graph = {room: set() for room in FLOOR}
     for module in MODULES.keys() - {"sobolev", "sobolev.__main__"}:

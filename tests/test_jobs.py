@@ -13,7 +13,8 @@ import pytest
 import torch
 from cases import SMALL, command, environment
 
-from sobolev.cli.command_line import CONFIGS, main
+from sobolev.cli.command_line import main
+from sobolev.cli.lightning_cli import CONFIGS
 
 
 def folder(root, number):

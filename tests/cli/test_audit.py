@@ -11,7 +11,8 @@ import torch
 from cases import SMALL, Plain, command
 from torch import nn
 
-from sobolev.cli.command_line import CONFIGS, main
+from sobolev.cli.command_line import main
+from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.training.regressor import Regressor
 
 pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own

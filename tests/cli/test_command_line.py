@@ -16,7 +16,8 @@ import yaml
 from cases import SMALL, command, environment
 
 import sobolev
-from sobolev.cli.command_line import CONFIGS, main
+from sobolev.cli.command_line import main
+from sobolev.cli.lightning_cli import CONFIGS
 
 ROOT = CONFIGS.parent
 
@@ -110,7 +111,7 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path):
 
 
 def test_an_error_that_is_no_users_mistake_keeps_its_traceback(run, monkeypatch):
-    monkeypatch.setattr("sobolev.cli.command_line.SobolevCLI", lambda: 1 / 0)
+    monkeypatch.setattr("sobolev.cli.lightning_cli.SobolevCLI", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("fit")
 

@@ -3,7 +3,8 @@ import torch
 from lightning.pytorch import Trainer
 
 from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor, ResidualData, ResidualRegressor
-from sobolev.cli.command_line import CONFIGS, main
+from sobolev.cli.command_line import main
+from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.optimizers import SelfScaledBFGS
 
 QUIET = {

@@ -19,7 +19,7 @@ from sobolev.cli.models import load_model, load_weights
 from sobolev.cli.points import read_points
 
 if TYPE_CHECKING:
-    from sobolev.cli.command_line import SobolevCLI
+    from sobolev.cli.lightning_cli import SobolevCLI
 
 _USAGE = """sobolev audit [--config FILE] [--ckpt_path FILE] [--order N] [--points N] [--json] [options of validate]
        sobolev audit MODULE:MODEL --inputs INPUTS [--state_dict FILE] [--order N] [--points N] [--json]"""
@@ -114,7 +114,7 @@ def _cli_without_trainer() -> "SobolevCLI":
     """Reads what `validate` would, and makes model and data."""
     from lightning.pytorch.utilities import rank_zero_warn
 
-    from sobolev.cli.command_line import SobolevCLI
+    from sobolev.cli.lightning_cli import SobolevCLI
 
     class AuditCLI(SobolevCLI):
         @override

@@ -1,4 +1,4 @@
-"""The command line: LightningCLI with a default job and errors a person can read."""
+"""The programme `sobolev`: which subcommand is meant, and errors a person can read."""
 
 import logging
 import os
@@ -6,141 +6,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
-from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
-from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from typing_extensions import override
+from lightning.pytorch.utilities import rank_zero_info
 
-from sobolev.data.module import TensorDataModule
 from sobolev.errors import UntrustworthyDerivativeError
-from sobolev.report.run_directory import SaveConfig
-from sobolev.training.checkpoint import read_checkpoint
 
 PACKAGE = Path(__file__).parents[1]
-
-CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "configs") if path.is_dir())
-"""The configurations: inside an installed package, or at the top of the repository."""
-
-MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
-
-_SIZES = ("network.init_args.inputs", "network.init_args.outputs")
-"""Arguments that follow the data."""
-
-SUBCOMMANDS = ("fit", "validate", "test", "predict")
-
-DESCRIPTION = (
-    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
-    "Two more subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
-    "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew."
-)
-
-
-class SobolevCLI(LightningCLI):
-    """LightningCLI for any LightningModule and data module, `configs/square.yaml` below everything."""
-
-    def __init__(self) -> None:
-        defaults = {name: {"default_config_files": [str(CONFIGS / "square.yaml")]} for name in SUBCOMMANDS}
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            auto_configure_optimizers=False,
-            parser_kwargs={"prog": "sobolev", "description": DESCRIPTION, **defaults},
-        )
-
-    @override
-    def before_instantiate_classes(self) -> None:
-        """The default job yields: its callbacks to the trainer's switches, its network to the data."""
-        config = self.config[str(self.subcommand)]
-        _drop_callbacks(config.trainer)
-        self._fit_network(config)
-
-    def _fit_network(self, config: Namespace) -> None:
-        """An MLP of one input and one output, the default, takes the sizes of the data instead."""
-        network = config.model.init_args.get("network")
-        if network is None or network.class_path not in MLP_PATHS or not config.get("data"):
-            return
-        names = _column_names(config.data)
-        for name, found in names.items():
-            size = network.init_args[name]
-            if size != len(found) and (size != 1 or config.get("ckpt_path")):
-                where = "the checkpoint's network" if config.get("ckpt_path") else f"model.network.{name}"
-                raise ValueError(f"{where} has {size} {name}, but the data have {len(found)} ({', '.join(found)})")
-            network.init_args[name] = len(found)
-
-    def before_predict(self) -> None:
-        """`predict` writes a table, unless the configuration brings a writer of its own."""
-        callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        from sobolev.report.predictions import PredictionWriter  # brings polars
-
-        if not any(isinstance(callback, PredictionWriter) for callback in callbacks):
-            callbacks.append(PredictionWriter())
-
-    @override
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """`predict` keeps no batch in memory; no checkpoint may run code."""
-        arguments = {**super()._prepare_subcommand_kwargs(subcommand), "weights_only": True}
-        if subcommand != "fit" and not arguments.get("ckpt_path"):
-            rank_zero_warn(f"{subcommand} without --ckpt_path: the network has the random weights of its start")
-        return {**arguments, "return_predictions": False} if subcommand == "predict" else arguments
-
-    @override
-    def _parse_ckpt_path(self) -> None:
-        """Lightning rebuilds the model as the checkpoint describes it: say so where that is not what was asked for."""
-        asked, settings = self._model_arguments(), self.config.get(self.config.get("subcommand") or "")
-        path = settings and settings.get("ckpt_path")
-        if not path or not Path(path).is_file():  # `best`, `last` and the like
-            return
-        found = dict(read_checkpoint(path).get("hyper_parameters", {}))
-        found.pop("_instantiator", None)
-        if not found:
-            return
-        if "_class_path" in found:
-            found = {"class_path": found.pop("_class_path"), "dict_kwargs": found}
-        self.config = self.parser.parse_object({self.config.subcommand: {"model": found}}, self.config)
-        if not any(argument.startswith(("--model", "--config", "-c")) for argument in sys.argv[1:]):
-            return
-        for key, found in self._model_arguments().items():
-            if key in asked and asked[key] != found and not (asked[key] == 1 and key.endswith(_SIZES)):
-                rank_zero_warn(f"--ckpt_path wins: model.{key} is {found!r}, as in the checkpoint, not {asked[key]!r}")
-
-    def _model_arguments(self) -> dict[str, Any]:
-        """Every single argument of the model, by its path."""
-        if not self.config.get("subcommand"):
-            return {}
-        return vars((self.config[self.config.subcommand].get("model") or Namespace()).clone().as_flat())
-
-
-def _drop_callbacks(trainer: Namespace) -> None:
-    """Leave out the progress bar and the checkpoints of the default job where they are switched off."""
-    switches = {ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing}
-    for kind, enabled in switches.items():
-        if enabled is False and isinstance(trainer.callbacks, list):
-            trainer.callbacks = [c for c in trainer.callbacks if not issubclass(_imported(c.class_path), kind)]
-
-
-def _imported(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
-
-
-def _column_names(data: Namespace) -> dict[str, Sequence[str]]:
-    """The names of inputs and outputs, as far as the data module tells them."""
-    kind = _imported(data.class_path)
-    if not issubclass(kind, TensorDataModule):
-        return {}
-    made = kind(**data.init_args.as_dict())
-    return {"inputs": made.input_names, "outputs": made.output_names}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -179,6 +53,8 @@ def _run(given: list[str]) -> None:
         readout(given[1:])
     else:
         sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
+        from sobolev.cli.lightning_cli import SobolevCLI
+
         SobolevCLI()
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it

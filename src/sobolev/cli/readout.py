@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 from typing_extensions import override
 
-from sobolev.cli.command_line import SobolevCLI
+from sobolev.cli.lightning_cli import SobolevCLI
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.report.run_directory import free_path
 
