@@ -20,10 +20,18 @@ from typing import Literal
 
 import torch
 
-Algorithm = Literal["directional", "units", "reversed", "collapsed", "pushed", "nested"]
-Situation = Literal["no graph", "graph", "compiled", "transformed"]
+from sobolev.autodiff.written_out import recording
 
-_FEWEST_COLLAPSED: dict[Situation, int] = {"no graph": 3, "graph": 2, "compiled": 4, "transformed": 4}
+Algorithm = Literal["directional", "units", "reversed", "collapsed", "pushed", "nested"]
+Situation = Literal["no graph", "graph", "compiled", "transformed", "recorded"]
+
+_FEWEST_COLLAPSED: dict[Situation, int] = {
+    "no graph": 3,
+    "graph": 2,
+    "compiled": 4,
+    "transformed": 4,
+    "recorded": 2,
+}
 """With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
 _FEWEST_REVERSED = 4
 """With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass..."""
@@ -32,7 +40,9 @@ _FEW_INPUTS, _FEW_NUMBERS = 16, 2000
 
 
 def situation() -> Situation:
-    """Whether a graph is kept, and whether the code runs on numbers at all, or under torch.compile or torch.func."""
+    """Whether a graph is kept, and whether the code runs on numbers at all, or compiled, transformed, recorded."""
+    if recording():
+        return "recorded"
     if torch.compiler.is_compiling():
         return "compiled"
     if torch._C._are_functorch_transforms_active():
@@ -45,12 +55,14 @@ def of_perceptron(operator: str, order: int, rows: int, inputs: int, outputs: in
     now = situation()
     if operator == "derivatives":
         return "directional" if order in (1, 2) and now in ("no graph", "graph") else None
-    return "units" if now in ("no graph", "compiled") and rows and are_few(outputs, inputs) else None
+    return "units" if now in ("no graph", "compiled", "recorded") and rows and are_few(outputs, inputs) else None
 
 
 def of_any_function(operator: str, rows: int, inputs: int) -> list[Algorithm]:
     """The algorithms of Taylor mode, in the order in which they are tried."""
     now, found = situation(), []
+    if operator == "jacobian" and now == "recorded":
+        return ["reversed", "pushed"] if inputs > 1 else ["pushed"]
     if operator == "jacobian" and rows and now in ("no graph", "graph"):
         enough = rows * inputs >= _FEW_NUMBERS
         found += ["reversed"] if inputs >= (_FEWEST_REVERSED if enough else _FEW_INPUTS) else []

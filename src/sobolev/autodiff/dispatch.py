@@ -12,7 +12,7 @@ from sobolev.autodiff import reverse
 from sobolev.autodiff.algorithms import of_perceptron
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
-from sobolev.autodiff.guard import guarded, undisturbed
+from sobolev.autodiff.guard import attention_by_its_formula, guarded, undisturbed
 from sobolev.autodiff.perceptron import directional, many_inputs
 from sobolev.autodiff.perceptron.layers import Layers, is_plain, perceptron
 from sobolev.autodiff.precision import HALF, SinglePrecision
@@ -21,6 +21,7 @@ from sobolev.autodiff.taylor import operators as taylor
 from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.stored import settle
+from sobolev.autodiff.written_out import is_to_be_written_out, recording, written_out
 from sobolev.errors import UntrustworthyDerivativeError
 
 _METHODS = ("auto", "taylor", "reverse")
@@ -40,9 +41,13 @@ def by_blocks(
     """Run one operator over blocks of rows, and join the blocks."""
     if method not in _METHODS:
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
+    if is_to_be_written_out():
+        return _written_out(operator, f, x, method, direction, options)
     layers = perceptron(f, x) if is_plain(f) else None
     short = None if layers is None or method == "reverse" else _short_way(operator, layers, x, **options)
     run = short or partial(_one_block, operator, _checked(f, layers), method)
+    if recording():
+        return run(x, **options) if direction is None else run(x, direction=direction, **options)
     rows, own_blocks = x.shape[0], short is not None and chunk_size == "auto"
     size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
@@ -56,6 +61,15 @@ def by_blocks(
                 options["direction"] = usable(direction[start : start + size])
             blocks.append(run(usable(x[start : start + size]), **options))
     return tuple(torch.cat(column) for column in zip(*blocks, strict=True))
+
+
+def _written_out(
+    operator: str, f: BatchedFunction, x: Tensor, method: Method, direction: Tensor | None, options: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    def compute(x: Tensor, *v: Tensor) -> tuple[Tensor, ...]:
+        return by_blocks(operator, f, x, method, None, *v, **options)
+
+    return written_out(compute, x, *([] if direction is None else [direction]))
 
 
 def _short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Callable[..., tuple[Tensor, ...]] | None:
@@ -72,6 +86,8 @@ def _short_way(operator: str, layers: Layers, x: Tensor, order: int = 2) -> Call
 
 def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **arguments: Any) -> tuple[Tensor, ...]:
     """The results of the chosen engine, or of the first that can do it."""
+    if recording():
+        return _recorded(operator, f, method, x, arguments)
     if torch.compiler.is_compiling():  # dynamo enters no guard, and knows no nested reverse mode
         if method == "reverse":
             raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
@@ -97,6 +113,21 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
     with guarded(x.device):
         results = _by_reverse_mode(operator, f, x, arguments)
         return results if keep_graph else tuple(result.detach() for result in results)
+
+
+def _recorded(
+    operator: str, f: BatchedFunction, method: Method, x: Tensor, arguments: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    """The same where operations are recorded, and there are no numbers to look at."""
+    if method != "reverse":
+        try:
+            return _in_single_precision(getattr(taylor, operator), f, x, arguments)
+        except NoRuleError as error:
+            if method == "taylor":
+                raise
+            _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
+    with attention_by_its_formula():
+        return _by_reverse_mode(operator, f, x, arguments)
 
 
 def _by_reverse_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:

@@ -91,6 +91,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
                 child.training = training
 
 
+def attention_by_its_formula() -> AbstractContextManager[None]:
+    """Attention and Transformer encoder layers by operations that have second derivatives."""
+    return _DIFFERENTIABLE
+
+
 class Shared(AbstractContextManager[None]):
     """A context of the whole process: the first thread to come in enters it, the last to leave exits it."""
 

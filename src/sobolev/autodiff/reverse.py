@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF, SinglePrecision
+from sobolev.autodiff.tracing import traced
 from sobolev.errors import UntrustworthyDerivativeError
 
 
@@ -31,7 +32,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     x = _differentiable(x)
     y = _value(f, x)
-    tower, flat = [_components(y)], (len(x), x.shape[1:].numel())
+    tower, flat = [_components(y)], (x.shape[0], x.shape[1:].numel())
     for _ in range(order):
         tower.append([(_gradient(component, x) * direction).reshape(flat).sum(1) for component in tower[-1]])
     return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
@@ -57,9 +58,9 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
     """See `Engine.hessian_diagonal`."""
     y, J, x = _value_and_jacobian(f, x)
     inputs, outputs = x.shape[1:].numel(), y.shape[1:].numel()
-    rows = J.reshape(len(x), outputs, inputs)
+    rows = J.reshape(x.shape[0], outputs, inputs)
     diagonal = [
-        _gradient(rows[:, o, i], x).reshape(len(x), inputs)[:, i] for o in range(outputs) for i in range(inputs)
+        _gradient(rows[:, o, i], x).reshape(x.shape[0], inputs)[:, i] for o in range(outputs) for i in range(inputs)
     ]
     return y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J
 
@@ -79,7 +80,7 @@ def _differentiable(x: Tensor) -> Tensor:
 def _value(f: BatchedFunction, x: Tensor) -> Tensor:
     with torch.enable_grad():  # also afterwards: f may leave it switched off
         y = f(x.clone())  # a clone: f may write to its argument
-    if not y.requires_grad and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
+    if not (y.requires_grad or traced()) and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
         raise UntrustworthyDerivativeError(
             "the output changes with x, but carries no graph back to it: the forward runs under no_grad, "
             "detaches, or leaves torch. Remove that, or use method='taylor'"
@@ -94,7 +95,7 @@ def _value_and_jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def _components(y: Tensor) -> list[Tensor]:
-    return list(y.reshape(len(y), -1).unbind(1)) if len(y) else [y.reshape(0)] * y.shape[1:].numel()
+    return list(y.reshape(y.shape[0], -1).unbind(1)) if y.shape[0] else [y.reshape(0)] * y.shape[1:].numel()
 
 
 def _jacobian(y: Tensor, x: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from sobolev.autodiff.written_out import recording
 
 _LARGEST_TABLE = 4_000_000
 """A table of more numbers takes longer to make than it saves."""
@@ -38,21 +40,37 @@ class Entry(NamedTuple):
         return torch.autograd.grad(product, factor, part.expand_as(product), create_graph=keep_graph)[0]
 
 
-def contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None) -> Tensor:
+def contribution(entry: Entry, part: Tensor, marked: Tensor, marks: Tensor | None, rows: int) -> Tensor:
     """What an operation adds to the Hessian of an output, (batch, inputs, inputs)."""
     a, b, weight = entry.a, entry.b, part if entry.weight is None else part * entry.weight
     if marks is not None and entry.rows_first:
         _check(ROWS_FIRST, part, marked, marks)
-    if marks is None or entry.rows_first:
+    if entry.rows_first or (marks is None and not recording()):
         return contracted(a, b, weight)
     if entry.multiply is None:
-        arrange = arrangement(part, marked, marks)
+        arrange = arrangement(part, marked, marks) if marks is not None else arrangement_by_shape(part.shape, rows)
         a, b = (arrange(factor.expand(-1, *part.shape), 1) for factor in ((a, a) if a is b else (a, b)))
         return contracted(a, a if entry.a is entry.b else b, arrange(weight, 0))
     a = entry.transposed(part)
-    arrange = arrangement(a.movedim(0, -1), entry.transposed(marked).movedim(0, -1), marks)
+    arrange = (
+        arrangement_by_shape(a.shape[1:], rows)
+        if marks is None
+        else arrangement(a.movedim(0, -1), entry.transposed(marked).movedim(0, -1), marks)
+    )
     a, b = arrange(a, 1), arrange(b, 1)
     return contracted(a, b, torch.ones_like(b[0]))
+
+
+def arrangement_by_shape(shape: torch.Size, rows: Any) -> "Arrangement":
+    """The same where shapes are symbols: an axis as long as there are rows, however many these are, is theirs.
+
+    Raises:
+        NotCollapsibleError: there is none, or a fixed number of rows is recorded.
+    """
+    found = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    if isinstance(rows, int) or len(found) != 1 or str(shape[found[0]]) != str(rows):
+        raise NotCollapsibleError
+    return Arrangement(found[0], (rows, 1), found[0])
 
 
 class Arrangement(NamedTuple):
@@ -94,7 +112,7 @@ def _check(found: Arrangement, part: Tensor, marked: Tensor, marks: Tensor) -> N
     """Raise unless the rows lie so; or where rounding is all that is left of a gradient: the Hessian would be, too."""
     part, marked = part.detach(), marked.detach()
     allowed = 1e-3 * marked.abs() + 100 * torch.finfo(part.dtype).eps * marked.abs().max()
-    element, other, tolerance = (found(t, 0).reshape(len(marks), -1) for t in (part, marked, allowed))
+    element, other, tolerance = (found(t, 0).reshape(marks.shape[0], -1) for t in (part, marked, allowed))
     if not ((element * marks[:, None] - other).abs() <= tolerance).all():
         raise NotCollapsibleError
 
@@ -108,7 +126,7 @@ def _arrangements(shape: torch.Size, rows: int) -> Iterator[Arrangement]:
 
 def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
-    weight, same = weight.reshape(len(weight), -1), a is b
+    weight, same = weight.reshape(weight.shape[0], -1), a is b
     a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
     if same and a.shape[1] == 1 and (found := by_table(a[:, 0], 2 * weight)) is not None:
         return found
@@ -131,7 +149,8 @@ def by_table(a: Tensor, weight: Tensor) -> Tensor | None:
     """
     if len(a) * a.numel() > _LARGEST_TABLE:
         return None
-    size = a.detach().abs().amax().clamp_min(torch.finfo(a.dtype).tiny)  # the products must neither vanish nor overflow
+    largest = a.detach().abs().flatten().amax(0)  # ONNX wants to be told the axis
+    size = largest.clamp_min(torch.finfo(a.dtype).tiny)  # the products must neither vanish nor overflow
     a = a / size
     table = (a.unsqueeze(1) * a).flatten(0, 1)
     return (weight * size * size @ table.mT).unflatten(1, (len(a), len(a)))

@@ -23,6 +23,7 @@ from sobolev.autodiff.taylor.propagation import padded_rows
 from sobolev.autodiff.taylor.space import Second, Space
 from sobolev.autodiff.taylor.tape import Path, Tape, leads_elsewhere
 from sobolev.autodiff.tracing import traced
+from sobolev.autodiff.written_out import recording
 
 
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
@@ -43,8 +44,8 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _pushed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Column by column, in smaller blocks than a reverse pass has."""
-    rows = block_rows(getattr(f, "original", f), x, "auto", "push", {})
-    if rows < len(x):
+    rows = None if traced() else block_rows(getattr(f, "original", f), x, "auto", "push", {})
+    if rows is not None and rows < len(x):
         y, J = zip(*(_pushed_jacobian(f, part) for part in x.split(rows)), strict=True)
         return torch.cat(y), torch.cat(J)
     y, higher = _push(f, _identity(x, 1))
@@ -59,7 +60,7 @@ def _reversed_jacobian(f: BatchedFunction, x: Tensor, _: Tensor | None) -> tuple
     start = x.view_as(x) if wanted else x.detach().requires_grad_()
     with torch.enable_grad():
         y, _ = _push(f, Jet(space, start, start.new_zeros(0, *start.shape), rows_first=True))
-        outputs = y.reshape(len(y), -1).unbind(1)
+        outputs = y.reshape(y.shape[0], -1).unbind(1)
     if not outputs or not are_few(len(outputs), space.directions):
         raise NotCollapsibleError
     graph = wanted or (torch.is_grad_enabled() and leads_elsewhere(y, start))
@@ -73,7 +74,7 @@ def _first_of(operator: str, ways: dict[Algorithm, Any], f: BatchedFunction, x: 
 
     They are told the state of the generator before it, or None in traced code.
     """
-    *first, last = of_any_function(operator, len(x), x.shape[1:].numel())
+    *first, last = of_any_function(operator, x.shape[0], x.shape[1:].numel())
     randomness = None if traced() or not first else random_state(x)
     for algorithm in first:
         try:
@@ -104,7 +105,8 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None)
             raise NotCollapsibleError
         return value.reshape(x.shape[0], -1)
 
-    H = tape.compiled_hessian(probed, d) if torch.compiler.is_compiling() else tape.hessian(probed, d)
+    by_dynamo = torch.compiler.is_compiling() and not recording()
+    H = tape.compiled_hessian(probed, d) if by_dynamo else tape.hessian(probed, d)
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
@@ -151,7 +153,8 @@ def _push(f: Callable[[Any], Any], x: Jet) -> tuple[Tensor, Tensor]:
 def _jet(f: Callable[[Any], Any], x: Jet) -> tuple[Any, int]:
     """What f makes of x, and how many higher coefficients there are; a tensor where f does not depend on x."""
     y, length = f(x), sum(x.space.sizes) if x.higher.shape[0] else 0
-    if x.space.tape is not None and isinstance(y, Jet) and not (y.followed and (y.rows_first or not traced())):
+    known = isinstance(y, Jet) and y.followed and (y.rows_first or recording() or not traced())
+    if x.space.tape is not None and isinstance(y, Jet) and not known:
         raise NotCollapsibleError
     return y, length
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sobolev.autodiff.taylor.entries import Entry, NotCollapsibleError, contribution
 from sobolev.autodiff.tracing import traced
+from sobolev.autodiff.written_out import recording
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Tape:
         reach = torch.autograd.grad(
             y, self.probes, torch.ones_like(y), create_graph=keep_graph, retain_graph=True, allow_unused=True
         )
-        if self.rows_first_everywhere:
+        if self.rows_first_everywhere or recording():
             return self._contracted(reach, y, inputs)
         marks = 2 + torch.cos(2.4 * torch.arange(len(y), dtype=y.dtype, device=y.device))
         marked = torch.autograd.grad(y, self.probes, marks, retain_graph=True, allow_unused=True)
@@ -117,7 +118,7 @@ class Tape:
         """The sum over the entries, given how much of each reaches an output; `marked`: see `arrangement`."""
         marks, others = (None, reach) if marked is None else marked
         parts = [
-            contribution(entry, part, other, marks)
+            contribution(entry, part, other, marks, y.shape[0])
             for entry, part, other in zip(self.entries, reach, others, strict=True)
             if part is not None and other is not None
         ]
@@ -158,13 +159,13 @@ class Path(Tape):
 
 def _check_operation(jet: Any) -> None:
     """Raise where no gradient finds its way back, or the rows would have to be looked for in compiled code."""
-    if not jet.followed or jet.value.is_complex() or (traced() and not jet.rows_first):
+    if not jet.followed or jet.value.is_complex() or (traced() and not recording() and not jet.rows_first):
         raise NotCollapsibleError
 
 
 def _check_finite(found: Tensor, rows_first: bool) -> None:
     """Raise where what was left out may be 0 times infinity here; on a GPU only where numbers are looked at anyway."""
-    if (found.is_cpu or not rows_first) and not found.detach().sum().isfinite():
+    if not traced() and (found.is_cpu or not rows_first) and not found.detach().sum().isfinite():
         raise NotCollapsibleError
 
 

@@ -15,6 +15,7 @@ from sobolev.autodiff.taylor.matching import mapped
 from sobolev.autodiff.taylor.propagation import compose
 from sobolev.autodiff.taylor.space import Space
 from sobolev.autodiff.tracing import traced
+from sobolev.autodiff.written_out import recording
 
 Coefficients = Callable[[Tensor, int], list[Tensor]]
 """(x, order) -> [f(x), f'(x), f''(x)/2!, ..., f^(order)(x)/order!]"""
@@ -153,7 +154,7 @@ class PointwiseLine:
 
 def apply(function: Elementwise, x: Jet) -> Jet:
     """The jet of f(x)."""
-    if x.space.tape is not None and x.space.tape.probing and not traced():
+    if x.space.tape is not None and x.space.tape.probing and (recording() or not traced()):
         return x.space.tape.enter(
             mapped(x, _Value.apply(x.value, function), x.higher, x.rows_first), x.higher, x.higher
         )

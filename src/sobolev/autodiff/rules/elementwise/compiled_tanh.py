@@ -17,7 +17,7 @@ _ODD = (-0.3333331755823902, 0.1333258609786223, -0.05385230615448814, 0.0210716
 def suits(x: Tensor) -> bool:
     """Whether `tanh_and_slope` pays for x: in compiled code, for float32 on the CPU."""
     wanted = torch.compiler.is_compiling() and x.dtype == torch.float32 and x.device.type == "cpu"
-    return wanted and not torch._C._are_functorch_transforms_active()
+    return wanted and not (torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active())
 
 
 def tanh_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:

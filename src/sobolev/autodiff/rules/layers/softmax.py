@@ -85,7 +85,7 @@ def _sum_of_exponentials(x: Any, axes: tuple[int, ...]) -> Any:
         return torch.exp(x - x), torch.exp(x - x), x
     if not x.value.numel():
         return x, x.sum(axis, keepdim=True), x.sum(axis, keepdim=True)
-    largest = torch.take_along_dim(x, x.value.argmax(axis, keepdim=True), axis)
+    largest = torch.gather(x, axis, x.value.argmax(axis, keepdim=True))
     exponentials = torch.exp(_difference(x, largest))
     return exponentials, exponentials.sum(axis, keepdim=True), largest
 
