@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sobolev.audit import Audit, Finding, audit
 from sobolev.autodiff import derivatives, hessian, hessian_diagonal, jacobian, laplacian
 from sobolev.errors import UntrustworthyDerivativeError
+from sobolev.export import Export, export
 
 if TYPE_CHECKING:
     from sobolev import autodiff, losses, metrics, optimizers, plots
@@ -44,6 +45,7 @@ __all__ = [
     "Audit",
     "DerivativeMonitor",
     "DifferentialPCA",
+    "Export",
     "Finding",
     "Function",
     "FunctionData",
@@ -60,6 +62,7 @@ __all__ = [
     "audit",
     "autodiff",
     "derivatives",
+    "export",
     "hessian",
     "hessian_diagonal",
     "jacobian",
