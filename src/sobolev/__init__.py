@@ -9,7 +9,8 @@ from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.export import Export, export
 
 if TYPE_CHECKING:
-    from sobolev import autodiff, losses, metrics, optimizers, plots
+    from sobolev import autodiff, certify, losses, metrics, optimizers, plots
+    from sobolev.certify import Certificate
     from sobolev.data import FunctionData, PathsData, ResidualData, TableData
     from sobolev.functions import Function
     from sobolev.monitor.monitor import DerivativeMonitor
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LATE = {
+    "Certificate": "sobolev.certify",
     "DerivativeMonitor": "sobolev.monitor.monitor",
     "DifferentialPCA": "sobolev.networks",
     "Function": "sobolev.functions",
@@ -43,6 +45,7 @@ _LATE = {
 __all__ = [
     "MLP",
     "Audit",
+    "Certificate",
     "DerivativeMonitor",
     "DifferentialPCA",
     "Export",
@@ -61,6 +64,7 @@ __all__ = [
     "UntrustworthyDerivativeError",
     "audit",
     "autodiff",
+    "certify",
     "derivatives",
     "export",
     "hessian",

@@ -42,7 +42,7 @@ class CallableSource:
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], name: str, inputs: tuple[str, ...]) -> None:
-        self.name, self.inputs, self._function = name, inputs, function
+        self.name, self.inputs, self.function = name, inputs, function
         self.outputs = self._probe()
 
     def tensors(self, x: Float64[Tensor, "batch inputs"], order: int) -> list[Float64[Tensor, "batch outputs *inputs"]]:
@@ -50,7 +50,7 @@ class CallableSource:
         return [_nth(self._value, k)(x) for k in range(order + 1)]
 
     def _value(self, x: Tensor) -> Tensor:
-        y = self._function(x)
+        y = self.function(x)
         if not isinstance(y, Tensor) or y.dim() not in (1, 2) or len(y) != len(x):
             kind = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(f"{self.name} returned {kind} for {len(x)} points; it must return (batch, outputs)")

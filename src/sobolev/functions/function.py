@@ -120,6 +120,11 @@ class Function:
         y, jacobian, hessian = self.tensors(x, 2)
         return y, jacobian, hessian
 
+    @property
+    def source(self) -> "_Source":
+        """Where the values come from: a formula or a callable."""
+        return self._source
+
     def _check(self, x: Tensor, order: int) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             kind = x.dtype if isinstance(x, Tensor) else type(x).__name__

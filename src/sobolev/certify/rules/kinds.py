@@ -1,0 +1,51 @@
+"""The kinds of rules: what acts on every element, and operands that may be numbers, tensors or enclosures."""
+
+from numbers import Number
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sobolev.certify.balls import Array, Ball, ends, exact
+from sobolev.certify.enclosure import Enclosure
+from sobolev.certify.functions import Expansion, Univariate
+from sobolev.certify.registry import NoEnclosureError
+from sobolev.certify.rules.series import Rows, composed
+
+
+def elementwise(f: Univariate, x: Enclosure) -> Enclosure:
+    """The chain rule: coefficients at the centre from those of f there, the top degree from ranges over the cell."""
+    space, k = x.space, x.space.order
+    over = x.over_cell()
+    centre = x.ball[0]
+    low, high = ends(over[0])
+    at = np.clip(centre.mid, low, high)  # where rounding left it outside, Taylor's theorem starts from inside
+    expansion = Expansion(f, at, low, high, k + 1)
+    apart = np.abs(centre.mid - at) * 1.0000001 + centre.rad
+    inner = [expansion.within(apart, j) for j in range(k + 1)]
+    outer = [expansion.over(j) for j in range(k + 2)]
+    value, plain = inner[0], outer[0]
+    parts = [Ball(value.mid[None], value.rad[None])]
+    if k:
+        parts.append(composed(space, inner, Rows(*x.ball[: space.low]), 1, k))
+    parts += [composed(space, outer, Rows(*over), k + 1, k + 1), Ball(plain.mid[None], plain.rad[None])]
+    mid, rad = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Enclosure(space, Ball(mid, rad))
+
+
+def array(x: Any) -> Array:
+    """A tensor or a number as an exact array of float64.
+
+    Raises:
+        NoEnclosureError: it is neither, or float64 does not hold it.
+    """
+    if isinstance(x, Tensor) and not x.is_complex():
+        return x.detach().cpu().double().numpy()
+    if isinstance(x, Number) and not isinstance(x, complex):
+        return np.asarray(float(x))  # pyright: ignore[reportArgumentType]
+    raise NoEnclosureError(f"no proof computes with a {type(x).__name__}")
+
+
+def fixed(x: Any) -> Ball:
+    """The same as a ball."""
+    return exact(array(x))

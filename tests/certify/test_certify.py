@@ -1,0 +1,163 @@
+"""Certificates against dense samples: nothing exceeds the bounds, and they are near."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sobolev
+from sobolev.certify.search import Batch, Search
+
+
+def _net(inputs: int, outputs: int = 1, activation: str = "tanh", seed: int = 0, hidden=(16, 16)) -> nn.Module:
+    torch.manual_seed(seed)
+    return sobolev.MLP(inputs, outputs, hidden, activation=activation).double().requires_grad_(False)
+
+
+def _dense(net: nn.Module, function: sobolev.Function, box: dict, points: int) -> list[float]:
+    """The largest error of each order among random points."""
+    low, high = torch.tensor(list(box.values()), dtype=torch.float64).T
+    x = low + (high - low) * torch.rand(points, len(low), dtype=torch.float64)
+    x[: 2 ** len(low)] = torch.cartesian_prod(*torch.stack([low, high], 1)).reshape(-1, len(low))
+    return [float((a - b).abs().max()) for a, b in zip(sobolev.hessian(net, x), function.tensors(x, 2), strict=True)]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu", "gelu", "softplus", "sigmoid"])
+@pytest.mark.parametrize("seed", range(3))
+def test_one_input(activation, seed):
+    net, box = _net(1, activation=activation, seed=seed), {"x": (-5, 4)}
+    certificate = sobolev.certify(net, "x**2*exp(-x/3)", box)
+    sampled = _dense(net, sobolev.Function("x**2*exp(-x/3)"), box, 20_000)
+    assert certificate.complete
+    for k, largest in enumerate(sampled):
+        assert largest <= certificate.upper[k] * (1 + 1e-12)
+        assert certificate.lower[k] <= certificate.upper[k] <= 1.02 * certificate.lower[k] * (1 + 1e-12)
+        assert largest >= 0.97 * certificate.lower[k]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu", "gelu", "softplus"])
+def test_two_inputs_and_outputs(activation):
+    net, box = _net(2, 2, activation), {"x": (-2, 2), "y": (-1, 3)}
+    certificate = sobolev.certify(net, "sin(x)*cos(y), x*y", box, tolerance=0.1)
+    sampled = _dense(net, sobolev.Function("sin(x)*cos(y), x*y", ("x", "y")), box, 20_000)
+    assert certificate.complete
+    assert all(s <= u * (1 + 1e-12) for s, u in zip(sampled, certificate.upper, strict=True))
+    assert all(u <= 1.1001 * low for u, low in zip(certificate.upper, certificate.lower, strict=True))
+
+
+def test_three_inputs():
+    net, box = _net(3, hidden=(8,)), {"x": (-1, 1), "y": (-1, 1), "z": (0, 1)}
+    certificate = sobolev.certify(net, "x*y*z", box, tolerance=0.3)
+    sampled = _dense(net, sobolev.Function("x*y*z"), box, 20_000)
+    assert certificate.complete
+    assert all(s <= u for s, u in zip(sampled, certificate.upper, strict=True))
+
+
+def test_the_point_where_it_is_attained():
+    net = _net(1)
+    certificate = sobolev.certify(net, "sin(x)", {"x": (-3, 3)})
+    for k, (place,) in enumerate(certificate.where):
+        x = torch.tensor([[place]], dtype=torch.float64)
+        error = sobolev.derivatives(net, x, 2)[k] - sobolev.Function("sin(x)").derivatives(x, 2)[k]
+        assert float(error.abs()) == pytest.approx(certificate.lower[k], rel=1e-9)
+
+
+def test_ranges_of_the_network_alone():
+    net = _net(2, activation="silu")
+    certificate = sobolev.certify(net, None, {"x": (-1, 1), "t": (0, 2)})
+    x = torch.rand(20_000, 2, dtype=torch.float64) * 2 + torch.tensor([-1.0, 0.0], dtype=torch.float64)
+    with torch.no_grad():
+        y, J, H = sobolev.hessian(net, x)
+    for name, values in {"y": y, "dy_dx": J[..., 0], "dy_dt": J[..., 1], "d2y_dxdt": H[..., 0, 1]}.items():
+        low, high = certificate.ranges[name]
+        assert low <= values.min() <= values.max() <= high
+        assert high - low <= 1.1 * float(values.max() - values.min()) + 0.05 * float(values.abs().max())
+    assert certificate.complete
+
+
+def test_a_monotone_convex_network_is_proved_to_be_one():
+    class Price(nn.Module):
+        def forward(self, x):
+            return nn.functional.softplus(3 * x - 1) / 3
+
+    ranges = sobolev.certify(Price(), None, {"x": (-2, 2)}).ranges
+    assert ranges["dy_dx"][0] > 0 and ranges["dy_dx"][1] < 1 and ranges["d2y_dx2"][0] > 0
+
+
+def test_time_limit_returns_what_is_proved_so_far():
+    net = _net(3, hidden=(32, 32))
+    certificate = sobolev.certify(net, "sin(3*x)*y*z", dict.fromkeys("xyz", (-3, 3)), tolerance=1e-5, seconds=0.01)
+    assert not certificate.complete and "time" in str(certificate)
+    assert all(low <= up for low, up in zip(certificate.lower, certificate.upper, strict=True))
+
+
+def test_nan_and_infinity_never_count_as_proved():
+    broken = _net(1)
+    with torch.no_grad():
+        broken[0].weight[0, 0] = torch.nan
+    for net, function in ((broken, "x"), (_net(1), "1/x"), (_net(1), "log(x)"), (_net(1), "sqrt(x)")):
+        certificate = sobolev.certify(net, function, {"x": (-1, 1)}, seconds=0.5)
+        assert not certificate.complete
+        assert certificate.upper[0] == np.inf
+        json.dumps(certificate.to_dict(cells=True), allow_nan=False)
+
+
+def test_a_bound_of_nan_in_a_single_cell_is_seen():
+    def evaluate(centre, half):
+        cells = len(centre)
+        upper = np.where(np.abs(centre - 0.3) <= half, np.nan, 1.0)
+        return Batch(
+            upper, np.full((cells, 1), 1.0), np.zeros((cells, 1)), np.zeros((cells, 1, 1)), np.zeros((cells, 1, 1))
+        )
+
+    outcome = Search(evaluate, np.zeros(1), np.ones(1), lambda best: 0.02 * best, 5, 64, [4]).run()
+    assert outcome.upper[0] == np.inf and not outcome.reached[0]
+
+
+def test_cells_tile_the_domain_without_gaps():
+    certificate = sobolev.certify(_net(2), "x*y", {"x": (-1.3, 0.7), "y": (0.1, 0.9)})
+    cover = certificate.parts[0].cover
+    x = np.random.default_rng(0).uniform([-1.3, 0.1], [0.7, 0.9], (5000, 2))
+    inside = (cover.low[:, None] <= x) & (x <= cover.high[:, None])
+    assert inside.all(2).any(0).all()
+    volume = np.prod(cover.high - cover.low, axis=1).sum()
+    assert volume == pytest.approx(2.0 * 0.8, rel=1e-12)
+
+
+def test_the_table_and_the_json():
+    certificate = sobolev.certify(_net(1), "x**2", {"x": (-5, 5)})
+    text, data = str(certificate), certificate.to_dict(cells=True)
+    assert "for all x in [-5, 5]" in text and "|error of f''|" in text
+    assert data["complete"] is True and len(data["parts"][0]["low"]) == data["cells"] == certificate.cells
+    for bound, row in zip(certificate.bounds, text.splitlines()[2:], strict=False):
+        assert float(row.split()[-3]) >= bound.upper and float(row.split()[-2]) <= bound.lower
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"domain": None}, "interval of each input"),
+        ({"domain": {"x": (1, 0)}}, "lower one first"),
+        ({"domain": {"x": (0, float("nan"))}}, "lower one first"),
+        ({"order": -1}, "order is -1"),
+        ({"order": 9}, "order is 9"),
+        ({"tolerance": 0}, "tolerance"),
+        ({"domain": dict.fromkeys("abcdef", (0, 1))}, "6 inputs"),
+        ({"function": "z"}, "unknown name 'z'"),
+        ({"function": "x, x**2"}, "1 output"),
+    ],
+)
+def test_mistakes_are_explained(arguments, message):
+    arguments = {"function": "x**2", "domain": {"x": (-1, 1)}, **arguments}
+    with pytest.raises(ValueError, match=message):
+        sobolev.certify(_net(1), **arguments)
+
+
+def test_a_refusal_names_operation_and_module():
+    net = nn.Sequential(nn.Linear(1, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
+    with pytest.raises(TypeError, match=r"relu.*1\.0 \(ReLU\)"):
+        sobolev.certify(net, "x", {"x": (-1, 1)})
+    with pytest.raises(TypeError, match="gamma"):
+        sobolev.certify(_net(1), "gamma(x)", {"x": (1, 2)})
