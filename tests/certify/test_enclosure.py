@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import sobolev
-from sobolev.autodiff.tensors import derivative_tensors
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.certify.enclosure import Enclosure, variables
 from sobolev.certify.registry import NoEnclosureError
 

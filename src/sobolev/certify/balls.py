@@ -6,8 +6,9 @@ products in any order by at most γ_n = n U / (1 - n U) times the sum of their m
 the processor, and no function of a library but + - * /, the square root and the product of matrices is trusted.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ _SLACK = 1 + 2.0**-47
 """Covers the roundings of up to twenty operations on radii, each of which is off by at most U."""
 
 
-class Ball(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Ball:
     """The numbers within `rad` of `mid`, elementwise. A NaN or an infinite radius says nothing, and proves nothing."""
 
     mid: Array
@@ -30,8 +32,12 @@ class Ball(NamedTuple):
         """An upper bound of the absolute values."""
         return (np.abs(self.mid) + self.rad) * _SLACK
 
-    def __getitem__(self, index: object) -> "Ball":  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __getitem__(self, index: Any) -> "Ball":
         return Ball(self.mid[index], self.rad[index])
+
+    def __iter__(self) -> Iterator[Array]:
+        """Midpoints, radii."""
+        return iter((self.mid, self.rad))
 
 
 def outward(rad: Array) -> Array:

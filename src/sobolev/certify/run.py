@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from sobolev.arguments import check_counts
 from sobolev.certify.balls import Array
 from sobolev.certify.certificate import Bound, Certificate, Part
 from sobolev.certify.enclosure import variables
@@ -14,6 +13,7 @@ from sobolev.certify.goals import Magnitudes, Signed, difference
 from sobolev.certify.network import on_enclosures, widest
 from sobolev.certify.search import Evaluate, Outcome, Search
 from sobolev.certify.target import target_of
+from sobolev.errors import check_counts
 from sobolev.functions import Function
 
 MOST_INPUTS, HIGHEST_ORDER = 5, 4
