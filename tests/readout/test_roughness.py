@@ -7,6 +7,7 @@ from torch import nn
 import sobolev
 from sobolev import MLP, Function
 from sobolev.readout import solve_readout
+from sobolev.readout.layer import find_layer
 from sobolev.readout.roughness import Roughness
 
 
@@ -65,15 +66,35 @@ def test_noise_is_told_from_the_function():
         assert least <= float(roughness._noise()) <= most
 
 
-def test_curvature_is_measured_in_the_units_of_inputs_and_labels():
-    """The same network and function in other units: the same choice."""
-    strengths = [_strength_in_units(unit) for unit in (1.0, 1e-3, 1e4)]
-    assert max(strengths) < 4 * min(strengths)
+@pytest.mark.parametrize("unit", [1e-3, 1e4])
+def test_curvature_is_measured_in_the_units_of_inputs_and_labels(unit):
+    """The same network, candidates and function in other units bend as much, and as many candidates may be taken."""
+    plain, scaled = (_roughness_in_units(u) for u in (1.0, unit))
+    torch.testing.assert_close(scaled.squares, plain.squares, rtol=1e-6, atol=0)
+    errors = torch.logspace(0, -1, plain.squares.numel(), dtype=torch.float64).expand_as(plain.squares)
+    assert torch.equal(scaled.admissible(errors), plain.admissible(errors)) and not plain.admissible(errors).all()
 
 
-def _strength_in_units(unit):
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e4])
+def test_a_readout_is_as_good_in_any_units(unit):
     torch.manual_seed(0)
     model = sobolev.Standardized(MLP(1, 1, (32, 32), "silu")).double()
     training, held_out = ((x * unit, torch.sin(6 * x) / unit) for x in (points(2000, 1), points(500, 2)))
     model.fit(*training)
-    return solve_readout(model, lambda: [training], lambda: [held_out]).strength[0]
+    solve_readout(model, lambda: [training], lambda: [held_out])
+    found, exact = sobolev.derivatives(model, held_out[0])[2], -36 * torch.sin(6 * held_out[0] / unit) / unit**3
+    assert (found.detach() - exact).norm() < 1e-3 * exact.norm()
+
+
+def _roughness_in_units(unit):
+    torch.manual_seed(0)
+    x = points(2000, 1)
+    model = sobolev.Standardized(MLP(1, 1, (32, 32), "silu")).double()
+    model.fit(x * unit, torch.sin(6 * x) / unit)
+    found = find_layer(model, x * unit)
+    weights = torch.randn(8, 33, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    spread = (torch.sin(6 * x) / unit).std(0)
+    roughness = Roughness(weights, found.scale / spread, (x * unit).std(0))
+    values = torch.sin(6 * x) / unit / found.scale
+    roughness.add(model, found, x * unit, values, "auto")
+    return roughness
