@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sobolev import autodiff, certify, losses, metrics, optimizers, plots
     from sobolev.certify import Certificate
     from sobolev.data import FunctionData, PathsData, ResidualData, TableData
+    from sobolev.estimates import DerivativeEstimate
     from sobolev.functions import Function
     from sobolev.monitor.monitor import DerivativeMonitor
     from sobolev.networks import MLP, DifferentialPCA, Standardized
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 _LATE = {
     "Certificate": "sobolev.certify",
+    "DerivativeEstimate": "sobolev.estimates",
     "DerivativeMonitor": "sobolev.monitor.monitor",
     "DifferentialPCA": "sobolev.networks",
     "Function": "sobolev.functions",
@@ -46,6 +48,7 @@ __all__ = [
     "MLP",
     "Audit",
     "Certificate",
+    "DerivativeEstimate",
     "DerivativeMonitor",
     "DifferentialPCA",
     "Export",

@@ -1,0 +1,335 @@
+"""`DerivativeEstimate`: how wrong a network's values and derivatives are, from values alone.
+
+A Gaussian process through the training rows is the witness: of value, gradient and Hessian it knows a mean m and a
+variance s², so that a network's derivative g is wrong by (m - g)² + s² in the mean square. It knows nothing of the
+network, so it does not share the network's confidence in rows that it was trained on. Where held-out rows show that
+the network is far better than its witness, the posterior of its last linear layer speaks instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor, nn
+
+from sobolev.autodiff.engine import Method
+from sobolev.autodiff.operators import derivative_tensors
+from sobolev.estimates.domain import Domain
+from sobolev.estimates.gaussian_process import GaussianProcess
+from sobolev.estimates.last_layer import LastLayer
+from sobolev.estimates.rows import repeated_noise, shuffled
+from sobolev.estimates.verdict import Expected
+from sobolev.readout.equations import Samples
+from sobolev.readout.layer import double
+
+_PROBES = 256
+_POINTS = 256
+"""Root mean squares are taken over at most so many points."""
+_HELD_OUT = 500
+_WITNESS, _NETWORK = 0.1, 1e-3
+"""Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
+the second not at all."""
+_FEWEST = 5
+"""Rows held out from which on they can contradict the witness."""
+
+
+class Estimated(NamedTuple):
+    """What a network says at some points, and by how much it is likely to be wrong.
+
+    Attributes:
+        derivatives: value, gradient, Hessian, (points, *out, *in ...).
+        deviations: standard deviations of their errors, of the same shapes; 1.645 of them either way hold the truth in
+            nine of ten cases.
+        outside: points that lie outside of the rows, (points,): what is said there is extrapolation.
+    """
+
+    derivatives: list[Tensor]
+    deviations: list[Tensor]
+    outside: Bool[Tensor, " points"]
+
+
+class Reference(NamedTuple):
+    """What the witnesses know at some points: means and variances for each order, (points, outputs, *inputs)."""
+
+    means: list[Tensor]
+    variances: list[Tensor]
+
+
+@dataclass(frozen=True)
+class DerivativeEstimate:
+    """Estimates the errors of a network's value, gradient and Hessian. Made by `fit`.
+
+    Attributes:
+        witnesses: a Gaussian process for each output.
+        domain: where the rows are.
+        apart: mean squares of the differences between network and witness at the domain's probes, for each order,
+            (probes, outputs, *inputs).
+        own: how much the network's last layer speaks instead of the witness, (outputs,), from 0 to 1.
+        last_layer: its posterior; None where it is not needed, or there is no linear last layer.
+        scales: by which mean squares are multiplied, from held-out labels of derivatives, (orders, outputs).
+        noise: of the labels, standard deviations, (outputs,).
+        spread: of the labels, standard deviations, (outputs,).
+        rates: powers of the number of rows with which what the witness does not know falls, for each order.
+        rows: how many the witness was shown.
+        held_out: rows that were held out.
+        remark: what keeps the estimate from being better, in one sentence; empty if nothing.
+    """
+
+    witnesses: list[GaussianProcess]
+    domain: Domain
+    apart: list[Tensor]
+    own: Float64[Tensor, " outputs"]
+    last_layer: LastLayer | None
+    scales: Float64[Tensor, "orders outputs"]
+    noise: Float64[Tensor, " outputs"]
+    spread: Float64[Tensor, " outputs"]
+    rates: list[float]
+    rows: int
+    held_out: int
+    remark: str = ""
+
+    @classmethod
+    @torch.no_grad()
+    def fit(cls, model: nn.Module, training: Samples, held_out: Samples | None = None, method: Method = "auto") -> Self:
+        """Look at the rows a network was trained on, and at rows that it has not seen.
+
+        Args:
+            model: maps (batch, *in) to (batch, *out).
+            training: points (rows, *in), values (rows, *out), then derivative labels if there are any; NaN is no
+                label.
+            held_out: the same for rows that were not trained on. Without any, the estimate cannot tell when the
+                network is better than its witness, and is then too large.
+            method: as in `sobolev.derivatives`.
+
+        Raises:
+            ValueError: fewer than four rows with values.
+        """
+        return _with_network(cls.of_rows(training), model, training, held_out, method)
+
+    @classmethod
+    def of_rows(cls, training: Samples) -> Self:
+        """What the rows alone say of the function: enough to judge any network by, until `fit` knows more."""
+        x, y = shuffled(*_flat(training))
+        known = [column.isfinite() for column in y.T]
+        if min(int(k.sum()) for k in known) < 4:
+            raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
+        pairs = [(x[k], column[k]) for k, column in zip(known, y.T, strict=True)]
+        witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
+        outputs, domain = len(witnesses), Domain.of(x, _PROBES)
+        repeated = [repeated_noise(*pair) for pair in pairs]
+        noise = [w.noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
+        return cls(
+            witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
+            scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
+            spread=torch.stack([values.std() for _, values in pairs]), rates=_rates(witnesses, pairs, domain.probes),
+            rows=len(x), held_out=0,
+        )  # fmt: skip
+
+    def reference(self, x: Tensor, order: int = 2) -> Reference:
+        """What the witnesses know at points (points, *in); the same for every network."""
+        points = x.detach().double().cpu().reshape(len(x), -1)
+        found = [witness.derivatives(points, order) for witness in self.witnesses]
+        parts = [[torch.stack([f[k][part] for f in found], 1) for k in range(order + 1)] for part in (0, 1)]
+        return Reference(*parts)
+
+    @torch.no_grad()
+    def at(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> Estimated:
+        """The network's derivatives at points (points, *in), with the standard deviation of each error.
+
+        Args:
+            model: the one that was given to `fit`.
+            x: points, (points, *in), in the data's units.
+            order: up to 2.
+            method: as in `sobolev.derivatives`.
+        """
+        with double(model):
+            device = next((p.device for p in model.parameters()), x.device)
+            tower = derivative_tensors(model, x.to(device).double(), order, method=method)
+            own = self._own_mean_squares(model, x.to(device).double(), order)
+        squares, outside = self.mean_squares(tower, x, own)
+        shaped = [s.sqrt().reshape(t.shape) for s, t in zip(squares, tower, strict=True)]
+        return Estimated([t.cpu() for t in tower], shaped, outside)
+
+    def mean_squares(
+        self, tower: Sequence[Tensor], x: Tensor, own: Sequence[Tensor] | None = None
+    ) -> tuple[list[Tensor], Bool[Tensor, " points"]]:
+        """Of the errors at every point, (points, outputs, *inputs) for each order, and which points lie outside.
+
+        What network and witness differ by is averaged over the neighbourhood, as it changes its sign there; outside
+        of the rows the point's own difference counts, if it is larger.
+        """
+        order, points = len(tower) - 1, x.detach().double().cpu().reshape(len(x), -1)
+        reference, outside = self.reference(x, order), self.domain.outside(points)
+        found = []
+        for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
+            difference = (mean - given.detach().double().cpu().reshape(mean.shape)).square()
+            near = self.domain.around(points, self.apart[k]) if self.apart else difference
+            beyond = _like(outside, difference, 0)
+            squares = variance + torch.where(beyond, torch.maximum(near, difference), near)
+            blended = self._blended(squares, own[k].reshape(squares.shape) if own else None)
+            found.append(torch.where(beyond, squares, blended * _like(self.scales[k], squares, 1)))
+        return found, outside
+
+    def expected(
+        self, tower: Sequence[Tensor], reference: Reference, own: Sequence[Tensor] | None = None
+    ) -> list[Expected]:
+        """Root mean squares over some points, for each order.
+
+        Args:
+            tower: the network's value and derivatives, (points, *out, *in ...).
+            reference: what the witnesses know there.
+            own: what the last layer's posterior says there.
+        """
+        found = []
+        for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
+            given = given.detach().double().cpu().reshape(mean.shape)
+            squares = self._blended((mean - given).square() + variance, own[k].reshape(mean.shape) if own else None)
+            squares = squares * _like(self.scales[k], squares, 1)
+            share = _like(self.own, mean, 1)
+            size = (1 - share) * (mean.square() + variance) + share * given.square()
+            rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
+            found.append(Expected(k, rmse, size, min(unknown, rmse), self.rates[k]))
+        return found
+
+    @torch.no_grad()
+    def errors(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> list[Expected]:
+        """Root mean squares of the errors over points (points, *in), at most 256 of them, for each order up to 2."""
+        x = x[:: -(-len(x) // _POINTS)]
+        with double(model):
+            x = x.to(next((p.device for p in model.parameters()), x.device)).double()
+            tower = derivative_tensors(model, x, order, method=method)
+            own = self._own_mean_squares(model, x, order)
+        return self.expected(tower, self.reference(x, order), own)
+
+    def process_noise(self) -> Float64[Tensor, " outputs"]:
+        """Standard deviations of the labels' noise as the witnesses see it, (outputs,)."""
+        return torch.tensor([witness.noise for witness in self.witnesses], dtype=torch.float64)
+
+    def _own_mean_squares(self, model: nn.Module, x: Tensor, order: int) -> list[Tensor] | None:
+        return None if self.last_layer is None else self.last_layer.mean_squares(model, x, order)
+
+    def _blended(self, squares: Tensor, own: Tensor | None) -> Tensor:
+        """Geometric means of what witness and last layer say."""
+        if own is None:
+            return squares
+        share = _like(self.own, squares, 1)
+        return squares ** (1 - share) * own.clamp_min(torch.finfo(own.dtype).tiny) ** share
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain tensors and numbers, for a checkpoint."""
+        parts: dict[str, Any] = dict(self.__dict__)
+        parts["witnesses"] = [witness.state() for witness in self.witnesses]
+        parts["domain"] = self.domain.state()
+        parts["last_layer"] = None if self.last_layer is None else self.last_layer.state()
+        return parts
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The estimate whose `state_dict` this is."""
+        parts = dict(state)
+        parts["witnesses"] = [GaussianProcess(**witness) for witness in parts["witnesses"]]
+        parts["domain"] = Domain(**parts["domain"])
+        parts["last_layer"] = None if parts["last_layer"] is None else LastLayer(**parts["last_layer"])
+        return cls(**parts)
+
+
+def _with_network(
+    estimate: DerivativeEstimate, model: nn.Module, training: Samples, held_out: Samples | None, method: Method
+) -> Any:
+    """The estimate, after a look at the network."""
+    with double(model):
+        device = next((p.device for p in model.parameters()), training[0].device)
+        probes = estimate.domain.probes.reshape(-1, *training[0].shape[1:]).to(device)
+        apart = _apart(estimate, model, probes, method)
+        estimate = replace(estimate, apart=apart)
+        if held_out is None or len(held_out[0]) < _FEWEST:
+            return replace(estimate, remark="no rows were held out, so the estimate may be too large")
+        held_out = [part[:: -(-len(part) // _HELD_OUT)] for part in held_out]
+        estimate = _judged(estimate, model, held_out, device, method)
+        return _with_last_layer(estimate, model, training, device) if (estimate.own > 0).any() else estimate
+
+
+def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, method: Method) -> list[Tensor]:
+    tower = derivative_tensors(model, probes, 2, method=method)
+    flat = probes.cpu().reshape(len(probes), -1)
+    means = [witness.means(flat, 2) for witness in estimate.witnesses]
+    stacked = [torch.stack([m[k] for m in means], 1) for k in range(3)]
+    return [(m - t.double().cpu().reshape(m.shape)).square() for m, t in zip(stacked, tower, strict=True)]
+
+
+def _judged(
+    estimate: DerivativeEstimate, model: nn.Module, held_out: Samples, device: torch.device, method: Method
+) -> DerivativeEstimate:
+    """What held-out rows say: of the witness, of the network beside it, and of derivatives that have labels."""
+    x, order = held_out[0].to(device).double(), len(held_out) - 2
+    witnesses = _surprised(estimate, x, held_out[1])
+    tower = derivative_tensors(model, x, order, method=method)
+    ratios = []
+    for k, (mean, variance, given, label) in enumerate(
+        zip(*replace(estimate, witnesses=witnesses).reference(x, order), tower, held_out[1:], strict=True)
+    ):
+        given, label = (t.detach().double().cpu().reshape(mean.shape) for t in (given, label))
+        noise = _like(estimate.process_noise().square(), mean, 1) if k == 0 else 0.0
+        ratios.append(_ratio((label - given).square(), (mean - given).square() + variance + noise))
+    scales = estimate.scales.clone()
+    for k in range(1, 3):
+        scales[k] = ratios[k].clamp(max=1.0) if k <= order else scales[k - 1] if order else 1.0
+    reach = torch.log(torch.tensor(_WITNESS / _NETWORK))
+    own = ((_WITNESS / ratios[0].clamp_min(1e-300)).log() / reach).clamp(0, 1)
+    return replace(estimate, witnesses=witnesses, scales=scales, own=own, held_out=len(x))
+
+
+def _surprised(estimate: DerivativeEstimate, x: Tensor, y: Tensor) -> list[GaussianProcess]:
+    """The witnesses, with larger variances where held-out values lie farther away than they say."""
+    (mean,), (variance,) = estimate.reference(x, 0)
+    away = (y.detach().double().cpu().reshape(mean.shape) - mean).square()
+    surprise = (away / (variance + estimate.process_noise().square())).nanmean(0).nan_to_num(1.0).clamp_min(1.0)
+    pairs = zip(estimate.witnesses, surprise.tolist(), strict=True)
+    return [replace(witness, inflation=witness.inflation * factor) for witness, factor in pairs]
+
+
+def _ratio(observed: Tensor, expected: Tensor) -> Float64[Tensor, " outputs"]:
+    """Of the mean squares over all entries with a label; 1 where there is none."""
+    known = observed.isfinite()
+    sums = [t.where(known, torch.zeros_like(t)).transpose(0, 1).flatten(1).sum(1) for t in (observed, expected)]
+    return (sums[0] / sums[1]).nan_to_num(1.0)
+
+
+def _with_last_layer(
+    estimate: DerivativeEstimate, model: nn.Module, training: Samples, device: torch.device
+) -> DerivativeEstimate:
+    """The posterior of the last layer, where the network is better than the witness; a remark where there is none."""
+    known = training[1].reshape(len(training[0]), -1).isfinite().all(1)
+    x, y = (part[known.to(part.device)] for part in training[:2])
+    try:
+        layer = LastLayer.fit(model, x.to(device).double(), y.double().cpu().reshape(len(x), -1))
+    except ValueError as error:
+        own = torch.zeros_like(estimate.own)
+        remark = (
+            f"the network is better than can be told without a linear last layer, so the estimate is too large: {error}"
+        )
+        return replace(estimate, own=own, remark=remark)
+    return replace(estimate, last_layer=layer)
+
+
+def _rates(witnesses: list[GaussianProcess], pairs: list[tuple[Tensor, Tensor]], probes: Tensor) -> list[float]:
+    """Powers of the number of rows with which the variances fall, from half of the rows and all."""
+    some = probes[:32]
+    variances = []
+    for witness, (x, y) in zip(witnesses, pairs, strict=True):
+        half = replace(witness.given(x[: len(x) // 2], y[: len(x) // 2]), inflation=witness.inflation)
+        variances.append([[v.mean() for _, v in each.derivatives(some, 2)] for each in (half, witness)])
+    half, whole = torch.tensor(variances, dtype=probes.dtype).sum(0)
+    return (0.5 * (half / whole).log2()).clamp_min(0).tolist()
+
+
+def _flat(samples: Samples) -> tuple[Tensor, Tensor]:
+    x, y = (part.detach().double().cpu().reshape(len(part), -1) for part in samples[:2])
+    return x, y
+
+
+def _like(numbers: Tensor, tensor: Tensor, axis: int) -> Tensor:
+    """Numbers along one axis of a tensor, to be multiplied with it."""
+    return numbers.reshape(*(1,) * axis, -1, *(1,) * (tensor.dim() - axis - 1))

@@ -1,0 +1,91 @@
+"""Length scales, amplitude and noise of a Gaussian process, by its evidence (Rasmussen & Williams, 2006, ch. 5)."""
+
+import math
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+_ITERATIONS = 60
+_RIDGE = 0.01
+"""Weak pull of the logarithms of the length scales to 0, so that an input without effect does not run away."""
+_LENGTHS, _NOISES = (-5.0, 6.0), (-16.0, 2.0)
+"""Logarithms of the smallest and largest ones, in standard deviations of inputs and outputs."""
+JITTER = 1e-10
+"""Of the amplitude's square, added to the noise's: what float64 can tell apart."""
+
+
+def squared_distances(a: Float64[Tensor, "rows inputs"], b: Float64[Tensor, "points inputs"]) -> Tensor:
+    """Between all rows of one and all of the other, (rows, points)."""
+    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T).clamp_min(0)
+
+
+def kernel(
+    a: Float64[Tensor, "rows inputs"], b: Float64[Tensor, "points inputs"], lengths: Tensor, amplitude: float
+) -> Float64[Tensor, "rows points"]:
+    """Covariance of the values, squared exponential: amplitude² exp(-½ Σ (a - b)² / lengths²)."""
+    return amplitude**2 * torch.exp(-0.5 * squared_distances(a / lengths, b / lengths))
+
+
+def hyperparameters(
+    x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, " rows"]
+) -> tuple[Float64[Tensor, " inputs"], float, float]:
+    """Length scale of each input, amplitude and standard deviation of the noise, of largest evidence.
+
+    Args:
+        x: standardised inputs.
+        y: standardised values.
+    """
+    found = [_maximum(x, y, start) for start in _starts(x.shape[1])]
+    theta = min(found, key=lambda pair: pair[0])[1]
+    lengths, amplitude, noise = _bounded(theta)
+    return lengths, float(amplitude), math.hypot(float(noise), JITTER**0.5 * float(amplitude))
+
+
+def _starts(inputs: int) -> tuple[float, ...]:
+    """Length scales to begin with: the evidence of few inputs has several maxima."""
+    if inputs == 1:
+        return 1.0, 0.3, 0.05
+    return (1.0, 0.3) if inputs <= 3 else (0.75 * inputs**0.5,)
+
+
+def _bounded(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return theta[:-2].clamp(*_LENGTHS).exp(), theta[-2].exp(), theta[-1].clamp(*_NOISES).exp()
+
+
+def _maximum(x: Tensor, y: Tensor, start: float) -> tuple[float, Tensor]:
+    """Minus the logarithm of the evidence at its maximum, and where that is."""
+    theta = torch.cat([x.new_full((x.shape[1],), math.log(start)), x.new_tensor([0.0, -3.0])])
+    theta.requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [theta], max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_grad=1e-3, tolerance_change=1e-6
+    )
+
+    def closure() -> float:
+        loss, theta.grad = _minus_log_evidence(theta.detach(), x, y)
+        return loss
+
+    optimizer.step(closure)
+    return _minus_log_evidence(theta.detach(), x, y)[0], theta.detach()
+
+
+def _minus_log_evidence(theta: Tensor, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
+    """The value and its gradient; the kernel's derivatives by the lengths need no array beyond (rows, rows)."""
+    lengths, amplitude, noise = _bounded(theta)
+    K = kernel(x, x, lengths, float(amplitude))
+    nugget = noise.square() + JITTER * amplitude.square()
+    L, failed = torch.linalg.cholesky_ex(K + nugget * torch.eye(len(x), dtype=x.dtype))
+    if failed:
+        return 1e10, torch.zeros_like(theta)
+    inverse = torch.cholesky_inverse(L)
+    alpha = inverse @ y
+    value = 0.5 * y @ alpha + L.diagonal().log().sum() + 0.5 * _RIDGE * theta[:-2].square().sum()
+    outer = 0.5 * (inverse - alpha[:, None] * alpha)
+    weighted = outer * K
+    scaled = x / lengths
+    by_lengths = 2 * ((scaled.square() * weighted.sum(1)[:, None]).sum(0) - (scaled * (weighted @ scaled)).sum(0))
+    trace = outer.diagonal().sum()
+    by_amplitude = 2 * (weighted.sum() + JITTER * amplitude.square() * trace)
+    by_noise = 2 * noise.square() * trace
+    gradient = torch.cat([by_lengths + _RIDGE * theta[:-2], by_amplitude[None], by_noise[None]])
+    return float(value), gradient

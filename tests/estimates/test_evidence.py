@@ -1,0 +1,41 @@
+import math
+
+import pytest
+import torch
+
+from sobolev.estimates.evidence import _minus_log_evidence, hyperparameters
+
+
+def rows(inputs, noise=0.0, count=60):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(count, inputs, generator=generator, dtype=torch.float64)
+    y = torch.sin(2 * x[:, 0]) + noise * torch.randn(count, generator=generator, dtype=torch.float64)
+    return x, y
+
+
+def test_the_gradient_is_that_of_the_evidence():
+    x, y = rows(3)
+    theta = torch.tensor([0.2, -0.3, 0.5, 0.1, -2.0], dtype=torch.float64)
+    _, gradient = _minus_log_evidence(theta, x, y)
+    h = 1e-5
+    for i in range(len(theta)):
+        step = torch.zeros_like(theta)
+        step[i] = h
+        ends = [_minus_log_evidence(theta + s * step, x, y)[0] for s in (1, -1)]
+        assert gradient[i].item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-5, abs=1e-5)
+
+
+def test_the_value_is_the_density_of_a_normal_distribution():
+    x, y = rows(2)
+    theta = torch.tensor([0.0, 0.0, 0.0, math.log(0.5)], dtype=torch.float64)
+    K = torch.exp(-0.5 * torch.cdist(x, x).square()) + 0.25 * torch.eye(len(x), dtype=torch.float64)
+    density = torch.distributions.MultivariateNormal(torch.zeros_like(y), K).log_prob(y)
+    constant = 0.5 * len(y) * math.log(2 * math.pi)
+    assert _minus_log_evidence(theta, x, y)[0] == pytest.approx(-float(density) - constant, rel=1e-6)
+
+
+def test_noise_and_an_input_without_effect_are_found():
+    x, y = rows(2, noise=0.2, count=200)
+    lengths, _, noise = hyperparameters(x, y)
+    assert 0.17 < noise < 0.23
+    assert lengths[1] > 5 * lengths[0]

@@ -1,0 +1,37 @@
+import pytest
+
+from sobolev.estimates.verdict import Expected, percent, verdict
+
+
+def test_a_useless_derivative_is_named_with_what_more_rows_would_bring():
+    fine, useless = Expected(0, 0.01, 1.0, 0.01, 1.0), Expected(2, 0.8, 1.0, 0.8, 0.5)
+    sentence = (
+        "f'' is estimated to be wrong by 80 % of its size: do not use it; 4 times as many rows would bring about 40 %"
+    )
+    assert verdict([fine, useless]) == sentence
+
+
+def test_a_network_that_falls_behind_its_rows_is_to_be_trained():
+    assert "these rows allow 5 %: train longer" in str(Expected(1, 0.5, 1.0, 0.05, 1.0))
+
+
+def test_where_rows_bring_nothing_nothing_is_promised():
+    assert str(Expected(1, 0.5, 1.0, 0.5, 0.0)).endswith("do not use it; more rows alone would bring little")
+
+
+def test_good_derivatives_are_said_to_be_good():
+    assert verdict([Expected(k, 1e-5, 1.0, 1e-5, 1.0) for k in range(3)]).endswith("wrong by 1.0e-05 of its size")
+
+
+def test_care_lies_between():
+    assert "use it with care" in str(Expected(1, 0.2, 1.0, 0.2, 1.0))
+
+
+def test_a_derivative_that_is_zero_has_no_relative_error():
+    assert Expected(2, 0.0, 0.0, 0.0, 1.0).relative == 0
+    assert Expected(2, 1.0, 0.0, 1.0, 1.0).relative == float("inf")
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.018, "1.8 %"), (0.8, "80 %"), (7.6, "760 %"), (2e-9, "2.0e-09")])
+def test_shares_are_written_for_people(share, text):
+    assert percent(share) == text
