@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sobolev.autodiff import reverse
 from sobolev.autodiff.algorithms import of_perceptron
 from sobolev.autodiff.blocks import block_rows
+from sobolev.autodiff.custom_functions import cut_function, refused_backward
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.autodiff.guard import attention_by_its_formula, guarded, undisturbed
 from sobolev.autodiff.perceptron import directional, many_inputs
@@ -111,7 +112,10 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     keep_graph = torch.is_grad_enabled()
     with guarded(x.device):
+        cut = _cut_function(operator, f, x, keep_graph, arguments)
         results = _by_reverse_mode(operator, f, x, arguments)
+        if cut is not None:  # the first derivatives themselves are right
+            return refused_backward(cut, results)
         return results if keep_graph else tuple(result.detach() for result in results)
 
 
@@ -138,6 +142,26 @@ def _by_reverse_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: di
     except Exception as error:
         _call_plainly(f, x)
         raise UntrustworthyDerivativeError(f"the function cannot be differentiated: {error}") from error
+
+
+def _cut_function(
+    operator: str, f: BatchedFunction, x: Tensor, keep_graph: bool, arguments: dict[str, Any]
+) -> str | None:
+    """What is wrong with the gradients of a loss on the first derivatives, if anything.
+
+    Raises:
+        UntrustworthyDerivativeError: higher derivatives themselves would be wrong.
+    """
+    order = arguments.get("order", 1 if operator == "jacobian" else 2)
+    if not len(x) or not order or order + keep_graph < 2:
+        return None
+    try:
+        cut = cut_function(f, x, keep_graph)
+    except Exception:  # the operator itself says what is wrong
+        return None
+    if cut is not None and order > 1:
+        raise UntrustworthyDerivativeError(cut + ("" if keep_graph else ", or use method='taylor'"))
+    return cut
 
 
 def _call_plainly(f: BatchedFunction, x: Tensor) -> None:
