@@ -18,6 +18,7 @@ from cases import SMALL, command, environment
 import sobolev
 from sobolev.cli.command_line import main
 from sobolev.cli.lightning_cli import CONFIGS
+from sobolev.data.description import description_in
 
 ROOT = CONFIGS.parent
 
@@ -462,3 +463,41 @@ def test_configurations_of_greeks_run(run, configs, folder, inputs):
     assert status == 0, err + out
     entries = report(f"logs/{folder}/version_0")["derivatives"]
     assert [len(entry["at"]) for entry in entries] == [inputs] * 3
+
+
+# A checkpoint knows its data
+
+
+def test_a_checkpoint_of_a_table_needs_nothing_else(run):
+    rows = "\n".join(f"{i / 10};{(7 * i) % 40};{i * i / 100}".replace(".", ",") for i in range(200))
+    Path("mine.csv").write_text(f"x;z;y\nm;s;m2\n{rows}\n")
+    Path("points.tsv").write_text("z\tx\n3\t1.5\n4\t2\n")
+    words = ["--data", "TableData", "--data.path", "mine.csv", "--data.inputs", "[x, z]", "--data.outputs", "[y]"]
+    trainer = ["--trainer.max_epochs", 1, "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"]
+    assert run("fit", *words, *trainer, small=False)[0] == 0
+    last = next(Path().rglob("last.ckpt"))
+    status, _, err = run("validate", "--ckpt_path", last, *trainer[2:], small=False)
+    assert status == 0, err
+    assert run("readout", "--ckpt_path", last, "--output", "better.ckpt", *trainer[2:], small=False)[0] == 0
+    described = description_in(torch.load("better.ckpt", weights_only=True))
+    assert described is not None and [v["unit"] for v in described["inputs"]] == ["m", "s"]
+    Path("mine.csv").unlink()
+    points = ["--data.predict_points", "points.tsv"]
+    status, _, err = run("predict", "--ckpt_path", last, *points, *trainer[2:], small=False)
+    assert status == 0, err
+    table = pl.read_csv(next(Path().rglob("predictions.csv")))
+    assert table.columns[:4] == ["x", "z", "y", "dy/dx"] and table["x"].to_list() == [1.5, 2]
+    status, _, err = run("audit", "--ckpt_path", last, small=False)
+    assert status == 0 and "uniform in the ranges" in err
+    status, _, err = run("predict", "--ckpt_path", last, *points, "--data.inputs", "[z, x]", *trainer[2:], small=False)
+    assert status == 1 and "--data.inputs '[x, z]'" in err
+
+
+def test_a_checkpoint_that_does_not_know_its_data_is_not_taken_for_the_default_job(run):
+    assert run("fit")[0] == 0
+    contents = torch.load(last := next(Path().rglob("last.ckpt")), weights_only=True)
+    torch.save({key: value for key, value in contents.items() if key != "FunctionData"}, "old.ckpt")
+    for subcommand in ("validate", "readout", "audit", "fit"):
+        status, _, err = run(subcommand, "--ckpt_path", "old.ckpt", small=False)
+        assert status and "old.ckpt does not say what data" in err
+    assert run("validate", "--ckpt_path", last)[0] == 0

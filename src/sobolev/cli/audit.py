@@ -17,6 +17,7 @@ from typing_extensions import override
 from sobolev.audit import Audit, audit
 from sobolev.cli.models import load_model, load_weights
 from sobolev.cli.points import read_points
+from sobolev.cli.trained_data import points_within
 
 if TYPE_CHECKING:
     from sobolev.cli.lightning_cli import SobolevCLI
@@ -35,6 +36,8 @@ function of the points, or of a function without arguments that makes the model.
 _EPILOG = """\
 exit status: 0: the derivatives can be trusted; 1: an error was found; 2: the audit could not be made."""
 
+_RANDOM = 1000
+"""How many points are drawn where the data are gone."""
 _BATCHES = 64
 """How many batches of another's data module are looked at."""
 _PRECISIONS = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
@@ -106,7 +109,7 @@ def _configured(arguments: list[str]) -> tuple[nn.Module, Tensor]:
     cli.model.configure_model()
     if settings.get("ckpt_path"):
         load_weights(cli.model, settings.ckpt_path)
-    points = _validation_points(cli.datamodule or cli.model)
+    points = _points(cli.datamodule or cli.model, cli.description)
     return cli.model.to(_PRECISIONS.get(str(settings.trainer.precision))), points
 
 
@@ -132,6 +135,15 @@ def _cli_without_trainer() -> "SobolevCLI":
                 rank_zero_warn("audit without --ckpt_path: the network has the random weights of its start")
 
     return AuditCLI()
+
+
+def _points(data: Any, description: dict[str, Any] | None) -> Tensor:
+    """The validation points, or where a checkpoint's table is gone, points in the ranges of its inputs."""
+    path = getattr(data, "path", None)
+    if description is None or path is None or path.exists():
+        return _validation_points(data)
+    sys.stderr.write(f"note: {path} is not there; the points are uniform in the ranges of the checkpoint's inputs\n")
+    return points_within(description, _RANDOM)
 
 
 def _validation_points(data: Any) -> Tensor:

@@ -13,6 +13,8 @@ from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
+from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
+from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
 from sobolev.report.run_directory import free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
@@ -67,23 +69,31 @@ class SaveConfig(SaveConfigCallback):
 class SobolevCLI(LightningCLI):
     """LightningCLI for any LightningModule and data module, `configs/square.yaml` below everything."""
 
-    def __init__(self) -> None:
-        defaults = {name: {"default_config_files": [str(CONFIGS / "square.yaml")]} for name in SUBCOMMANDS}
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SaveConfig,
-            auto_configure_optimizers=False,
-            parser_kwargs={"prog": "sobolev", "description": DESCRIPTION, **defaults},
-        )
+    def __init__(self, checkpoint: str | None = None) -> None:
+        self.description = description_of(checkpoint or checkpoint_named(sys.argv[1:]))
+        with configuration(self.description) as trained:
+            files = [str(CONFIGS / "square.yaml"), *trained]
+            super().__init__(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                auto_configure_optimizers=False,
+                parser_kwargs={
+                    "prog": "sobolev",
+                    "description": DESCRIPTION,
+                    **{name: {"default_config_files": files} for name in SUBCOMMANDS},
+                },
+            )
 
     @override
     def before_instantiate_classes(self) -> None:
         """The default job yields: its callbacks to the trainer's switches, its network to the data."""
         config = self.config[str(self.subcommand)]
         _drop_callbacks(config.trainer)
+        if (path := config.get("ckpt_path")) and Path(path).is_file():
+            check_named(path, self.description)
         self._fit_network(config)
 
     def _fit_network(self, config: Namespace) -> None:
@@ -92,6 +102,8 @@ class SobolevCLI(LightningCLI):
         if network is None or network.class_path not in MLP_PATHS or not config.get("data"):
             return
         names = _column_names(config.data)
+        if names and config.get("ckpt_path") and self.description and (said := check_same(self.description, **names)):
+            rank_zero_warn(said)
         for name, found in names.items():
             size = network.init_args[name]
             if size != len(found) and (size != 1 or config.get("ckpt_path")):

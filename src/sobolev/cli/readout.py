@@ -59,7 +59,7 @@ class ReadoutCLI(SobolevCLI):
     def __init__(self, options: argparse.Namespace, others: Sequence[str]) -> None:
         self.options = options
         self.words = ["validate", "--ckpt_path", str(options.ckpt_path), *others]
-        super().__init__()
+        super().__init__(str(options.ckpt_path))
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

@@ -2,8 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
+from inspect import signature
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Float64
@@ -11,6 +13,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from typing_extensions import override
 
+from sobolev.data.description import KEY, check_same, plain, variables
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader, PredictPoints, points_source
 from sobolev.errors import check_counts
@@ -47,6 +50,7 @@ class TensorDataModule(LightningDataModule):
         input_names: the names of the columns of x.
         output_names: the names of the columns of y.
         derivative_names: names for derivatives, as `{"dprice/dspot": "delta"}`.
+        units: of inputs and outputs, as far as they are known.
         training: all tensors of the training split, float64; likewise `validation` and `test`.
     """
 
@@ -54,9 +58,16 @@ class TensorDataModule(LightningDataModule):
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     derivative_names: Mapping[str, str] = MappingProxyType({})
+    units: Mapping[str, str] = MappingProxyType({})
     training: Split
     validation: Split
     test: Split
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Remembers how it was made, for checkpoints."""
+        made = super().__new__(cls)
+        made._made_by = signature(cls).bind_partial(*arguments, **options).arguments
+        return made
 
     def __init__(
         self,
@@ -81,10 +92,34 @@ class TensorDataModule(LightningDataModule):
 
     @override
     def setup(self, stage: str | None = None) -> None:
-        """Make the tensors, once; called by Lightning, or by hand."""
-        if not self._ready:
+        """Make the tensors, once; called by Lightning, or by hand. Points to predict at need none."""
+        if not self._ready and (stage != "predict" or self.predict_points is None):
             self.training, self.validation, self.test = self.make_splits()
             self._ready = True
+
+    def description(self) -> dict[str, Any]:
+        """Names, units and ranges of inputs and outputs, and how to make these data again, in plain types."""
+        training = self.training if self._ready else None
+        made: dict[str, Any] = {}
+        with suppress(TypeError):  # made by a function of Python, for example
+            home = "sobolev" if type(self).__module__.startswith("sobolev.") else type(self).__module__
+            made = {"class_path": f"{home}.{type(self).__qualname__}", "init_args": plain(self._made_by)}
+        return {
+            **made,
+            "inputs": variables(self.input_names, self.units, None if training is None else training.inputs),
+            "outputs": variables(self.output_names, self.units, None if training is None else training.targets),
+        }
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """The description, for a checkpoint."""
+        return {KEY: self.description()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuses a network whose inputs had another order."""
+        if KEY in state_dict:
+            check_same(state_dict[KEY], self.input_names, self.output_names)
 
     @property
     def training_inputs(self) -> Float64[Tensor, "rows inputs"]:

@@ -4,9 +4,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+from typing_extensions import override
 
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
@@ -76,6 +79,13 @@ class TableData(TensorDataModule):
             for name in self.derivatives
         }
 
+    @override
+    def description(self) -> dict[str, Any]:
+        """As of every data module; the table is found from any folder."""
+        found = super().description()
+        found["init_args"]["path"] = str(self.path.absolute())
+        return found
+
     def make_splits(self) -> tuple[Split, Split, Split]:
         """Read the table and deal out its rows."""
         labels = list(self.derivatives.values())
@@ -88,6 +98,9 @@ class TableData(TensorDataModule):
             separator=self.separator,
             decimal_comma=self.decimal_comma,
         )
+        self.units = table.units
+        if table.units:
+            rank_zero_info(f"{self.path}: the row below the header is read as units: {_listed(table.units)}")
         columns = dict(zip(table.columns, table.read().numbers.T, strict=True))
         whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
@@ -136,6 +149,10 @@ def _check_roles(inputs: Sequence[str], outputs: Sequence[str]) -> None:
     for name in (both := [*inputs, *outputs]):
         if both.count(name) > 1:
             raise ValueError(f"the column {name!r} is named {both.count(name)} times among inputs and outputs")
+
+
+def _listed(units: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} in {unit}" for name, unit in units.items())
 
 
 def _fractions(validation: float, test: float) -> tuple[float, float]:

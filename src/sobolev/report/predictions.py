@@ -17,6 +17,7 @@ from sobolev.autodiff import hessian
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.guard import evaluating
 from sobolev.callbacks.base import Callback
+from sobolev.data.description import names_in
 from sobolev.functions.notation import derivative_notation
 from sobolev.report.joining import PartWriter, join
 from sobolev.report.run_directory import free_path, run_directory
@@ -100,7 +101,7 @@ class PredictionWriter(Callback):
         pairs = list(combinations_with_replacement(range(inputs), 2))
         seconds = H.reshape(n, outs, inputs, inputs)[:, :, [i for i, _ in pairs], [j for _, j in pairs]]
         columns = [part.reshape(n, -1) for part in (x, y, J, seconds)]
-        names = self._names(trainer, inputs, outs)
+        names = self._names(trainer, pl_module, inputs, outs)
         self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
         self._counted += n
 
@@ -138,10 +139,11 @@ class PredictionWriter(Callback):
             raise ValueError(f"batch {batch} has {count} rows, but its sampler names {len(rows)}; they must agree")
         return rows
 
-    def _names(self, trainer: "Trainer", inputs: int, outputs: int) -> list[str]:
-        data = getattr(trainer, "datamodule", None)
-        given = self.input_names or getattr(data, "input_names", None)
-        given_outputs = self.output_names or getattr(data, "output_names", None)
+    def _names(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int, outputs: int) -> list[str]:
+        data, trained_on = getattr(trainer, "datamodule", None), getattr(pl_module, "trained_on", None)
+        known = {kind: names_in(trained_on, kind) if trained_on else None for kind in ("inputs", "outputs")}
+        given = self.input_names or getattr(data, "input_names", known["inputs"])
+        given_outputs = self.output_names or getattr(data, "output_names", known["outputs"])
         ins, outs = _named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output")
         return column_names(ins, outs, getattr(data, "derivative_names", {}))
 

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
+from sobolev.data.description import KEY, description_in
 from sobolev.losses.comparison import FirstOrder, SecondOrder
 from sobolev.losses.sobolev_loss import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
@@ -49,6 +50,10 @@ class Regressor(LightningModule):
             each sample and step, or `"auto"`: random beyond 10 inputs, else as much as has labels.
         gradient_weights: how the errors of a gradient's entries are weighed: `"separate"`, or `"joint"` for simulated,
             noisy gradients, see `sobolev.losses.whitening`.
+
+    Attributes:
+        trained_on: of a network from a checkpoint: name, unit and range of its `inputs` and `outputs`, and how the data
+            module was made.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Regressor(LightningModule):
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
+        self.trained_on: dict[str, Any] | None = None
         self._first_batch: Batch = ()  # of the last epoch, for a look at the outputs in the end
 
     @override
@@ -153,10 +159,17 @@ class Regressor(LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Weights that were saved in float64 are loaded in float64."""
+        """Weights that were saved in float64 are loaded in float64; the names of the data come with them."""
+        self.trained_on = description_in(checkpoint) or self.trained_on
         saved = checkpoint["state_dict"]
         if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
             self.double()
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A network that was loaded keeps the description of its data."""
+        if self.trained_on is not None and description_in(checkpoint) is None:
+            checkpoint[type(self).__name__] = {KEY: self.trained_on}
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
