@@ -60,7 +60,8 @@ def check_same(description: Mapping[str, Any], inputs: Sequence[str], outputs: S
                 f"the network was trained with the {kind} {', '.join(trained)}, in this order, but the data have "
                 f"{', '.join(names)}: write --data.{kind} '[{', '.join(trained)}]'"
             )
-        said = f"the network was trained with the {kind} {', '.join(trained)}; {', '.join(names)} are taken for them"
+        if len(names) == len(trained):
+            said = f"the network was trained with the {kind} {', '.join(trained)}; {', '.join(names)} are taken for them"
     return said
 
 
