@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import sobolev
 from sobolev.audit.agreement import confirmed, mismatch, rms
 from sobolev.audit.finite import Estimate, finite_differences
 
@@ -60,3 +61,20 @@ def test_chance_is_not_confirmed():
 def test_rms():
     assert rms(torch.tensor([3.0, 4.0])) == pytest.approx(12.5**0.5)
     assert rms(torch.ones(0)) == 0
+
+
+EVEN = {
+    "matern": lambda x: (1 + 5**0.5 * x.abs() + 5 / 3 * x**2) * torch.exp(-(5**0.5) * x.abs()),
+    "square by hand": lambda x: torch.sqrt(1 + x.abs() * x.abs()),
+    "product": lambda x: x.abs() * torch.tanh(x.abs()),
+}
+
+
+@pytest.mark.parametrize("points", [3, 21, 201])
+@pytest.mark.parametrize("name", EVEN)
+def test_steps_below_the_rounding_of_a_function_acquit_nobody(name, points):
+    """Near 0 it is 1 but for rounding, or 0 after it: whatever is differenced there looks constant."""
+    x = torch.linspace(-3, 3, points, dtype=torch.float64)[:, None]
+    x[points // 2] = 0
+    found = sobolev.audit(EVEN[name], x, points=points)
+    assert not found.trustworthy

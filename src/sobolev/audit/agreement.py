@@ -74,9 +74,11 @@ def confirmed(
     Finer steps acquit the samples where they are sharp enough to tell, and agree: the function varies faster than
     the coarse ones can see. `noises` is what rounding makes of what is differenced, and of `claimed`.
     """
-    rows = found.rows
+    rows, whole = found.rows, size if order <= 2 else 0.0
     for largest in _OTHER_STEPS:
-        estimate = finite_differences(along, largest=largest, ratio=2.2, noise=noises[0])[0 if order != 2 else 1]
+        estimate = finite_differences(along, largest=largest, ratio=2.2, noise=noises[0], whole=whole)[
+            0 if order != 2 else 1
+        ]
         again = mismatch(claimed, estimate, order, size, noise=noises[1], by_row=by_row)
         off = torch.zeros_like(rows) if again is None else again.rows
         sharp = estimate.error < 0.1 * found.gap

@@ -25,7 +25,11 @@ class Estimate(NamedTuple):
 
 
 def finite_differences(
-    along: Callable[[Sequence[float]], Tensor], largest: float = 0.2, ratio: float = 2.5, noise: float = 0.0
+    along: Callable[[Sequence[float]], Tensor],
+    largest: float = 0.2,
+    ratio: float = 2.5,
+    noise: float = 0.0,
+    whole: float = 0.0,
 ) -> tuple[Estimate, Estimate]:
     """First and second derivative of t -> along(t) at 0.
 
@@ -38,18 +42,19 @@ def finite_differences(
         largest: the first step; seven more follow.
         ratio: of one step to the next. By default they shrink to 3e-4: below, second differences drown in rounding.
         noise: what rounding makes of the values, relative to their size, where that is more than the last digit.
+        whole: the size of what the values are rounded with, where that is more than their own: 1 - cos t near 0.
     """
     steps = [largest / ratio**j for j in range(_STEPS)]
-    return _from_sides(along([0.0])[0], along([*steps, *(-h for h in steps)]), steps, ratio, noise)
+    return _from_sides(along([0.0])[0], along([*steps, *(-h for h in steps)]), steps, ratio, noise, whole)
 
 
 @plainly
 def _from_sides(
-    middle: Tensor, sides: Tensor, steps: list[float], ratio: float, noise: float
+    middle: Tensor, sides: Tensor, steps: list[float], ratio: float, noise: float, whole: float
 ) -> tuple[Estimate, Estimate]:
     plus, minus = sides.chunk(2)
     size = torch.cat([plus, minus, middle[None]]).abs().nan_to_num(0).amax(0)
-    shaken = 4 * max(torch.finfo(middle.dtype).eps, noise) * size
+    shaken = 4 * max(torch.finfo(middle.dtype).eps, noise) * size.clamp_min(whole)
     width = torch.tensor(steps, dtype=middle.dtype, device=middle.device)[:, None]
     first, second = (plus - minus) / (2 * width), (plus - 2 * middle + minus) / width**2
     kinked = _jump(second[-2:] * width[-2:] / 2, shaken / steps[-1], ratio)

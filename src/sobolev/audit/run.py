@@ -20,6 +20,7 @@ from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import Probe, probing
 from sobolev.audit.verdict import verdict
+from sobolev.autodiff.tensor_classes import plain
 from sobolev.errors import check_counts, check_points
 
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
@@ -46,6 +47,7 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
     """
     _check(x, order, points)
     modules = modules_behind(f)
+    f, x = plain(f, x)
     x = _some(x.detach(), points)
     try:
         return _all_checks(f, x, order, modules)

@@ -22,6 +22,7 @@ from sobolev.autodiff.taylor import operators as taylor
 from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.stored import settle
+from sobolev.autodiff.tensor_classes import ordinary, plain
 from sobolev.autodiff.written_out import is_to_be_written_out, recording, written_out
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -44,6 +45,10 @@ def by_blocks(
         raise ValueError(f"method is {method!r}; choose 'auto', 'taylor' or 'reverse'")
     if is_to_be_written_out():
         return _written_out(operator, f, x, method, direction, options)
+    own_class, (f, x) = type(x), plain(f, x)
+    if type(x) is not own_class:
+        results = by_blocks(operator, f, x, method, chunk_size, direction, **options)
+        return tuple(map(ordinary, results))
     layers = perceptron(f, x) if is_plain(f) else None
     short = None if layers is None or method == "reverse" else _short_way(operator, layers, x, **options)
     run = short or partial(_one_block, operator, _checked(f, layers), method)

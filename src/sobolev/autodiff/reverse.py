@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.elementary import ElementaryNormalization
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.tracing import traced
@@ -78,7 +79,7 @@ def _differentiable(x: Tensor) -> Tensor:
 
 
 def _value(f: BatchedFunction, x: Tensor) -> Tensor:
-    with torch.enable_grad():  # also afterwards: f may leave it switched off
+    with torch.enable_grad(), ElementaryNormalization():  # gradients also afterwards: f may leave them switched off
         y = f(x.clone())  # a clone: f may write to its argument
     if not (y.requires_grad or traced()) and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
         raise UntrustworthyDerivativeError(

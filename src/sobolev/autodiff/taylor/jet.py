@@ -29,9 +29,10 @@ class Jet:
         links: what shares memory with it in PyTorch, see `sobolev.autodiff.rules.memory.writing`.
         rows: in compiled code along one direction, the higher coefficients one by one where they were computed so:
             read like that, they are fused into what comes next instead of passing through memory.
+        squared: of a norm or an absolute value the jet of its square: that is smooth at 0, as are all even functions.
     """
 
-    __slots__ = ("__weakref__", "followed", "higher", "links", "rows", "rows_first", "space", "value")
+    __slots__ = ("__weakref__", "followed", "higher", "links", "rows", "rows_first", "space", "squared", "value")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the jet
 
     def __init__(self, space: Space, value: Tensor, higher: Tensor, rows_first: bool = False) -> None:
@@ -45,6 +46,7 @@ class Jet:
         self.rows_first = self.followed = rows_first
         self.links: Any = None
         self.rows: list[Tensor] | None = None
+        self.squared: Any = None
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:

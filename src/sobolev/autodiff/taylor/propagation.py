@@ -9,6 +9,7 @@ from torch import Tensor
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded, padded_sum
 from sobolev.autodiff.taylor.space import BilinearMap, Space
+from sobolev.autodiff.tracing import traced
 
 
 def rows(x: Jet) -> list[Tensor]:
@@ -92,6 +93,8 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
         The jet of f(x).
     """
     value, first = coefficients[:2]
+    if x.squared is not None and x.space.order > 1:
+        return _compose_norm(x, coefficients)
     if x.space.tape is not None:
         result = mapped(x, value, first * x.higher, x.rows_first)
         return x.space.tape.enter(result, x.higher, x.higher, coefficients[2])
@@ -109,6 +112,26 @@ def compose(x: Jet, coefficients: Sequence[Tensor]) -> Jet:
     higher = first * x.higher
     higher[d:].addcmul_(coefficients[2], square)
     return Jet(x.space, value, higher)
+
+
+def _compose_norm(r: Jet, coefficients: Sequence[Tensor]) -> Jet:
+    """The same of a norm r. Where it is 0, a function with no odd coefficients is one of r², c_0 + c_2 r² + ..."""
+    at_zero, length = r.value == 0, sum(r.space.sizes)
+    undefined = padded(r, length).isnan()
+    plain = compose(Jet(r.space, r.value, torch.where(at_zero, 0.0, r.full)), coefficients)
+    missing = [torch.zeros_like(coefficients[0])] * (len(coefficients) // 2)
+    even = compose(r.squared, [*coefficients[::2], *missing])
+    odd = torch.stack([c.detach() != 0 for c in coefficients[1::2]]).any(0)
+    higher = torch.where(at_zero & ~odd, padded(even, length), padded(plain, length))
+    return Jet(r.space, plain.value, higher.masked_fill(at_zero & odd & undefined, torch.nan), r.rows_first)
+
+
+def with_square(r: Jet, squared: Callable[[], Jet]) -> Jet:
+    """A norm or an absolute value, which knows its square where it is 0, or where numbers are not looked at."""
+    looked_at = r.value.is_cpu and not traced()
+    if r.space.tape is None and len(r.higher) and r.space.order > 1 and not (looked_at and (r.value != 0).all()):
+        r.squared = squared()
+    return r
 
 
 def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:

@@ -54,3 +54,61 @@ def test_other_norms_are_flat_at_zero_as_in_pytorch():
     for f in (lambda x: x.norm(p=3, dim=1), lambda x: functional.lp_pool1d(x[:, None], 2.0, 2)[:, 0]):
         results = sobolev.hessian(f, x, method="taylor")
         assert not any(result.any() for result in results)
+
+
+SMOOTH = {
+    "square of a norm": (lambda x: torch.exp(-(torch.linalg.vector_norm(x, dim=1) ** 2)), -2),
+    "of a scaled one": (lambda x: torch.exp(-0.5 * (x.norm(dim=1) / 2) ** 2), -0.25),
+    "its opposite": (lambda x: (-x.norm(dim=1)).square(), 2),
+    "cosine": (lambda x: torch.cos(torch.linalg.norm(x, dim=1)), -1),
+    "log cosh": (lambda x: torch.log(torch.cosh(x.norm(dim=1, keepdim=True))).squeeze(1), 1),
+    "by itself": (lambda x: (lambda r: r * r)(torch.linalg.vector_norm(x, dim=1)), 2),
+    "of a matrix": (lambda x: torch.linalg.matrix_norm(x[:, :, None]) ** 2, 2),
+    "of absolute values": (lambda x: torch.exp(-(x.abs() ** 2)).sum(1), -2),
+    "fourth power": (lambda x: torch.linalg.vector_norm(x, dim=1) ** 4, 0),
+    "distances": (lambda x: torch.cdist(x, torch.zeros(1, x.shape[1]).double()).square().sum(1), 2),
+}
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad])
+@pytest.mark.parametrize("inputs", [1, 3])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_even_functions_of_a_norm_are_smooth_where_it_is_zero(name, inputs, mode):
+    f, curvature = SMOOTH[name]
+    x = torch.zeros(2, inputs, dtype=torch.float64)
+    x[1] = 0.5
+    expected = curvature * torch.eye(inputs, dtype=torch.float64)
+    with mode():
+        (H, _), (h, _), (trace, _) = (
+            operator(f, x, method="taylor")[2]
+            for operator in (sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian)
+        )
+    torch.testing.assert_close(H, expected)
+    torch.testing.assert_close(h, expected.diagonal())
+    torch.testing.assert_close(trace, expected.trace())
+    if name != "distances":  # autograd differentiates `cdist` once
+        apart = sobolev.hessian(f, x[1:], method="reverse")
+        torch.testing.assert_close(tuple(t[1:] for t in sobolev.hessian(f, x, method="taylor")), apart)
+
+
+def test_every_order_and_the_gradient_of_a_weight_at_zero():
+    w = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    rows = sobolev.derivatives(lambda x: torch.cos(w * x.norm(dim=1, keepdim=True)), x, 6, method="taylor")
+    torch.testing.assert_close(
+        torch.cat(rows)[:, 0], torch.stack([(-1) ** (k // 2) * (k % 2 == 0) * w**k for k in range(7)])
+    )
+    (gradient,) = torch.autograd.grad(rows[4].sum(), w)
+    torch.testing.assert_close(gradient, 4 * w.detach() ** 3)
+
+
+@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
+@pytest.mark.parametrize(
+    "f", [lambda x: x.norm(dim=1), lambda x: (-x.norm(dim=1)).exp(), lambda x: x.norm(dim=1) ** 2 * x.norm(dim=1)]
+)
+def test_a_norm_itself_has_no_second_derivative_where_it_is_zero(f, operator):
+    for mode in (torch.no_grad, torch.enable_grad):
+        with mode():
+            _, J, second = operator(f, torch.zeros(1, 3, dtype=torch.float64), method="taylor")
+        assert not J.any()
+        assert second.isnan().any()

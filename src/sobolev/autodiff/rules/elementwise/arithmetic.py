@@ -1,6 +1,7 @@
 """Rules of +, -, * and /, between jets, tensors and numbers."""
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ def rsub(a: Any, b: Any, *, alpha: Any = 1) -> Jet:
 @rule("mul", "multiply")
 def mul(a: Any, b: Any) -> Jet:
     """The truncated product."""
+    if a is b and _is_norm(a):
+        return mapped(a.squared, a.value * a.value, a.squared.higher)
+    for norm, factor in ((a, b), (b, a)):
+        if _is_norm(norm) and not isinstance(factor, Jet):
+            return _scaled_norm(norm, factor, mul)
     a, b = broadcastable(a, b)
     if isinstance(a, Jet) and isinstance(b, Jet) and a.space.tape is not None:
         return _taped_product(a, b)
@@ -46,11 +52,28 @@ def mul(a: Any, b: Any) -> Jet:
     return _tracked(settled(product.space, product.value, product.higher), a, b)
 
 
+def _scaled_norm(norm: Jet, factor: Any, scale: Callable[[Any, Any], Any]) -> Jet:
+    """A norm times or through a constant: its square is known as well, and no gradient meets a NaN of its own."""
+    squared, undefined = norm.squared, norm.full.isnan()
+    product = scale(Jet(norm.space, norm.value, norm.full.masked_fill(undefined, 0)), factor)
+    if product.value.shape == norm.value.shape:
+        product.squared = scale(scale(squared, factor), factor)
+        product.higher = product.higher.masked_fill(undefined, torch.nan)
+        return product
+    return scale(Jet(norm.space, norm.value, norm.higher), factor)
+
+
+def _is_norm(x: Any) -> bool:
+    return isinstance(x, Jet) and x.squared is not None
+
+
 @rule("div", "divide", "true_divide", Tensor.__truediv__)
 def div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Any:
     """A / b; the value is the quotient itself, rounded once."""
     if rounding_mode is not None:  # locally constant
         return torch.div(*(x.value if isinstance(x, Jet) else x for x in (a, b)), rounding_mode=rounding_mode)
+    if _is_norm(a) and not isinstance(b, Jet):
+        return _scaled_norm(a, b, div)
     a, b = broadcastable(a, b)
     if isinstance(b, Jet):
         return mul(reciprocal(b), a) if b.space.tape else _tracked(_quotient(a, b), a, b)
@@ -78,7 +101,9 @@ def rdiv(a: Jet, b: Any) -> Jet:
 @rule("neg", "negative")
 def neg(x: Jet) -> Jet:
     """-x."""
-    return mapped(x, -x.value, -x.higher, x.rows_first)
+    opposite = mapped(x, -x.value, -x.higher, x.rows_first)
+    opposite.squared = x.squared
+    return opposite
 
 
 @rule("positive", Tensor.__pos__)

@@ -158,7 +158,7 @@ def apply(function: Elementwise, x: Jet) -> Jet:
         return x.space.tape.enter(
             mapped(x, _Value.apply(x.value, function), x.higher, x.rows_first), x.higher, x.higher
         )
-    if not torch.is_grad_enabled() or not _needs_graph(x):
+    if not torch.is_grad_enabled() or x.squared is not None or not _needs_graph(x):
         y = function.push(x)
     else:
         space = replace(x.space, graph=False)  # the graph is the backward pass below

@@ -8,6 +8,7 @@ from torch import Tensor
 from sobolev.autodiff.rules.elementwise.piecewise import select, value_of
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import settled
+from sobolev.autodiff.taylor.propagation import with_square
 from sobolev.autodiff.taylor.registry import rule
 
 
@@ -62,7 +63,7 @@ def absolute(x: Any) -> Any:
     """|x|, with derivative 0 at 0; of a complex number the length."""
     if x.value.is_complex():
         return torch.linalg.vector_norm(torch.view_as_real(x), dim=-1)
-    return Jet(x.space, x.value.abs(), x.value.sign() * x.higher)
+    return with_square(Jet(x.space, x.value.abs(), x.value.sign() * x.higher), lambda: x * x)
 
 
 @rule("frac")

@@ -72,7 +72,7 @@ def reshaping(apply: Callable) -> Callable:
 
     def reshape(x: Jet, *args: Any, **kwargs: Any) -> Jet:
         result = apply(x, *args, **kwargs)
-        x.value, x.higher, x.rows = result.value, result.higher, None
+        x.value, x.higher, x.rows, x.squared = result.value, result.higher, None, None
         x.rows_first = x.followed = False
         x.links = x.links and Links(x.links.family)
         return x

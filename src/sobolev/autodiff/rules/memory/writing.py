@@ -50,12 +50,12 @@ def overwrite(x: Jet, result: Jet, inplace: bool = True) -> Jet:
         )
     written = x
     x.value, x.higher = result.value.to(x.value.dtype), result.higher.to(x.value.dtype)
-    x.rows_first, x.followed, x.rows = result.rows_first, result.followed, None
+    x.rows_first, x.followed, x.rows, x.squared = result.rows_first, result.followed, None, None
     current = [x]
     while x.links and x.links.base is not None:
         base, index = x.links.base, x.links.index
         changed = assigned(base, index, x)
-        base.value, base.higher, base.rows = changed.value, changed.higher, None
+        base.value, base.higher, base.rows, base.squared = changed.value, changed.higher, None, None
         base.rows_first = base.followed = False
         current.append(x := base)
     _invalidate(written, current)

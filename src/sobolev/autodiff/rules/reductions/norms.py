@@ -12,6 +12,7 @@ from sobolev.autodiff.rules.reductions.sums import root, total
 from sobolev.autodiff.rules.shape.axes import axes_of
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import revalued
+from sobolev.autodiff.taylor.propagation import with_square
 from sobolev.autodiff.taylor.registry import rule
 
 
@@ -30,7 +31,8 @@ def vector_norm(
     if ord == 0:
         return Jet(x.space, value, value.new_zeros(0, *value.shape))
     higher = _length(x, axes, keepdim) if ord == 2 else _root_of_powers(x, float(ord), axes, keepdim)
-    return revalued(higher, value)
+    result = revalued(higher, value)
+    return with_square(result, lambda: _sum_of_squares(x, axes, keepdim)) if ord == 2 else result
 
 
 @rule("norm")
@@ -113,8 +115,14 @@ def _length(x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
     scaled = x / kept
     squares = torch.view_as_real(scaled).square().sum(-1) if x.value.is_complex() else scaled * scaled
     value = torch.linalg.vector_norm(x.value / own, 2, axes, True) * (own / kept)
-    result = root(total(squares, axes, True), value) * kept
+    bent = (x.full != 0).any(0).sum(axes, keepdim=True) > 0 if len(x.higher) else None  # a kink, where the square is 0
+    result = root(total(squares, axes, True), value, bent) * kept
     return result if keepdim else result.squeeze(axes)
+
+
+def _sum_of_squares(x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+    squares = torch.view_as_real(x).square().sum(-1) if x.value.is_complex() else x * x
+    return total(squares, axes, keepdim)
 
 
 def _root_of_powers(x: Any, ord: float, axes: tuple[int, ...], keepdim: bool) -> Any:  # noqa: A002

@@ -9,6 +9,7 @@ from sobolev.autodiff.rules.shape.axes import along, along_one, axes_of
 from sobolev.autodiff.rules.shape.views import clone, sequence
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded, revalued
+from sobolev.autodiff.taylor.propagation import compose
 from sobolev.autodiff.taylor.registry import rule
 from sobolev.autodiff.taylor.space import Space
 
@@ -116,7 +117,7 @@ def cumprod(x: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     return products
 
 
-def root(squares: Any, value: Any = None) -> Any:
+def root(squares: Any, value: Any = None, bent: Any = None) -> Any:
     """√s of a sum of squares. At 0: slope 0, as PyTorch has it; from the second degree on NaN, for there is none.
 
     Where all coefficients are 0 as well, as in the distance of a point to itself, so are those of the root.
@@ -124,6 +125,7 @@ def root(squares: Any, value: Any = None) -> Any:
     Args:
         squares: the sum.
         value: its root, where it is known; the value of `squares` may then have overflowed.
+        bent: whether any of what is squared has a slope; with a tape, which knows no second degrees.
     """
     space, d = squares.space, squares.space.directions
     value = torch.sqrt(squares.value) if value is None else value
@@ -132,7 +134,7 @@ def root(squares: Any, value: Any = None) -> Any:
     if space.tape is not None:
         inner = squares.value if space.tape.probing else value.square()
         safe: Any = mapped(squares, torch.where(zero, 1.0, inner), squares.higher, squares.rows_first)
-        result: Any = torch.sqrt(safe)
+        result: Any = compose(safe, _root_coefficients(safe.value, zero if bent is None else zero & bent))
         result = mapped(result, result.value * ~zero, torch.where(zero, 0.0, result.higher), result.rows_first)
         return revalued(result, value)
     higher = s[:d] * half
@@ -144,6 +146,11 @@ def root(squares: Any, value: Any = None) -> Any:
     else:
         higher = torch.where(zero, 0.0, higher)
     return Jet(space, value, higher)
+
+
+def _root_coefficients(s: Tensor, kink: Tensor) -> list[Tensor]:
+    value = torch.sqrt(s)
+    return [value, 0.5 / value, torch.where(kink, torch.nan, -0.125 / (s * value))]
 
 
 def _later_degrees(space: Space, first: Tensor, s: Tensor, half: Tensor) -> Tensor:

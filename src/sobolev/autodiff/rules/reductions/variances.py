@@ -6,6 +6,7 @@ from typing import Any
 from sobolev.autodiff.rules.reductions.sums import mean, root, total
 from sobolev.autodiff.rules.shape.axes import axes_of, length_of
 from sobolev.autodiff.taylor.matching import mapped
+from sobolev.autodiff.taylor.propagation import with_square
 from sobolev.autodiff.taylor.registry import rule
 
 
@@ -29,7 +30,8 @@ def var(
 @rule("std")
 def std(x: Any, *args: Any, **kwargs: Any) -> Any:
     """The root of the variance."""
-    return root(var(x, *args, **kwargs))
+    squared = var(x, *args, **kwargs)
+    return with_square(root(squared), lambda: squared)
 
 
 @rule("var_mean")
