@@ -20,6 +20,13 @@ _STEP = 15e6
 about half a millisecond."""
 
 
+_LAST_LOOK = 5e9
+"""Weights times passes times points of the measurement at the end: about half a second."""
+
+LONGEST_LAST_LOOK = 2.0
+"""Seconds after which it ends all the same: weights that are used many times, as those of convolutions, cost more."""
+
+
 def affordable(model: nn.Module, passes: int, steps: int, rows: int) -> int:
     """A number of points, the same on every machine.
 
@@ -34,6 +41,12 @@ def affordable(model: nn.Module, passes: int, steps: int, rows: int) -> int:
     weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
     fewest = _FEWEST if _FEWEST * passes <= _DEAR else _FEWEST // 2
     return max(fewest, round(_AIM * steps * (3 * rows + _STEP / weights) / passes))
+
+
+def affordable_in_the_end(model: nn.Module, passes: int) -> int:
+    """How many points to measure, once, when the training is over, the same on every machine; as in `affordable`."""
+    weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
+    return max(_FEWEST, round(_LAST_LOOK / (weights * passes)))
 
 
 def steps_between(trainer: Any, epochs: int) -> int:

@@ -41,6 +41,7 @@ class Measurement:
         named_errors: of these, by the last call of `errors`: as there, with the `name`, where a truth is known.
         kept: points, derivatives and their truth, for a figure.
         rows: how many points this process has counted.
+        inputs: how many numbers each point had.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Measurement:
         self.chunk_size: ChunkSize = chunk_size
         self.named_errors: list[dict[str, Any]] = []
         self._metric: DerivativeErrors | None = None
-        self._inputs = 0
+        self.inputs = 0
         self._known: tuple[list[tuple[Tensor, int]], Exact | None] = ([], None)
         self.reset()
 
@@ -108,8 +109,8 @@ class Measurement:
         points = x.reshape(len(x), -1)
         if not self.rows:
             self._prepare(points.shape[1], x.device)
-        if points.shape[1] != self._inputs:  # sequences differ in length
-            points = nn.functional.pad(points, (0, self._inputs - points.shape[1]))
+        if points.shape[1] != self.inputs:  # sequences differ in length
+            points = nn.functional.pad(points, (0, self.inputs - points.shape[1]))
         pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
         pairs |= self._named_pairs(x, values, exact)
         known = self._exact([true for _, true in pairs.values()]) if pairs and len(x) else None
@@ -133,11 +134,11 @@ class Measurement:
 
     def _prepare(self, inputs: int, device: torch.device | str) -> None:
         """A metric for points of so many inputs; the one there is, if it is of that kind."""
-        if self._metric is not None and self._inputs == inputs and self._metric.count.device == torch.device(device):
+        if self._metric is not None and self.inputs == inputs and self._metric.count.device == torch.device(device):
             return
         orders = range(self.order + 1)
         names = [*(f"error {k}" for k in orders), *(f"named {n}" for n in self.named), *(f"size {k}" for k in orders)]
-        self._inputs, self._metric = inputs, DerivativeErrors(names, inputs).to(device)
+        self.inputs, self._metric = inputs, DerivativeErrors(names, inputs).to(device)
 
     def _exact(self, tensors: list[Tensor]) -> Exact:
         """As `as_exact`, not computed again for tensors that are still the same."""
@@ -159,7 +160,7 @@ class Measurement:
         Args:
             device: where the processes exchange their sums.
         """
-        parts = gathered((self.rows, self._inputs if self.rows else 0))
+        parts = gathered((self.rows, self.inputs if self.rows else 0))
         points, inputs = sum(rows for rows, _ in parts), max(width for _, width in parts)
         found = self._reduced(inputs, device) if points else {}
         entries = []
@@ -181,8 +182,8 @@ class Measurement:
             self._prepare(inputs, device)
         metric = self._metric
         assert metric is not None
-        if self._inputs < inputs:  # another process has longer sequences
-            metric.worst = nn.functional.pad(metric.worst, (0, inputs - self._inputs))
+        if self.inputs < inputs:  # another process has longer sequences
+            metric.worst = nn.functional.pad(metric.worst, (0, inputs - self.inputs))
         plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in metric.compute().items()}
         for error in plain.values():  # torchmetrics makes a number of a list of one
             error["at"] = error["at"] if isinstance(error["at"], list) else [error["at"]]

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
 from sobolev.audit import Finding
+from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.base import callbacks_of, pass_over
 from sobolev.callbacks.tensorboard import add_charts, add_figure
+from sobolev.callbacks.undisturbed import random_numbers_kept
 from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
-from sobolev.monitor.budget import SHARE, Stopwatch
+from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
@@ -27,9 +30,13 @@ from sobolev.monitor.standardized import network_inside, scaled_tensors
 from sobolev.monitor.truth import ExactDerivatives, labels_of
 from sobolev.monitor.validation_hooks import ValidationHooks
 from sobolev.monitor.weights import differentiable, fingerprint, is_sharded_otherwise, which_weights
+from sobolev.readout.training_data import validation_batches
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+_GRID = 44
+"""Points along each axis of a figure of two inputs."""
 
 _BLOCK = 256
 """Rows evaluated at a time where rows of other entries go with them."""
@@ -178,7 +185,25 @@ class DerivativeMonitor(ValidationHooks):
         from sobolev.plots import derivatives_figure
 
         names = names_for_figures(getattr(trainer, "datamodule", None))
-        return derivatives_figure(*self.measurement.figure_data(), findings=self.findings, **names)
+        measured = self._on_a_grid(trainer) or self.measurement
+        return derivatives_figure(*measured.figure_data(), findings=self.findings, **names)
+
+    def _on_a_grid(self, trainer: "Trainer") -> Measurement | None:
+        """A function of two inputs that is known everywhere is drawn over all of the box that its points span."""
+        reference, model = self.exact_function(trainer), trainer.lightning_module
+        points = self.measurement.kept[0][0]
+        flat = points.dim() == 2 and points.shape[1] == 2 and self._evaluations.alone(self._own)
+        if reference is None or not flat or any(map(is_in_pieces, model.parameters())):
+            return None
+        axes = [torch.linspace(*map(float, c.aminmax()), _GRID, dtype=points.dtype) for c in points.unbind(1)]
+        x = torch.cartesian_prod(*axes).to(model.device)
+        drawn = Measurement(self.order, self.method, self.chunk_size)
+        with self._stopwatch, differentiable(model):
+            batch = mapped(lambda tensor: tensor.to(model.device), self._audit.first)
+            batch = self._evaluations.prepared(model, batch, self._own)
+            function = self._evaluations.function(model, batch, len(x), True, self._own)
+            drawn.update(function, x, ExactDerivatives(self.order).at(reference, x))
+        return drawn
 
     # The course of a run, as Lightning calls it
 
@@ -334,11 +359,15 @@ class DerivativeMonitor(ValidationHooks):
             if not self.errors:
                 rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
             return
-        changed = fingerprint(pl_module) != self._fingerprint
-        if trainer.strategy.reduce_boolean_decision(changed, all=False):
-            before = self.errors
+        outdated = fingerprint(pl_module) != self._fingerprint
+        rest = self.max_points == "auto" and self.places is None and self.measurement.rows < self._sampling.seen
+        before = self.errors
+        if trainer.strategy.reduce_boolean_decision(rest, all=False):
+            self._measure_all(trainer, pl_module)
+        elif trainer.strategy.reduce_boolean_decision(outdated, all=False):
             self.measure(trainer, pl_module)
-            for logger in trainer.loggers if self.errors != before else ():
+        if self.errors != before:
+            for logger in trainer.loggers:
                 logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audit.is_outdated(pl_module), all=False):
             self._audit.announce(trainer, self.audit(pl_module))
@@ -362,6 +391,25 @@ class DerivativeMonitor(ValidationHooks):
                     self._differentiate(trainer, pl_module, sample)
             self._conclude(pl_module)
         return self.errors
+
+    def _measure_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        """All validation points, when the training is over; of very many or dear ones as many as take a second."""
+        with self._stopwatch, random_numbers_kept(), differentiable(pl_module):
+            self.measurement.reset()
+            self.weights = which_weights(callbacks_of(trainer), ended=True)
+            self._fingerprint = fingerprint(pl_module)
+            passes = coefficients(max(1, self.measurement.inputs), self.order)
+            self._sampling.begin(affordable_in_the_end(pl_module, passes) * trainer.world_size)
+            end = perf_counter() + LONGEST_LAST_LOOK
+            for batch in validation_batches(trainer):
+                x = self._evaluations.inputs(pl_module, batch, self._own)
+                for sample in self._sampling.take(trainer, pl_module, batch, x):
+                    self._differentiate(trainer, pl_module, sample)
+                if perf_counter() > end:
+                    break
+            for sample in self._sampling.rest(trainer):
+                self._differentiate(trainer, pl_module, sample)
+            self._conclude(pl_module)
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
         """Look once more whether the derivatives can be trusted, at the points of the first audit."""

@@ -34,6 +34,7 @@ class Sampling:
     Attributes:
         samples: of the last validation of a training.
         training_rows: of a batch of the training, once known.
+        seen: how many rows this process had in this pass.
         placed: whether this process has had its share of the user's own points in this pass.
     """
 
@@ -43,9 +44,14 @@ class Sampling:
         self._affordable: dict[tuple[int, int, int], int] = {}
         self.begin()
 
-    def begin(self) -> None:
-        """A new pass through the data."""
-        self._stride, self._seen, self.placed, self._handed = 0, 0, False, False
+    def begin(self, at_most: int | None = None) -> None:
+        """A new pass through the data.
+
+        Args:
+            at_most: draw so many points, and keep none of them; None: what the training can afford.
+        """
+        self._at_most = at_most
+        self._stride, self.seen, self.placed, self._handed = 0, 0, False, False
         self._waiting: list[tuple[Any, int]] = []
 
     def take(self, trainer: Any, model: Any, batch: Any, x: Tensor, points: Tensor | None = None) -> list[Sample]:
@@ -64,8 +70,8 @@ class Sampling:
             return self._at(points, trainer, batch)
         if not self._stride:
             self._stride, self._most, self._batches = self._drawn(trainer, model, x)
-        rows, start = len(x), self._seen
-        self._seen += rows
+        rows, start = len(x), self.seen
+        self.seen += rows
         self._batches -= 1
         ready = []
         chosen = range(-start % self._stride, rows, self._stride)[: max(0, self._most - start // self._stride)]
@@ -83,7 +89,7 @@ class Sampling:
             return []
         sample = (joined_batches([batch for batch, _ in self._waiting], [count for _, count in self._waiting]), None)
         self._waiting = []
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and self._at_most is None:
             if not self._handed:
                 self.samples.begin()
             sample = self.samples.add(sample)
@@ -112,6 +118,8 @@ class Sampling:
 
     def _budget(self, trainer: Any, model: Any, inputs: int) -> int | None:
         """How many points to measure, over all processes; None: all."""
+        if self._at_most is not None:
+            return self._at_most
         if trainer.sanity_checking:
             return AUDITED_POINTS
         if not isinstance(self._max_points, str):

@@ -40,8 +40,8 @@ def _samples(trainer: Trainer, name: Literal["training", "validation"], read: Re
     split = _own_split(trainer, name)
     if split is not None:
         return _parts_of(split, trainer.global_rank, trainer.world_size)
-    batches = _training_batches(trainer) if name == "training" else _validation_batches(trainer)
-    return (read(_transferred(trainer, batch)) for batch in batches)
+    batches = training_batches(trainer) if name == "training" else validation_batches(trainer)
+    return map(read, batches)
 
 
 def _own_split(trainer: Trainer, name: str) -> Split | None:
@@ -73,20 +73,21 @@ def _fifths(batches: Iterable[Samples], *, held_out: bool) -> Iterator[Samples]:
         yield [tensor[chosen.to(tensor.device)] for tensor in batch]
 
 
-def _training_batches(trainer: Trainer) -> Iterable[Any]:
-    """Those of the training, as its dataloader brings them."""
+def training_batches(trainer: Trainer) -> Iterator[Any]:
+    """Those of the training, as its steps get them."""
     if trainer.train_dataloader is None:  # by hand, without a training
         trainer.fit_loop.setup_data()
-    return _limited(trainer.train_dataloader, trainer.num_training_batches)
+    return (_transferred(trainer, batch) for batch in _limited(trainer.train_dataloader, trainer.num_training_batches))
 
 
-def _validation_batches(trainer: Trainer) -> Iterable[Any]:
-    """Those of all validation dataloaders, one after the other."""
+def validation_batches(trainer: Trainer) -> Iterator[Any]:
+    """Those of all validation dataloaders, one after the other, as the steps get them."""
     if trainer.val_dataloaders is None:  # there was no validation yet
         trainer.fit_loop.epoch_loop.val_loop.setup_data()
     loaders, counts = trainer.val_dataloaders, trainer.num_val_batches
     loaders = loaders if isinstance(loaders, list | tuple) else [loaders]
-    return chain.from_iterable(starmap(_limited, zip(loaders, counts, strict=True)))
+    batches = chain.from_iterable(starmap(_limited, zip(loaders, counts, strict=True)))
+    return (_transferred(trainer, batch) for batch in batches)
 
 
 def _limited(loader: Any, count: float) -> Iterable[Any]:
