@@ -106,7 +106,7 @@ def test_weights_of_ones_own(audited):
         (["models:smooth", "--inputs", "9,2", "--trainer.max_epochs", "3"], "unrecognized arguments: --trainer"),
         (["models:smooth", "--inputs", "9,2", "--state_dict", "a", "--ckpt_path", "b"], "not both"),
         (["models:rough", "--inputs", "9,2"], "error: models has no 'rough'; it has smooth, staircase, double, loud"),
-        (["models:smooth", "--inputs", "missing.csv"], "error: missing.csv is not there"),
+        (["models:smooth", "--inputs", "missing.csv"], "error: there is no file missing.csv"),
         (["models:smooth", "--inputs", "9,2", "--state_dict", "missing.pt"], "error: missing.pt is not there"),
         (["--inputs", "9,2"], "--inputs goes with a model: sobolev audit MODULE:MODEL --inputs"),
         (["--ckpt_path", "missing.ckpt"], "missing.ckpt is not there"),

@@ -111,6 +111,27 @@ class SobolevCLI(LightningCLI):
                 raise ValueError(f"{where} has {size} {name}, but the data have {len(found)} ({', '.join(found)})")
             network.init_args[name] = len(found)
 
+    def _refuse_nan(self) -> None:
+        """No run that ends in NaN is a success."""
+        metrics = self.trainer.callback_metrics
+        bad = sorted(name for name, value in metrics.items() if name.endswith("loss") and not value.isfinite())
+        if bad:
+            raise ValueError(
+                f"{', '.join(bad)} is not finite at the end: look at the warnings above, for outliers in the data, or "
+                "lower the learning rate"
+            )
+
+    after_fit = after_validate = after_test = _refuse_nan
+
+    def after_predict(self) -> None:
+        """As above, for the outputs."""
+        from sobolev.report.predictions import PredictionWriter
+
+        callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        bad = sum(callback.not_finite for callback in callbacks if isinstance(callback, PredictionWriter))
+        if bad:
+            raise ValueError(f"{bad} of the outputs in the table of predictions are not finite numbers")
+
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]

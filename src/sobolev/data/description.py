@@ -61,7 +61,8 @@ def check_same(description: Mapping[str, Any], inputs: Sequence[str], outputs: S
                 f"{', '.join(names)}: write --data.{kind} '[{', '.join(trained)}]'"
             )
         if len(names) == len(trained):
-            said = f"the network was trained with the {kind} {', '.join(trained)}; {', '.join(names)} are taken for them"
+            taken = ", ".join(names)
+            said = f"the network was trained with the {kind} {', '.join(trained)}; {taken} are taken for them"
     return said
 
 

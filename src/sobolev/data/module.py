@@ -16,6 +16,7 @@ from typing_extensions import override
 from sobolev.data.description import KEY, check_same, plain, variables
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.points import PointsLoader, PredictPoints, points_source
+from sobolev.data.suspicions import beyond_single
 from sobolev.errors import check_counts
 from sobolev.functions import Function
 
@@ -110,6 +111,11 @@ class TensorDataModule(LightningDataModule):
             "outputs": variables(self.output_names, self.units, None if training is None else training.targets),
         }
 
+    def beyond_single(self) -> str | None:
+        """Why float32 is not enough for these data; None where it is."""
+        names, parts = (*self.input_names, *self.output_names), (self.training.inputs, self.training.targets)
+        return beyond_single(names, torch.cat(parts, 1))
+
     @override
     def state_dict(self) -> dict[str, Any]:
         """The description, for a checkpoint."""
@@ -169,8 +175,17 @@ class TensorDataModule(LightningDataModule):
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
         batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())
-        tensors = [tensor.to(self.dtype) for tensor in (split.inputs, split.targets, *split.labels)]
+        tensors = [self._cast(tensor) for tensor in (split.inputs, split.targets, *split.labels)]
         return BatchLoader(self._placed(tensors), batches, self.num_workers)
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        cast = tensor.to(self.dtype)
+        if cast.isinf().any():
+            raise ValueError(
+                f"a number is {float(tensor[cast.isinf()][0]):g}, beyond {self.dtype}: make the network one of float64 "
+                "(.double()), or write the data in other units"
+            )
+        return cast
 
     def _place(self) -> tuple[int, int]:
         """The number of this process and how many there are."""

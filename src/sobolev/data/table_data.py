@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.points import PredictPoints
+from sobolev.data.suspicions import Columns, refuse_beyond_float64, suspicions
 from sobolev.data.tables import Table
 from sobolev.data.tables.layout import checked_separator
 from sobolev.functions.notation import derivative_place
@@ -101,12 +102,23 @@ class TableData(TensorDataModule):
         self.units = table.units
         if table.units:
             rank_zero_info(f"{self.path}: the row below the header is read as units: {_listed(table.units)}")
-        columns = dict(zip(table.columns, table.read().numbers.T, strict=True))
+        rows = table.read()
+        columns = dict(zip(table.columns, rows.numbers.T, strict=True))
+        refuse_beyond_float64(self.path, Columns(table.columns, rows.numbers, rows.places))
         whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
         self._check_varied(training)
+        self._warn_of(columns, rows.places)
         return training, validation, test
+
+    def _warn_of(self, columns: Mapping[str, Tensor], rows: Tensor) -> None:
+        """Say what looks like a mistake."""
+        inputs, outputs = (
+            Columns(names, _stack(columns, names), rows) for names in (self.input_names, self.output_names)
+        )
+        for sentence in suspicions(inputs, outputs):
+            rank_zero_warn(f"{self.path}: {sentence}")
 
     def _sizes(self, rows: int) -> list[int]:
         validation, test = (max(1, round(rows * fraction)) for fraction in self.fractions)

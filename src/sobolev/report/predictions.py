@@ -44,6 +44,7 @@ class PredictionWriter(Callback):
 
     Attributes:
         written: where the last table lies.
+        not_finite: how many outputs of this process are no finite numbers.
 
     Raises:
         ValueError: another suffix; names that do not fit the tensors.
@@ -67,6 +68,7 @@ class PredictionWriter(Callback):
         self.chunk_size: ChunkSize = chunk_size
         self.written: Path | None = None
         self._scratch: Path | None = None
+        self.not_finite = 0
 
     @override
     def on_predict_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -81,7 +83,7 @@ class PredictionWriter(Callback):
         self._scratch = self._target.parent / f".{self._target.stem}-{trainer.strategy.broadcast(uuid4().hex[:8])}"
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
-        self._counted = 0
+        self._counted = self.not_finite = 0
 
     @override
     def on_predict_batch_end(
@@ -104,6 +106,7 @@ class PredictionWriter(Callback):
         names = self._names(trainer, pl_module, inputs, outs)
         self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
         self._counted += n
+        self.not_finite += int((~y.isfinite()).sum())
 
     @override
     def on_predict_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:

@@ -38,7 +38,8 @@ def collapse(
         predicted = network(inputs)
     if not predicted.isfinite().all():
         return (
-            "the training diverged: outputs of the network are not finite. Lower the learning rate, or clip gradients"
+            "the training diverged: outputs of the network are not finite. Look for outliers among the labels, lower "
+            "the learning rate, or clip gradients"
         )
     wanted = variation(inputs, targets, labels)
     wanted = torch.where(wanted > _VISIBLE * moments(targets)[0].abs(), wanted, 0.0)

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
 from sobolev.data.description import KEY, description_in
+from sobolev.data.module import TensorDataModule
 from sobolev.losses.comparison import FirstOrder, SecondOrder
 from sobolev.losses.sobolev_loss import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
@@ -108,6 +109,15 @@ class Regressor(LightningModule):
             labels = getattr(getattr(data, "training", None), "labels", ())
             self.sobolev_loss.expect(len(labels))
             self._fit_scales([(data.training_inputs, data.training_targets, *labels)])
+
+    @override
+    def setup(self, stage: str) -> None:
+        """Train in float64 where the data ask for it."""
+        data = getattr(self.trainer, "datamodule", None)
+        reason = data.beyond_single() if stage == "fit" and isinstance(data, TensorDataModule) else None
+        if reason is not None and self.dtype == torch.float32 and str(self.trainer.precision) == "32-true":
+            rank_zero_info(f"{reason}: the network is trained in float64")
+            self.double()
 
     @override
     def on_train_start(self) -> None:
