@@ -36,7 +36,7 @@ def test_another_order_is_refused_and_other_names_are_said():
     ):
         check_same(trained, ["z", "x"], ["y"])
     assert check_same(trained, ["a", "b"], ["y"]) == (
-        "the network was trained with the inputs x, z; a, b stand for them"
+        "the network was trained with the inputs x, z; a, b are taken for them"
     )
 
 
