@@ -469,3 +469,50 @@ def test_an_order_that_is_too_high_is_said_once():
         for _ in range(2):
             monitor._differentiate(NoTrainer, module, (batch, None))
     assert len(warned) == 1 and len(monitor.measurement.errors()[0]) == 2
+
+
+# The last look
+
+
+class Exactly(Plain):
+    """x² + z, with an error of 1 at a single point; nothing is learnt."""
+
+    def __init__(self, at):
+        super().__init__(nn.Linear(2, 1))
+        self.at = at
+
+    def forward(self, x):
+        wrong = (x - self.at).abs().amax(1, keepdim=True) < 1e-9
+        return x[:, :1] ** 2 + x[:, 1:] + wrong + 0 * self.network(x)
+
+
+def plane(rows):
+    x = torch.rand(rows, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return x, x[:, :1] ** 2 + x[:, 1:]
+
+
+@pytest.mark.parametrize(("max_points", "points"), [("auto", 900), (40, 40)])
+def test_in_the_end_all_validation_points_are_measured_unless_a_number_is_asked_for(tmp_path, max_points, points):
+    x, y = plane(900)
+    monitor = DerivativeMonitor(order=1, reference="x**2 + z", max_points=max_points, **QUIET)
+    quiet_trainer(tmp_path, monitor).fit(Exactly(x[457]).double(), loader(x, y), loader(x, y, batch_size=128))
+    assert monitor.points <= points and monitor.points > points - 12
+    assert monitor.errors[0]["max"] == pytest.approx(1.0 if max_points == "auto" else 0.0, abs=1e-9)
+
+
+def test_a_known_function_of_two_inputs_is_drawn_on_a_grid(tmp_path):
+    x, y = plane(200)
+    monitor = DerivativeMonitor(order=1, reference="x**2 + z", **QUIET)
+    trainer = quiet_trainer(tmp_path, monitor)
+    trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
+    points, predicted, exact = monitor._on_a_grid(trainer).figure_data()
+    assert [len(column.unique()) for column in points.unbind(1)] == [44, 44] and len(points) == 44 * 44
+    torch.testing.assert_close(predicted[1], exact[1])
+    assert torch.equal(points.amin(0), x.amin(0)) and torch.equal(points.amax(0), x.amax(0))
+
+
+def test_a_table_of_two_inputs_is_drawn_where_it_has_rows(tmp_path):
+    x, y = plane(64)
+    trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
+    trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
+    assert monitor._on_a_grid(trainer) is None
