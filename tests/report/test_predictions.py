@@ -1,5 +1,6 @@
 """The table of predictions against sympy's derivatives, over loaders, processes and formats."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,12 @@ import polars as pl
 import pytest
 import sympy
 import torch
+from cases import quiet_trainer
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+from sobolev import MLP, DerivativeMonitor, Regressor, TableData
 from sobolev.data.points import PointsGrid, PointsLoader
 from sobolev.report.predictions import PredictionWriter, column_names
 
@@ -236,3 +239,35 @@ def test_named_derivatives_name_their_columns():
     assert names == ["s", "v", "price", "delta", "dprice/dv", "d2price/ds2", "vanna", "d2price/dv2"]
     with pytest.raises(ValueError, match="two columns 'price'"):
         column_names(["s"], ["price"], {"dprice/ds": "price"})
+
+
+def measured_table(tmp_path, rows=120):
+    x = 2 * torch.rand(rows, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    text = "\n".join(f"{a!r},{math.sin(2 * a)!r}" for a in x[:, 0].tolist())
+    (tmp_path / "table.csv").write_text(f"t,level\n{text}\n")
+    (tmp_path / "new.csv").write_text("t\n0.5\n1.5\n9.0\n")
+    return TableData(tmp_path / "table.csv", ["t"], ["level"], predict_points=str(tmp_path / "new.csv"))
+
+
+@pytest.mark.parametrize("deviations", [True, False])
+def test_a_table_of_measurements_gets_standard_deviations_and_a_mark_outside(tmp_path, deviations):
+    data, monitor = measured_table(tmp_path), DerivativeMonitor(on_finding="ignore", figure_every_n_epochs=None)
+    trainer = quiet_trainer(tmp_path, monitor, max_epochs=20)
+    trainer.fit(Regressor(MLP(hidden=(16,))), datamodule=data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    module = Regressor.load_from_checkpoint(tmp_path / "last.ckpt")
+    writer = PredictionWriter(tmp_path / "p.csv", deviations=deviations)
+    quiet_trainer(tmp_path, writer).predict(
+        module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, return_predictions=False
+    )
+    table = pl.read_csv(tmp_path / "p.csv")
+    names = ["level", "dlevel/dt", "d2level/dt2"]
+    if not deviations:
+        assert table.columns == ["t", *names]
+        return
+    assert table.columns == ["t", *(column for name in names for column in (name, f"{name}_std")), "outside"]
+    assert table["outside"].to_list() == [0, 0, 1]
+    truth = [math.sin(1.0), 2 * math.cos(1.0), -4 * math.sin(1.0)]
+    for name, exact in zip(names, truth, strict=True):
+        assert abs(table[name][0] - exact) < 4 * table[f"{name}_std"][0]
+        assert table[f"{name}_std"][2] > table[f"{name}_std"][0]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 _LOGGERS = ("lightning.pytorch.loggers.tensorboard", "pytorch_lightning.loggers.tensorboard")
-_QUANTITIES = ("rmse", "relative_l2", "max")
+_QUANTITIES = ("rmse", "relative_l2", "max", "estimated_rmse", "estimated_relative_l2")
 
 
 def tensorboard(trainer: "Trainer") -> Any:
@@ -19,14 +19,15 @@ def tensorboard(trainer: "Trainer") -> Any:
 
 
 def add_charts(trainer: "Trainer", orders: int, tag: Callable[[str, str], str]) -> None:
-    """One chart for each order with all its quantities."""
+    """Correct digits of all orders, which are easiest to read, then one chart for each order with its quantities."""
     logger = tensorboard(trainer)
     if logger is not None:
         charts = {
             f"order {k}": ["Multiline", [tag("val", f"d{k}_{quantity}") for quantity in _QUANTITIES]]
             for k in range(orders)
         }
-        logger.experiment.add_custom_scalars({"derivatives": charts})
+        digits = ["Multiline", [tag("digits", f"d{k}") for k in range(orders)]]
+        logger.experiment.add_custom_scalars({"digits": {"correct digits": digits}, "derivatives": charts})
 
 
 def add_scalars(logger: Any, values: dict[str, float], step: int | None) -> None:

@@ -53,8 +53,11 @@ class Domain:
 
     def outside(self, x: Float64[Tensor, "points inputs"]) -> Bool[Tensor, " points"]:
         """Beyond the range of an input, or far from every row."""
-        far = torch.cdist(x / self.scale, self.rows / self.scale).amin(1) > self.radius
-        return far | ((x < self.low) | (x > self.high)).any(1)
+        return (self.remoteness(x) > 1) | ((x < self.low) | (x > self.high)).any(1)
+
+    def remoteness(self, x: Float64[Tensor, "points inputs"]) -> Float64[Tensor, " points"]:
+        """The distance to the nearest row, in units of the radius."""
+        return torch.cdist(x / self.scale, self.rows / self.scale).amin(1) / self.radius
 
     def around(
         self, x: Float64[Tensor, "points inputs"], at_probes: Float64[Tensor, "probes *entries"]

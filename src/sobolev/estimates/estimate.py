@@ -8,6 +8,7 @@ the network is far better than its witness, the posterior of its last linear lay
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike, fspath
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -24,6 +25,9 @@ from sobolev.estimates.verdict import Expected
 from sobolev.readout.equations import Samples
 from sobolev.readout.layer import double
 
+KEY = "derivative_estimate"
+"""Of the estimate in a checkpoint."""
+
 _PROBES = 256
 _POINTS = 256
 """Root mean squares are taken over at most so many points."""
@@ -31,8 +35,8 @@ _HELD_OUT = 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
-_FEWEST = 5
-"""Rows held out from which on they can contradict the witness."""
+_FEWEST, _FEWEST_ROWS = 5, 4
+"""Rows held out from which on they can contradict the witness, and rows of the training from which on there is one."""
 
 
 class Estimated(NamedTuple):
@@ -72,8 +76,8 @@ class DerivativeEstimate:
         noise: of the labels, standard deviations, (outputs,).
         spread: of the labels, standard deviations, (outputs,).
         rates: powers of the number of rows with which what the witness does not know falls, for each order.
-        rows: how many the witness was shown.
-        held_out: rows that were held out.
+        training: points and values that the witness was shown, (rows, *in), (rows, outputs).
+        held_out: rows that were not trained on, and labels of derivatives; empty without any.
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
     """
 
@@ -86,8 +90,8 @@ class DerivativeEstimate:
     noise: Float64[Tensor, " outputs"]
     spread: Float64[Tensor, " outputs"]
     rates: list[float]
-    rows: int
-    held_out: int
+    training: list[Tensor]
+    held_out: list[Tensor]
     remark: str = ""
 
     @classmethod
@@ -106,26 +110,45 @@ class DerivativeEstimate:
         Raises:
             ValueError: fewer than four rows with values.
         """
-        return _with_network(cls.of_rows(training), model, training, held_out, method)
+        return cls.of_rows(training, held_out).judged(model, method)
 
     @classmethod
-    def of_rows(cls, training: Samples) -> Self:
-        """What the rows alone say of the function: enough to judge any network by, until `fit` knows more."""
+    def of_rows(cls, training: Samples, held_out: Samples | None = None) -> Self:
+        """What rows alone say of the function, as in `fit`: `judged` then looks at a network."""
+        shape = training[0].shape[1:]
         x, y = shuffled(*_flat(training))
         known = [column.isfinite() for column in y.T]
-        if min(int(k.sum()) for k in known) < 4:
+        if min(int(k.sum()) for k in known) < _FEWEST_ROWS:
             raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
         pairs = [(x[k], column[k]) for k, column in zip(known, y.T, strict=True)]
         witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
         outputs, domain = len(witnesses), Domain.of(x, _PROBES)
         repeated = [repeated_noise(*pair) for pair in pairs]
         noise = [w.noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
+        unseen = [_some(part, _HELD_OUT).detach().double().cpu().clone() for part in held_out or ()]
         return cls(
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
             spread=torch.stack([values.std() for _, values in pairs]), rates=_rates(witnesses, pairs, domain.probes),
-            rows=len(x), held_out=0,
+            training=[x.reshape(-1, *shape), y], held_out=unseen,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def judged(self, model: nn.Module, method: Method = "auto") -> Self:
+        """The estimate, after a look at a network that was trained on these rows.
+
+        Args:
+            model: maps (batch, *in) to (batch, *out).
+            method: as in `sobolev.derivatives`.
+        """
+        with double(model):
+            device = next((p.device for p in model.parameters()), torch.device("cpu"))
+            probes = self.domain.probes.reshape(-1, *self.training[0].shape[1:]).to(device)
+            seen = replace(self, apart=_apart(self, model, probes, method))
+            if not self.held_out or len(self.held_out[0]) < _FEWEST:
+                return replace(seen, remark="no rows were held out, so the estimate may be too large")
+            seen = _compared(seen, model, [self.held_out[0].to(device), *self.held_out[1:]], method)
+            return _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen
 
     def reference(self, x: Tensor, order: int = 2) -> Reference:
         """What the witnesses know at points (points, *in); the same for every network."""
@@ -158,16 +181,19 @@ class DerivativeEstimate:
         """Of the errors at every point, (points, outputs, *inputs) for each order, and which points lie outside.
 
         What network and witness differ by is averaged over the neighbourhood, as it changes its sign there; outside
-        of the rows the point's own difference counts, if it is larger.
+        of the rows the point's own difference counts, if it is larger, and all grows with the distance.
         """
         order, points = len(tower) - 1, x.detach().double().cpu().reshape(len(x), -1)
         reference, outside = self.reference(x, order), self.domain.outside(points)
+        growth = torch.where(outside, 1 + self.domain.remoteness(points).square(), 1.0)
         found = []
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             difference = (mean - given.detach().double().cpu().reshape(mean.shape)).square()
             near = self.domain.around(points, self.apart[k]) if self.apart else difference
             beyond = _like(outside, difference, 0)
-            squares = variance + torch.where(beyond, torch.maximum(near, difference), near)
+            typical = near.amax(0, keepdim=True) if not self.apart else self.apart[k].mean(0, keepdim=True)
+            farther = torch.maximum(torch.maximum(near, difference), typical) * _like(growth, difference, 0)
+            squares = variance + torch.where(beyond, farther, near)
             blended = self._blended(squares, own[k].reshape(squares.shape) if own else None)
             found.append(torch.where(beyond, squares, blended * _like(self.scales[k], squares, 1)))
         return found, outside
@@ -196,7 +222,7 @@ class DerivativeEstimate:
     @torch.no_grad()
     def errors(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> list[Expected]:
         """Root mean squares of the errors over points (points, *in), at most 256 of them, for each order up to 2."""
-        x = x[:: -(-len(x) // _POINTS)]
+        x = _some(x, _POINTS)
         with double(model):
             x = x.to(next((p.device for p in model.parameters()), x.device)).double()
             tower = derivative_tensors(model, x, order, method=method)
@@ -226,6 +252,25 @@ class DerivativeEstimate:
         return parts
 
     @classmethod
+    def from_checkpoint(cls, path: str | PathLike[str], model: nn.Module) -> Self:
+        """The estimate for a network, from the checkpoint that a training with a `DerivativeMonitor` wrote.
+
+        Args:
+            path: the checkpoint.
+            model: the network with the weights of the checkpoint: `sobolev.Regressor.load_from_checkpoint(path)`.
+
+        Raises:
+            ValueError: the checkpoint holds no estimate.
+        """
+        state = torch.load(fspath(path), map_location="cpu", weights_only=True).get(KEY)
+        if state is None:
+            raise ValueError(
+                f"{fspath(path)} holds no estimate: the training had a truth to compare with, or no DerivativeMonitor; "
+                "give DerivativeMonitor(estimate='always'), or the rows to DerivativeEstimate.fit"
+            )
+        return cls.from_state_dict(state).judged(model)
+
+    @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The estimate whose `state_dict` this is."""
         parts = dict(state)
@@ -233,22 +278,6 @@ class DerivativeEstimate:
         parts["domain"] = Domain(**parts["domain"])
         parts["last_layer"] = None if parts["last_layer"] is None else LastLayer(**parts["last_layer"])
         return cls(**parts)
-
-
-def _with_network(
-    estimate: DerivativeEstimate, model: nn.Module, training: Samples, held_out: Samples | None, method: Method
-) -> Any:
-    """The estimate, after a look at the network."""
-    with double(model):
-        device = next((p.device for p in model.parameters()), training[0].device)
-        probes = estimate.domain.probes.reshape(-1, *training[0].shape[1:]).to(device)
-        apart = _apart(estimate, model, probes, method)
-        estimate = replace(estimate, apart=apart)
-        if held_out is None or len(held_out[0]) < _FEWEST:
-            return replace(estimate, remark="no rows were held out, so the estimate may be too large")
-        held_out = [part[:: -(-len(part) // _HELD_OUT)] for part in held_out]
-        estimate = _judged(estimate, model, held_out, device, method)
-        return _with_last_layer(estimate, model, training, device) if (estimate.own > 0).any() else estimate
 
 
 def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, method: Method) -> list[Tensor]:
@@ -259,11 +288,9 @@ def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, metho
     return [(m - t.double().cpu().reshape(m.shape)).square() for m, t in zip(stacked, tower, strict=True)]
 
 
-def _judged(
-    estimate: DerivativeEstimate, model: nn.Module, held_out: Samples, device: torch.device, method: Method
-) -> DerivativeEstimate:
+def _compared(estimate: DerivativeEstimate, model: nn.Module, held_out: Samples, method: Method) -> DerivativeEstimate:
     """What held-out rows say: of the witness, of the network beside it, and of derivatives that have labels."""
-    x, order = held_out[0].to(device).double(), len(held_out) - 2
+    x, order = held_out[0], len(held_out) - 2
     witnesses = _surprised(estimate, x, held_out[1])
     tower = derivative_tensors(model, x, order, method=method)
     ratios = []
@@ -278,7 +305,7 @@ def _judged(
         scales[k] = ratios[k].clamp(max=1.0) if k <= order else scales[k - 1] if order else 1.0
     reach = torch.log(torch.tensor(_WITNESS / _NETWORK))
     own = ((_WITNESS / ratios[0].clamp_min(1e-300)).log() / reach).clamp(0, 1)
-    return replace(estimate, witnesses=witnesses, scales=scales, own=own, held_out=len(x))
+    return replace(estimate, witnesses=witnesses, scales=scales, own=own)
 
 
 def _surprised(estimate: DerivativeEstimate, x: Tensor, y: Tensor) -> list[GaussianProcess]:
@@ -297,14 +324,12 @@ def _ratio(observed: Tensor, expected: Tensor) -> Float64[Tensor, " outputs"]:
     return (sums[0] / sums[1]).nan_to_num(1.0)
 
 
-def _with_last_layer(
-    estimate: DerivativeEstimate, model: nn.Module, training: Samples, device: torch.device
-) -> DerivativeEstimate:
+def _with_last_layer(estimate: DerivativeEstimate, model: nn.Module, device: torch.device) -> DerivativeEstimate:
     """The posterior of the last layer, where the network is better than the witness; a remark where there is none."""
-    known = training[1].reshape(len(training[0]), -1).isfinite().all(1)
-    x, y = (part[known.to(part.device)] for part in training[:2])
+    x, y = estimate.training
+    known = y.isfinite().all(1)
     try:
-        layer = LastLayer.fit(model, x.to(device).double(), y.double().cpu().reshape(len(x), -1))
+        layer = LastLayer.fit(model, x[known].to(device), y[known])
     except ValueError as error:
         own = torch.zeros_like(estimate.own)
         remark = (
@@ -323,6 +348,11 @@ def _rates(witnesses: list[GaussianProcess], pairs: list[tuple[Tensor, Tensor]],
         variances.append([[v.mean() for _, v in each.derivatives(some, 2)] for each in (half, witness)])
     half, whole = torch.tensor(variances, dtype=probes.dtype).sum(0)
     return (0.5 * (half / whole).log2()).clamp_min(0).tolist()
+
+
+def _some(rows: Tensor, most: int) -> Tensor:
+    """At most so many, evenly drawn."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def _flat(samples: Samples) -> tuple[Tensor, Tensor]:

@@ -15,17 +15,19 @@ from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.base import callbacks_of, pass_over
 from sobolev.callbacks.tensorboard import add_charts, add_figure
 from sobolev.callbacks.undisturbed import random_numbers_kept
+from sobolev.estimates.estimate import KEY
 from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
+from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.names import named_places, names_for_figures
 from sobolev.monitor.points import Places, places
 from sobolev.monitor.sampling import Sample, Sampling
-from sobolev.monitor.scalars import Scalars
+from sobolev.monitor.scalars import Scalars, digits
 from sobolev.monitor.standardized import network_inside, scaled_tensors
 from sobolev.monitor.truth import ExactDerivatives, labels_of
 from sobolev.monitor.validation_hooks import ValidationHooks
@@ -47,7 +49,8 @@ class DerivativeMonitor(ValidationHooks):
 
     Works on any LightningModule, of `lightning` or `pytorch_lightning`. Logged are `val/d0_rmse`,
     `val/d1_relative_l2`, `val/d2_max` and so on (`test/` in `test`); for several inputs over all entries of gradient
-    and Hessian. Where nothing exact is known, `val/d1_rms` and `val/d1_max` are the size of the derivative itself. The
+    and Hessian. Where nothing exact is known, `val/d1_estimated_rmse` and `val/d1_estimated_relative_l2` are estimates
+    of the error, see `sobolev.DerivativeEstimate`; `val/d1_rms`, `val/d1_max` are the derivative's own size. The
     training is the same to the last bit with and without the monitor. An audit says at the start of `fit` whether the
     derivatives can be trusted. After the training everything is measured once more, should the weights have changed.
 
@@ -76,12 +79,15 @@ class DerivativeMonitor(ValidationHooks):
         max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
         every_n_epochs: in `fit`, measure at a validation only when so many epochs have passed.
+        estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
+            beside the truth as well; or `"never"`.
 
     Attributes:
         errors: of the last validation or test: one dictionary an order. The sanity check does not count.
         named_errors: the same for each derivative that the data module has a name for, such as delta.
         findings: of the last audit.
         weights: which were measured last: `as trained`, or an average's.
+        history: correct digits of each order, measured or estimated, by the epochs of the training.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class DerivativeMonitor(ValidationHooks):
         points: Places | None = None,
         max_points: int | Literal["auto"] | None = "auto",
         every_n_epochs: int = 1,
+        estimate: When = "auto",
     ) -> None:
         if order < 0:
             raise ValueError(f"DerivativeMonitor: order is {order}; it is 0 or more")
@@ -108,6 +115,8 @@ class DerivativeMonitor(ValidationHooks):
             )
         if on_finding not in ("warn", "raise", "ignore"):
             raise ValueError(f"DerivativeMonitor: on_finding is {on_finding!r}; choose 'warn', 'raise' or 'ignore'")
+        if estimate not in ("auto", "always", "never"):
+            raise ValueError(f"DerivativeMonitor: estimate is {estimate!r}; choose 'auto', 'always' or 'never'")
         self.order = order
         self.reference = reference if isinstance(reference, Function | None) else Function(reference)
         self.method: Method = method
@@ -119,6 +128,7 @@ class DerivativeMonitor(ValidationHooks):
         self.places = points
         self.max_points = max_points
         self.every_n_epochs = every_n_epochs
+        self.estimate: When = estimate
         self._stopwatch = Stopwatch()
         self._forget()
 
@@ -137,6 +147,8 @@ class DerivativeMonitor(ValidationHooks):
         self._evaluations = Evaluations(self.inputs, self.output, self.targets)
         self._sampling = Sampling(self.max_points, self.every_n_epochs, self.order)
         self._exact = ExactDerivatives(self.order)
+        self.estimation = Estimation(self.estimate, self.method)
+        self.history: dict[int, dict[int, float]] = {}
         self._scalars = Scalars(self.name)
         self._audit = ModuleAudit(self.order, self.on_finding, self._scalars.tag("audit"))
         self._own_points: Tensor | None = None
@@ -245,7 +257,11 @@ class DerivativeMonitor(ValidationHooks):
             with self._stopwatch:
                 self._audit.see(batch, of_training=True)
                 self._audit_first(trainer, pl_module)
-        if self._audit.done or self._off:
+        collects = not self._off and self._estimation_collects(trainer)
+        if collects:
+            with self._stopwatch:
+                self._see_rows(pl_module, batch)
+        if (self._audit.done or self._off) and not collects:
             pass_over(self, trainer, "on_train_batch_start")
 
     @override
@@ -257,6 +273,13 @@ class DerivativeMonitor(ValidationHooks):
     @override
     def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.finish(trainer, pl_module)
+
+    @override
+    def on_save_checkpoint(self, trainer: "Trainer", pl_module: "LightningModule", checkpoint: dict[str, Any]) -> None:
+        """What an estimate needs to know of the rows."""
+        state = self.estimation.state()
+        if state is not None:
+            checkpoint[KEY] = state
 
     @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
@@ -282,6 +305,8 @@ class DerivativeMonitor(ValidationHooks):
         with self._stopwatch:
             self._audit.see(batch)
             due = self._is_due(trainer)
+            if self._estimation_collects(trainer):
+                self._see_rows(pl_module, batch, held_out=True)
             if (due or not self._sampling.samples.complete) and not self._sampling.placed:
                 x = self._evaluations.inputs(pl_module, batch, self._own)
                 samples = self._sampling.take(trainer, pl_module, batch, x, self._user_points())
@@ -299,8 +324,10 @@ class DerivativeMonitor(ValidationHooks):
             if not self._is_due(trainer):
                 return
             self._measure(trainer, pl_module, rest)
-            self._conclude(pl_module)
+            self._conclude(trainer, pl_module, last=trainer.state.fn != "fit" or self._is_last(trainer))
             self._measured_epoch = trainer.current_epoch + 1
+            if trainer.state.fn == "fit" and not trainer.sanity_checking:
+                self.history[self._measured_epoch] = digits(self.errors)
             self._scalars.publish(trainer, pl_module, stage, self.errors)
             if self._figure_is_due(trainer):
                 add_figure(trainer, self._scalars.tag("derivatives"), lambda: self.figure(trainer))
@@ -344,9 +371,28 @@ class DerivativeMonitor(ValidationHooks):
         block = None if evaluations.alone(own) else _BLOCK
         self.measurement.update(function, x, truth, required=required, block=block)
 
-    def _conclude(self, pl_module: "LightningModule") -> None:
+    def _conclude(self, trainer: "Trainer", pl_module: "LightningModule", *, last: bool) -> None:
         self.errors, self.points = self.measurement.errors(pl_module.device)
         self.named_errors = self.measurement.named_errors
+        if trainer.sanity_checking:
+            return
+        if self._evaluations.alone(self._own):
+            plain = last and self._evaluations.plain(self._own)
+            self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain)
+        else:
+            self.estimation.remark = "no error is estimated: forward takes more than the inputs"
+
+    def _estimation_collects(self, trainer: "Trainer") -> bool:
+        return trainer.state.fn == "fit" and self.estimation.collects(trainer, self.exact_function(trainer) is not None)
+
+    def _see_rows(self, pl_module: "LightningModule", batch: Any, *, held_out: bool = False) -> None:
+        """Hand rows of a batch to the estimation; a batch in another form than those of the validation has none."""
+        try:
+            x = self._evaluations.inputs(pl_module, batch, self._own)
+            labels = labels_of(batch, self._evaluations.present, x, named=self.targets is not None)
+        except (TypeError, ValueError):
+            return
+        self.estimation.see(x, labels, held_out=held_out)
 
     # At the end of a training, or by hand
 
@@ -389,7 +435,7 @@ class DerivativeMonitor(ValidationHooks):
             with differentiable(pl_module):
                 for sample in self._sampling.samples.on(pl_module.device):
                     self._differentiate(trainer, pl_module, sample)
-            self._conclude(pl_module)
+            self._conclude(trainer, pl_module, last=True)
         return self.errors
 
     def _measure_all(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -409,7 +455,7 @@ class DerivativeMonitor(ValidationHooks):
                     break
             for sample in self._sampling.rest(trainer):
                 self._differentiate(trainer, pl_module, sample)
-            self._conclude(pl_module)
+            self._conclude(trainer, pl_module, last=True)
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
         """Look once more whether the derivatives can be trusted, at the points of the first audit."""
@@ -448,7 +494,10 @@ class DerivativeMonitor(ValidationHooks):
 
     def _counts_as_last(self, trainer: "Trainer") -> bool:
         """Whether the end may do with this measurement; after another one it measures again, if that takes little."""
-        return trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop or self.max_points != "auto"
+        return self._is_last(trainer) or (self.max_points != "auto" and self.estimation.estimate is None)
+
+    def _is_last(self, trainer: "Trainer") -> bool:
+        return trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
 
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs

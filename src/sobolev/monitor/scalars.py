@@ -1,5 +1,6 @@
 """Scalars on their way to Lightning: into its metrics, its progress bar, its loggers."""
 
+import math
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,10 @@ class Scalars:
             if quantity not in ("order", "at")
         }
 
+    def digits(self, errors: list[dict[str, Any]]) -> dict[str, float]:
+        """Correct digits of each order by their tags, for TensorBoard's chart: `digits/d1`."""
+        return {self.tag("digits", f"d{order}"): number for order, number in digits(errors).items()}
+
     def publish(
         self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
     ) -> None:
@@ -57,14 +62,24 @@ class Scalars:
         if self._direct is None and trainer.state.fn == "fit":
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
-            self._write(trainer, pl_module, values, in_bar)
+            self._write(trainer, pl_module, values, in_bar, errors)
             return
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            for logger in (logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")):
+                add_scalars(logger, self.digits(errors), trainer.fit_loop.epoch_loop._batches_that_stepped)
         for name, value in values.items():  # batch_size: Lightning would look for it in the batch
             if trainer.world_size > 1:  # the errors are those of all processes already: there is nothing to reduce
                 warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(name)}'")
             pl_module.log(name, value, prog_bar=name in in_bar, batch_size=1)
 
-    def _write(self, trainer: Any, pl_module: "LightningModule", values: dict[str, float], in_bar: set[str]) -> None:
+    def _write(
+        self,
+        trainer: Any,
+        pl_module: "LightningModule",
+        values: dict[str, float],
+        in_bar: set[str],
+        errors: list[dict[str, Any]],
+    ) -> None:
         if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
             self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
@@ -76,7 +91,19 @@ class Scalars:
         logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
         for logger in () if trainer.sanity_checking else trainer.loggers:
-            add_scalars(logger, rounded, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
+            add_scalars(
+                logger, rounded | self.digits(errors), trainer.fit_loop.epoch_loop._batches_that_stepped
+            )  # as `log` counts
+
+
+def digits(errors: list[dict[str, Any]]) -> dict[int, float]:
+    """Correct digits of each order, 16 at most: minus log10 of its relative error, measured or estimated."""
+    relative = {e["order"]: e.get("relative_l2", e.get("estimated_relative_l2")) for e in errors}
+    return {
+        order: -math.log10(max(error, 1e-16))
+        for order, error in relative.items()
+        if error is not None and math.isfinite(error)
+    }
 
 
 def _are_tensorboards(trainer: "Trainer") -> bool:

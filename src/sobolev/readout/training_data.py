@@ -37,14 +37,14 @@ def held_out_samples(trainer: Trainer, read: Read) -> Iterable[Samples]:
 
 def _samples(trainer: Trainer, name: Literal["training", "validation"], read: Read) -> Iterable[Samples]:
     """From a data module of ours in float64, else what the dataloader brings."""
-    split = _own_split(trainer, name)
+    split = own_split(trainer, name)
     if split is not None:
         return _parts_of(split, trainer.global_rank, trainer.world_size)
     batches = training_batches(trainer) if name == "training" else validation_batches(trainer)
     return map(read, batches)
 
 
-def _own_split(trainer: Trainer, name: str) -> Split | None:
+def own_split(trainer: Trainer, name: str) -> Split | None:
     """The split of a data module of ours, unless the trainer or a hook makes something else of it."""
     data: Any = getattr(trainer, "datamodule", None)
     limits = (trainer.limit_train_batches, trainer.limit_val_batches)

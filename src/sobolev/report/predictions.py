@@ -18,9 +18,11 @@ from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.guard import evaluating
 from sobolev.callbacks.base import Callback
 from sobolev.data.description import names_in
+from sobolev.estimates.estimate import KEY, DerivativeEstimate
 from sobolev.functions.notation import derivative_notation
 from sobolev.report.joining import PartWriter, join
 from sobolev.report.run_directory import free_path, run_directory
+from sobolev.training.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -30,8 +32,10 @@ class PredictionWriter(Callback):
     """In `predict`, write inputs, predictions and all first and second derivatives to a table.
 
     The columns are named `x`, `y`, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, mixed pairs once, or as the data module's
-    `derivative_names` say. Rows come in the order of the data whatever the number of processes, all of which must
-    see the table's folder. One batch is in memory at a time. The module's forward maps (batch, inputs) to
+    `derivative_names` say. Where the checkpoint holds an estimate of the errors (`DerivativeMonitor`), `y_std`,
+    `dy/dx_std`, ... beside each are the standard deviations of its error, and `outside` is 1 for points that lie
+    outside of the rows that were trained on. Rows come in the order of the data whatever the number of processes, all
+    of which must see the table's folder. One batch is in memory at a time. The module's forward maps (batch, inputs) to
     (batch, outputs); a batch is x or begins with x.
 
     Args:
@@ -41,6 +45,7 @@ class PredictionWriter(Callback):
         output_names: None takes the data module's, or `y`, or `y1`, `y2`, ....
         method: see `sobolev.hessian`.
         chunk_size: see `sobolev.hessian`.
+        deviations: write the standard deviations, where they are known.
 
     Attributes:
         written: where the last table lies.
@@ -59,6 +64,7 @@ class PredictionWriter(Callback):
         output_names: Sequence[str] | None = None,
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
+        deviations: bool = True,
     ) -> None:
         if path is not None and Path(path).suffix not in (".csv", ".parquet"):
             raise ValueError(f"path is {str(path)!r}; a table of predictions ends in .csv or .parquet")
@@ -66,6 +72,8 @@ class PredictionWriter(Callback):
         self.input_names, self.output_names = input_names, output_names
         self.method: Method = method
         self.chunk_size: ChunkSize = chunk_size
+        self.deviations = deviations
+        self._estimate: DerivativeEstimate | None = None
         self.written: Path | None = None
         self._scratch: Path | None = None
         self.not_finite = 0
@@ -84,6 +92,7 @@ class PredictionWriter(Callback):
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
         self._counted = self.not_finite = 0
+        self._estimate = _estimate_of(trainer, pl_module, self.method) if self.deviations else None
 
     @override
     def on_predict_batch_end(
@@ -100,11 +109,15 @@ class PredictionWriter(Callback):
         with torch.no_grad(), evaluating(pl_module):
             y, J, H = hessian(pl_module, x, method=self.method, chunk_size=self.chunk_size)
         n, inputs, outs = len(x), x.shape[1:].numel(), y.shape[1:].numel()
-        pairs = list(combinations_with_replacement(range(inputs), 2))
-        seconds = H.reshape(n, outs, inputs, inputs)[:, :, [i for i, _ in pairs], [j for _, j in pairs]]
-        columns = [part.reshape(n, -1) for part in (x, y, J, seconds)]
-        names = self._names(trainer, pl_module, inputs, outs)
-        self._part.append(self._numbers(batch_idx, n), torch.cat(columns, dim=1), names)
+        columns, names = _entries((y, J, H), n, inputs), self._names(trainer, pl_module, inputs, outs)
+        if self._estimate is not None:
+            found = self._estimate.at(pl_module, x, method=self.method)
+            deviations = _entries(found.deviations, n, inputs).to(columns)
+            columns = torch.stack([columns, deviations], 2).flatten(1)
+            columns = torch.cat([columns, found.outside[:, None].to(columns)], 1)
+            names = with_deviations(names, inputs)
+        columns = torch.cat([x.reshape(n, -1), columns], dim=1)
+        self._part.append(self._numbers(batch_idx, n), columns, names)
         self._counted += n
         self.not_finite += int((~y.isfinite()).sum())
 
@@ -173,6 +186,37 @@ def column_names(
     if twice:
         raise ValueError(f"the table would have two columns {twice[0]!r}; give PredictionWriter other names")
     return names
+
+
+def with_deviations(names: Sequence[str], inputs: int) -> list[str]:
+    """The names of a table's columns, `y_std` behind `y` and so on, `outside` at the end.
+
+    Raises:
+        ValueError: two columns would have the same name.
+    """
+    found = [*names[:inputs], *(column for name in names[inputs:] for column in (name, f"{name}_std")), "outside"]
+    if len(set(found)) < len(found):
+        raise ValueError(
+            "the table would have two columns of one name with its standard deviations; give PredictionWriter other "
+            "names, or deviations=False"
+        )
+    return found
+
+
+def _entries(tensors: Sequence[Tensor], n: int, inputs: int) -> Tensor:
+    """Values, first and second derivatives, (n, columns), mixed pairs once."""
+    pairs = list(combinations_with_replacement(range(inputs), 2))
+    H = tensors[2].reshape(n, -1, inputs, inputs)[:, :, [i for i, _ in pairs], [j for _, j in pairs]]
+    return torch.cat([part.reshape(n, -1) for part in (*tensors[:2], H)], dim=1)
+
+
+def _estimate_of(trainer: "Trainer", model: "LightningModule", method: Method) -> DerivativeEstimate | None:
+    """That of the checkpoint that is predicted with; None where it holds none."""
+    path = trainer.ckpt_path
+    if not path or not Path(path).is_file():
+        return None
+    state = read_checkpoint(path).get(KEY)
+    return None if state is None else DerivativeEstimate.from_state_dict(state).judged(model, method)
 
 
 def row_numbers(loader: Any) -> Callable[[int], Sequence[int]] | None:

@@ -87,10 +87,25 @@ def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, f
         "points": monitor.points,
         "weights": monitor.weights,
         "derivatives": monitor.errors,
+        "kinds": {str(entry["order"]): _kind(entry) for entry in monitor.errors},
+        **({"estimate": summary} if (summary := monitor.estimation.summary()) else {}),
+        "digits": _digits(monitor.history),
         **({"named": monitor.named_errors} if monitor.named_errors else {}),
         "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    """Whether the numbers of an order are errors, estimates of errors, or its own size."""
+    return "error" if "rmse" in entry else "estimate of the error" if "estimated_rmse" in entry else "size"
+
+
+def _digits(history: dict[int, dict[int, float]]) -> dict[str, list[Any]]:
+    """Correct digits over the epochs, a list for each order."""
+    orders = sorted({order for digits in history.values() for order in digits})
+    columns = {f"d{k}": [digits.get(k) for digits in history.values()] for k in orders}
+    return {"epochs": list(history), **columns}
 
 
 def _write_json(report: dict[str, Any], directory: Path) -> Path:
@@ -157,7 +172,11 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
         table.add_column(name, justify="right")
     for label, entry in _rows(report):
         table.add_row(label, *_cells(entry))
+        if "rmse" in entry and "estimated_rmse" in entry:
+            table.add_row(*_estimated_cells(label, entry))
     console.print(table)
+    for line in _estimate_lines(report.get("estimate", {})):
+        console.print(line, markup=False, highlight=False)
     for finding in report["audit"]:
         if finding["severity"] != "note":
             console.print(f"{finding['severity']}: {finding['where']}: {finding['message']}", markup=False)
@@ -184,6 +203,25 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _cells(entry: dict[str, Any]) -> list[str]:
     where = ", ".join(f"{value:.4g}" for value in entry["at"][:_COORDINATES])
     where += ", …" * (len(entry["at"]) > _COORDINATES)
+    if "rmse" not in entry and "estimated_rmse" in entry:
+        found = [f"± {entry[name]:.3g}" for name in ("estimated_rmse", "estimated_relative_l2")]
+        return [*found, "estimated", ""]
     if "rmse" not in entry:
         return ["no truth", f"RMS {entry['rms']:.3g}", f"{entry['max']:.3g}", where]
     return [*(f"{entry[name]:.3g}" for name in ("rmse", "relative_l2", "max")), where]
+
+
+def _estimated_cells(label: str, entry: dict[str, Any]) -> list[str]:
+    """A line of its own below the errors of an order."""
+    estimated = {name: value for name, value in entry.items() if name.startswith("estimated")}
+    return [label, *_cells({**estimated, "at": []})]
+
+
+def _estimate_lines(estimate: dict[str, Any]) -> list[str]:
+    """Verdict, noise and remark: `±` are estimates of errors, no errors."""
+    lines = []
+    if "verdict" in estimate:
+        shown = f"{estimate['rows']} rows and {estimate['held_out']} held out"
+        lines.append(f"± is an estimate of the error, from {shown}: {estimate['verdict']}")
+        lines.append(estimate["noise_text"])
+    return lines + ([estimate["remark"]] if estimate.get("remark") else [])

@@ -1,0 +1,200 @@
+"""Estimates of errors beside what a monitor measures, for orders of which no truth is known."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff.engine import Method
+from sobolev.callbacks.processes import gathered
+from sobolev.estimates import DerivativeEstimate, Expected, verdict
+from sobolev.estimates.estimate import Reference
+from sobolev.estimates.verdict import percent
+from sobolev.monitor.measurement import Truth
+from sobolev.monitor.weights import fingerprint
+from sobolev.readout.training_data import own_split
+
+When = Literal["auto", "always", "never"]
+
+_HIGHEST = 2
+"""Of the orders that are estimated."""
+_ENTRIES = 4096
+"""An order with more entries than this for a single output is not estimated."""
+_POINTS = 256
+"""The root mean squares are taken over at most so many points."""
+_TRAINING, _HELD_OUT = 5000, 500
+"""So many rows are kept of what the dataloaders bring."""
+
+
+class Estimation:
+    """Collects rows where the data module is not one of sobolev's, and estimates with them.
+
+    Args:
+        when: `"auto"`: for orders without a truth; `"always"`: beside the truth as well; `"never"`.
+        method: as in `sobolev.derivatives`.
+
+    Attributes:
+        estimate: of the last measurement; None before the first, and where there cannot be one.
+        expected: what it says, an entry for each order.
+        remark: why there is no estimate, or what keeps it from being better; empty if nothing.
+    """
+
+    def __init__(self, when: When, method: Method) -> None:
+        self.when, self._method = when, method
+        self.estimate: DerivativeEstimate | None = None
+        self.expected: list[Expected] = []
+        self.remark = ""
+        self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
+        self._rows: DerivativeEstimate | None = None
+        self._tried = False
+        self._known: tuple[Tensor, Reference] | None = None
+        self._judgement: tuple[list[float], DerivativeEstimate] | None = None
+
+    def collects(self, trainer: Any, known: bool) -> bool:
+        """Whether rows of the training are still wanted.
+
+        Args:
+            trainer: that trains.
+            known: whether there is a function to compare with.
+        """
+        wanted = self.when == "always" or (self.when == "auto" and not known)
+        missing = self._rows is None and not self._tried and not self._training.full
+        return wanted and missing and own_split(trainer, "training") is None
+
+    def see(self, x: Tensor, labels: Truth, *, held_out: bool = False) -> None:
+        """Keep rows of a batch: inputs (batch, *in), values (batch, *out), then labels of derivatives."""
+        (self._held_out if held_out else self._training).add(x, labels)
+
+    def add(self, errors: list[dict[str, Any]], trainer: Any, model: nn.Module, kept: list[Any], *, last: bool) -> None:
+        """Put `estimated_rmse` and `estimated_relative_l2` into the entries they belong to.
+
+        All processes call it, with the same errors.
+
+        Args:
+            errors: an entry for each order.
+            trainer: whose data are used.
+            model: whose forward takes the inputs and nothing else.
+            kept: points and derivatives there, `Measurement.kept`.
+            last: nothing will follow, so that the network itself is looked at.
+        """
+        unknown = [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
+        if self.when == "never" or not unknown:
+            return
+        x, tower = _everywhere(kept, trainer.world_size)
+        if x is None or not self._prepared(trainer):
+            return
+        assert self._rows is not None
+        with torch.inference_mode(False), torch.no_grad():
+            self.estimate = self._judged(model) if last else self._rows
+            self.expected = self._expected(model, x, tower)
+        for entry in (errors[0], *unknown):  # labels of the value have noise, its error has not
+            if entry["order"] < len(self.expected):
+                found = self.expected[entry["order"]]
+                entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
+
+    def state(self) -> dict[str, Any] | None:
+        """Of the rows alone, for a checkpoint: what they say does not depend on the weights."""
+        return None if self._rows is None else self._rows.state_dict()
+
+    def summary(self) -> dict[str, Any] | None:
+        """What a report says of the estimate."""
+        if self.estimate is None:
+            return {"remark": self.remark} if self.remark else None
+        shares = self.estimate.noise / self.estimate.spread
+        return {
+            "verdict": verdict(self.expected),
+            "noise": self.estimate.noise.tolist(),
+            "noise_share": shares.tolist(),
+            "noise_text": f"noise: {', '.join(map(percent, shares.tolist()))} of the standard deviation",
+            "rows": len(self.estimate.training[0]),
+            "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
+            "remark": self.remark or self.estimate.remark,
+        }
+
+    def _prepared(self, trainer: Any) -> bool:
+        """Whether there are witnesses; made at the first call, from the rows of all processes."""
+        if self._rows is None and not self._tried:
+            self._tried = True
+            training, held_out = (self._samples(trainer, name) for name in ("training", "validation"))
+            if not training:
+                self.remark = "no error is estimated: no training row with inputs and values was seen"
+                return False
+            try:
+                with torch.inference_mode(False):
+                    self._rows = DerivativeEstimate.of_rows(training, held_out or None)
+            except (ValueError, RuntimeError) as error:
+                self.remark = f"no error is estimated: {error}"
+        return self._rows is not None
+
+    def _samples(self, trainer: Any, name: Literal["training", "validation"]) -> list[Tensor]:
+        split = own_split(trainer, name)
+        if split is not None:
+            return [split.inputs, split.targets, *split.labels]
+        parts = gathered((self._training if name == "training" else self._held_out).tensors())
+        filled = [part for part in parts if part]
+        fewest = min((len(part) for part in filled), default=0)
+        return [torch.cat([part[k] for part in filled]) for k in range(fewest)]
+
+    def _judged(self, model: nn.Module) -> DerivativeEstimate:
+        """After a look at the network; the same weights are looked at once."""
+        assert self._rows is not None
+        weights = fingerprint(model)
+        if self._judgement is not None and self._judgement[0] == weights:
+            return self._judgement[1]
+        try:
+            self._judgement = weights, self._rows.judged(model, self._method)
+            return self._judgement[1]
+        except (ValueError, TypeError, RuntimeError) as error:
+            self.remark = f"the estimate knows the rows only, and may be too large: {error}"
+            return self._rows
+
+    def _expected(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Expected]:
+        assert self.estimate is not None
+        layer = self.estimate.last_layer
+        if layer is not None:
+            return self.estimate.errors(model, x, len(tower) - 1, self._method)
+        if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) < len(tower):
+            self._known = x, self.estimate.reference(x, len(tower) - 1)
+        return self.estimate.expected(tower, self._known[1])
+
+
+class _Rows:
+    """The first rows that were seen, on the CPU."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._count = most, 0
+        self._parts: list[list[Tensor]] = []
+
+    @property
+    def full(self) -> bool:
+        return self._count >= self._most
+
+    def add(self, x: Tensor, labels: Truth) -> None:
+        if self.full or not labels or labels[0] is None or not labels[0].is_floating_point():
+            return
+        present = [label for label in labels if label is not None][: _HIGHEST + 1]
+        with torch.inference_mode(False):
+            part = [t[: self._most - self._count].detach().to("cpu", torch.float64, copy=True) for t in (x, *present)]
+        if not self._parts or [t.shape[1:] for t in part] == [t.shape[1:] for t in self._parts[0]]:
+            self._parts.append(part)
+            self._count += len(part[0])
+
+    def tensors(self) -> list[Tensor]:
+        """Inputs, values, labels of derivatives; empty if nothing was seen."""
+        return [torch.cat(column) for column in zip(*self._parts, strict=True)]
+
+
+def _everywhere(kept: list[Any], world_size: int) -> tuple[Tensor | None, list[Tensor]]:
+    """Points of all processes, in an order that does not depend on who had them, and derivatives there."""
+    parts = [(x, list(predicted)) for x, predicted, _ in kept]
+    if world_size > 1:
+        parts = [part for own in gathered(parts) for part in own]
+    if not parts:
+        return None, []
+    x, columns = torch.cat([p[0] for p in parts]), zip(*(p[1] for p in parts), strict=True)
+    inputs = x.shape[1:].numel()
+    orders = [k for k in range(_HIGHEST + 1) if inputs**k <= _ENTRIES]
+    order = torch.unique(x.flatten(1), dim=0, return_inverse=True)[1].argsort(stable=True)
+    order = order[:: max(1, math.ceil(len(order) / _POINTS))]
+    return x[order], [torch.cat(column)[order] for column, _ in zip(columns, orders, strict=False)]

@@ -1,0 +1,114 @@
+"""Estimates beside what is measured, against the truth that the monitor is not told."""
+
+import pytest
+import torch
+from cases import Plain, loader, quiet_trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.utils.data import DataLoader
+
+from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, FunctionData, Regressor
+from sobolev.autodiff.operators import derivative_tensors
+from sobolev.monitor.estimation import Estimation
+
+QUIET = {"on_finding": "ignore", "figure_every_n_epochs": None}
+pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
+
+
+def rows(count, seed=0):
+    x = 2 * torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)) - 1
+    return x, torch.sin(2 * x[:, :1]) * x[:, 1:]
+
+
+def exact(x):
+    return derivative_tensors(lambda x: torch.sin(2 * x[:, :1]) * x[:, 1:], x, 2)
+
+
+def fitted(folder, monitor, **options):
+    torch.manual_seed(0)
+    module = Plain(nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1)), lr=0.05)
+    trainer = quiet_trainer(folder, monitor, max_epochs=10, **options)
+    trainer.fit(module, loader(*rows(300)), loader(*rows(60, seed=1)))
+    return module, trainer
+
+
+def test_a_module_of_somebody_else_gets_estimates_of_its_errors(tmp_path):
+    monitor = DerivativeMonitor(**QUIET)
+    module, trainer = fitted(tmp_path, monitor)
+    x = rows(60, seed=1)[0]
+    for entry, found, true in zip(monitor.errors, derivative_tensors(module, x, 2), exact(x), strict=True):
+        error = float((found - true).detach().square().mean().sqrt())
+        assert 0.5 * error < entry["estimated_rmse"] < 2 * error
+    for name in ("d0_estimated_rmse", "d1_estimated_relative_l2", "d2_estimated_rmse"):
+        assert trainer.callback_metrics[f"val/{name}"] > 0
+    assert "val/d1_estimated_rmse" in trainer.progress_bar_metrics
+    assert "rms" in monitor.errors[1] and "rmse" not in monitor.errors[1]
+    assert "is estimated to be wrong by" in monitor.estimation.summary()["verdict"]
+
+
+def test_the_training_is_the_same_without(tmp_path):
+    one, other = (fitted(tmp_path, DerivativeMonitor(estimate=when, **QUIET))[0] for when in ("auto", "never"))
+    for mine, its in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, its)
+
+
+@pytest.mark.parametrize(("when", "there"), [("auto", False), ("always", True)])
+def test_where_the_truth_is_known_an_estimate_is_made_on_request(tmp_path, when, there):
+    monitor = DerivativeMonitor(estimate=when, **QUIET)
+    data = FunctionData("sin(x)", (-2, 2), samples=64, validation_samples=20)
+    quiet_trainer(tmp_path, monitor).fit(Regressor(MLP(hidden=(8,))), datamodule=data)
+    for entry in monitor.errors:
+        assert "rmse" in entry and ("estimated_rmse" in entry) == there
+
+
+def test_the_checkpoint_holds_what_an_estimate_needs(tmp_path):
+    monitor = DerivativeMonitor(**QUIET)
+    module, trainer = fitted(tmp_path, monitor)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    estimate = DerivativeEstimate.from_checkpoint(tmp_path / "last.ckpt", module)
+    expected = estimate.errors(module, rows(60, seed=1)[0])
+    assert expected[2].rmse == pytest.approx(monitor.errors[2]["estimated_rmse"], rel=1e-3)
+    with pytest.raises(ValueError, match="holds no estimate"):
+        torch.save({}, tmp_path / "empty.ckpt")
+        DerivativeEstimate.from_checkpoint(tmp_path / "empty.ckpt", module)
+
+
+def test_digits_are_in_tensorboard_and_in_the_history(tmp_path):
+    monitor = DerivativeMonitor(**QUIET)
+    fitted(tmp_path, monitor, logger=TensorBoardLogger(tmp_path, "digits"))
+    events = EventAccumulator(str(tmp_path / "digits/version_0"))
+    events.Reload()
+    for k in range(3):
+        shown = [e.value for e in events.Scalars(f"digits/d{k}")]
+        assert shown == pytest.approx([digits[k] for digits in monitor.history.values()], rel=1e-5)
+    assert list(monitor.history) == list(range(1, 11))
+
+
+def test_a_forward_with_more_inputs_says_why_there_is_no_estimate(tmp_path):
+    class Two(Plain):
+        def forward(self, x, t):
+            return self.network(torch.cat([x, t], 1))
+
+        def training_step(self, batch, _):
+            return (self(batch["x"], batch["t"]) - batch["y"]).square().mean()
+
+        def validation_step(self, batch, _):
+            self(batch["x"], batch["t"])
+
+    x, y = rows(64)
+    batches = DataLoader([{"x": a[:1], "t": a[1:], "y": b} for a, b in zip(x, y, strict=True)], batch_size=64)
+    monitor = DerivativeMonitor(inputs="x", targets="y", **QUIET)
+    module = Two(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), lr=0.01)
+    quiet_trainer(tmp_path, monitor).fit(module, batches, batches)
+    assert monitor.estimation.summary() == {"remark": "no error is estimated: forward takes more than the inputs"}
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(ValueError, match="choose 'auto', 'always' or 'never'"):
+        DerivativeMonitor(estimate="sometimes")
+
+
+def test_without_rows_nothing_is_made_up():
+    estimation = Estimation("always", "auto")
+    assert estimation.summary() is None and estimation.state() is None
