@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help setup train test lint bench docs clean
+.PHONY: help setup train test test-processors lint bench docs clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.run  ## create .venv with what a training needs
 
@@ -18,7 +18,15 @@ train: $(VENV)/.run  ## train on y = x², watch f' and f'', and say where the re
 	$(BIN)/python -m src.train $(ARGS)
 
 test: $(VENV)/.test  ## run the tests on all cores
+	@echo "Some 5,000 tests: about six minutes on two cores; a dot is a test that passed."
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# What other processors compute: no vector instructions, AVX2, MKL's common code path; one thread and two.
+test-processors: $(VENV)/.test  ## run the tests as other processors compute, one after the other
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+	MKL_ENABLE_INSTRUCTIONS=SSE4_2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/.lint  ## check style, spelling and types
 	$(BIN)/python -m ruff check
