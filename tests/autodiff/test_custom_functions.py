@@ -93,6 +93,22 @@ class Linear(torch.autograd.Function):
         return gradient @ weight.detach(), gradient.T @ x
 
 
+class Turning(torch.autograd.Function):
+    """Its backward turns the sign of what forward multiplies by."""
+
+    @staticmethod
+    def forward(ctx, x, sign):
+        ctx.save_for_backward(x)
+        ctx.sign = sign
+        return torch.sin(x) * sign
+
+    @staticmethod
+    def backward(ctx, gradient):
+        result = gradient * torch.cos(*ctx.saved_tensors) * ctx.sign.clone()
+        ctx.sign.mul_(-1)
+        return result, None
+
+
 class Network(nn.Module):
     def __init__(self, function, dtype=torch.float64):
         super().__init__()
@@ -160,3 +176,10 @@ def test_what_is_no_derivative_on_purpose_stays():
     found = sobolev.derivatives(Network(lambda x: Reversed.apply(x)), X, method="reverse")
     expected = sobolev.derivatives(Network(lambda x: x), X, method="reverse")
     torch.testing.assert_close(found[1:], (-expected[1], -expected[2]))
+
+
+def test_a_backward_that_changes_the_function_is_refused():
+    sign = torch.ones((), dtype=torch.float64)
+    network = Network(lambda x: Turning.apply(x, sign))
+    with pytest.raises(sobolev.UntrustworthyDerivativeError, match="Turning writes to a tensor"):
+        sobolev.derivatives(network, X)

@@ -179,6 +179,16 @@ class Probe:
         """The same by Taylor mode."""
         return self.differentiated("taylor", self.x, self.direction, self.order)
 
+    @cached_property
+    def refused_training(self) -> Exception | None:
+        """Why Taylor mode keeps no graph to the weights of f, if it does not."""
+        try:
+            with self.widening:
+                derivatives(self, self.x[:1], self.order, self.direction[:1], method="taylor")
+        except Exception as error:
+            return error
+        return None
+
     def differentiated(self, method: str, x: Tensor, direction: Tensor, order: int) -> Derivatives | Exception:
         """`scalar` and its derivatives anywhere, along (batch, *in), by `"taylor"`; by reverse mode otherwise."""
         try:
@@ -266,6 +276,18 @@ class Probe:
         Of the points around which it is measured the median: some of them may sit on a kink or a singularity.
         """
         return relative_rounding(self.values_nearby)
+
+    @cached_property
+    def shaken(self) -> Tensor:
+        """How much `scalar` changes with the last digits of x, or with what else is computed in the same call.
+
+        (batch,): far more than the last digit of the value where large weights cancel.
+        """
+        eps = torch.finfo(self.x.dtype).eps
+        changed = [self.values(self.x * (1 + k * eps)) for k in (-2, -1, 1, 2)]
+        if not self.by_row and len(self.x) > 1:
+            changed += [torch.cat([self.values(part) for part in self.x.chunk(2)])]
+        return torch.stack([(values - self.values_here).abs() for values in changed]).nan_to_num(0).amax(0)
 
     def noises(self, method: str) -> list[float]:
         """The same of `scalar` and of all its derivatives by a method."""

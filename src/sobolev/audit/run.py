@@ -81,7 +81,7 @@ def _audited(probe: Probe, first: Entry, in_training: list[Finding], dtype: torc
     inconsistent = inconsistent or first.remembered
     findings = first.findings + inconsistent + _only(in_training, inconsistent)
     method, errors = "none", ()
-    if not inconsistent:
+    if not any(finding.severity == "error" for finding in inconsistent):
         _ = probe.reverse
         probe.relax()
         findings += [finding for check in CALCULUS for finding in _made(check, probe)]

@@ -29,6 +29,11 @@ _MESSAGE = (
     "it in differentiable torch operations"
 )
 
+_CHANGES = (
+    "a backward pass changes what the function computes next (the custom torch.autograd.Function {} writes to a tensor "
+    "that its forward reads): whatever is differentiated twice is wrong. Leave such tensors as they are"
+)
+
 _RIGHT: WeakSet = WeakSet()
 """Functions of whose backward passes nothing is to be found fault with."""
 
@@ -43,8 +48,11 @@ def cut_function(f: Callable[[Tensor], Any], x: Tensor, weights: bool) -> str | 
     """
     start = x.detach()[:: max(1, len(x) // _ROWS)][:_ROWS].clone()
     nodes, leaves = _custom_nodes(f, start.requires_grad_())
-    if all(_class(node) in _RIGHT for node in nodes):
+    new = [_class(node) for node in nodes if _class(node) not in _RIGHT]
+    if not new:
         return None
+    if _changes_the_function(f, start):
+        return _CHANGES.format(" or ".join(sorted({kind.__name__ for kind in new})))
     changing = [start, *(leaf for leaf in leaves if leaf is not start and weights)]
     for place, node in enumerate(nodes):
         if _class(node) not in _RIGHT and _is_cut(f, start, changing, place, node):
@@ -67,6 +75,15 @@ class _Refused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Any:
         raise UntrustworthyDerivativeError(ctx.message)
+
+
+def _changes_the_function(f: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether f(x) is something else after a backward pass, though it is the same after a forward pass."""
+    before, y = f(x.clone()).detach(), f(x.clone())
+    if not torch.equal(before, y.detach()):  # it draws random numbers, or counts its calls
+        return False
+    torch.autograd.grad(y.sum(), x, allow_unused=True)
+    return not torch.allclose(f(x.clone()).detach(), before, rtol=1e-3, atol=1e-6 * float(before.abs().max()))
 
 
 def _is_cut(f: Callable, x: Tensor, changing: list[Tensor], place: int, node: Any) -> bool:

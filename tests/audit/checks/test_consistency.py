@@ -121,3 +121,11 @@ def test_a_sample_with_a_small_output_may_be_rounded_like_the_others():
 
     assert relative_change(f(X)[:1], f(X[:1])) > 1e-5
     assert not list(cross_sample(probe(f)))
+
+
+@pytest.mark.parametrize(("share", "severity"), [(1e-8, "warning"), (1e-3, "error")])
+def test_a_solver_that_looks_at_the_whole_batch(share, severity):
+    """As an adaptive one does, whose steps depend on the hardest sample."""
+    found = sobolev.audit(lambda x: torch.sin(3 * x) + share * torch.sin(x.mean(0)), X[:, :1], order=1)
+    (finding,) = [finding for finding in found.findings if finding.kind == "cross-sample"]
+    assert (finding.severity, found.trustworthy) == (severity, severity == "warning")

@@ -52,7 +52,7 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
                 f"x = {shown(probe.x[row])}, although the value is a number: a square root, norm, power, "
                 "division or logarithm meets a special point there. Move it off with a small positive number "
                 "inside, or mask its argument, not its result (torch.where keeps the NaN of the other branch)"
-                + (_TAYLOR if right else ""),
+                + (_relief(probe) if right else ""),
             )
             return
 
@@ -84,11 +84,21 @@ def agreement(probe: Probe) -> Iterator[Finding]:
     method, failures = verdict(probe)
     reverse, taylor = failures["reverse"], failures["taylor"]
     if reverse is not None and not _said_elsewhere(probe, reverse):
-        relief = _TAYLOR if taylor is None else ""
+        relief = _relief(probe) if taylor is None else ""
         yield _reverse_finding(reverse, "error" if method == "none" else "warning", relief)
     if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
         severity = "warning" if taylor.slight else "error"
         yield Finding("taylor-disagrees", severity, "f", _taylor_is_off(taylor, taylor.off))
+
+
+def _relief(probe: Probe) -> str:
+    """What works although reverse mode does not: Taylor mode, in training as well or not."""
+    if probe.refused_training is None:
+        return _TAYLOR
+    return (
+        ". Taylor mode is right while no graph is kept: method='taylor' under torch.no_grad(). With gradients enabled "
+        "it refuses, and no loss on these derivatives can be trained"
+    )
 
 
 def _taylor_is_off(failure: Failure, off: Mismatch) -> str:
@@ -135,7 +145,7 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
         severity,
         name_of(culprit.step if culprit else None),
         f"{before}derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off "
-        f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit, failure.order)}. "
+        f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit)}. "
         f"{_advice(kind, culprit)}{relief}",
     )
 
@@ -152,10 +162,9 @@ def _advice(kind: str, culprit: Culprit | None) -> str:
     return _ADVICE[kind]
 
 
-def _symptom(culprit: Culprit | None, order: int) -> str:
+def _symptom(culprit: Culprit | None) -> str:
     if culprit is None:
-        torchs = ", and some of torch's own are not exact beyond the second order: layer_norm is one"
-        return f"some backward in f is not that of its function{torchs if order > 2 else ''}"
+        return "some backward in f is not that of its function"
     return f"`{culprit.step.operation}` is the first operation whose gradient is not its derivative"
 
 
