@@ -20,6 +20,7 @@ from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.taylor import operators as taylor
 from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
+from sobolev.autodiff.taylor.array_libraries import introduce_jets
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.stored import settle
 from sobolev.autodiff.tensor_classes import ordinary, plain
@@ -177,6 +178,7 @@ def _call_plainly(f: BatchedFunction, x: Tensor) -> None:
 
 def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, ...]:
     """Once for every function, its value is compared with that of a plain call."""
+    introduce_jets()
     new = x.shape[0] > 0 and x.dtype not in HALF and is_new(f.original)
     randomness = random_state(x) if new else x
     results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
