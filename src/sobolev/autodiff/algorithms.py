@@ -20,7 +20,7 @@ from typing import Literal
 
 import torch
 
-from sobolev.autodiff.written_out import recording
+from sobolev.autodiff.written_out import passes_backwards, recording
 
 Algorithm = Literal["directional", "units", "reversed", "collapsed", "pushed", "nested"]
 Situation = Literal["no graph", "graph", "compiled", "transformed", "recorded"]
@@ -61,6 +61,8 @@ def of_perceptron(operator: str, order: int, rows: int, inputs: int, outputs: in
 def of_any_function(operator: str, rows: int, inputs: int) -> list[Algorithm]:
     """The algorithms of Taylor mode, in the order in which they are tried."""
     now, found = situation(), []
+    if now == "recorded" and not passes_backwards():
+        return ["pushed"]
     if operator == "jacobian" and now == "recorded":
         return ["reversed", "pushed"] if inputs > 1 else ["pushed"]
     if operator == "jacobian" and rows and now in ("no graph", "graph"):

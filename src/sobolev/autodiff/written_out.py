@@ -14,11 +14,27 @@ import torch
 from torch import Tensor
 
 _RECORDING: ContextVar[bool] = ContextVar("recording", default=False)
+_PUSHED_ONLY: ContextVar[bool] = ContextVar("pushed_only", default=False)
 
 
 def recording() -> bool:
     """Whether operations are recorded below autograd: numbers cannot be looked at, but gradients can be taken."""
     return not torch.compiler.is_dynamo_compiling() and _RECORDING.get()  # dynamo knows no context variables
+
+
+@contextmanager
+def pushed_only() -> Iterator[None]:
+    """What is recorded inside has no passes backwards: their operations are some that few readers of a graph know."""
+    token = _PUSHED_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _PUSHED_ONLY.reset(token)
+
+
+def passes_backwards() -> bool:
+    """Whether what is recorded may hold passes backwards."""
+    return not _PUSHED_ONLY.get()
 
 
 def is_to_be_written_out() -> bool:

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     foreign = bool(arguments) and not arguments[0].startswith("-")
     parser = _parser()
-    options, rest = parser.parse_known_args(_joined(arguments[1:] if foreign else arguments))
+    options, rest = parser.parse_known_args(joined(arguments[1:] if foreign else arguments))
     if options.order < 1 or options.points < 1:
         parser.error(f"--{'order' if options.order < 1 else 'points'} is a whole number, 1 or more")
     if foreign and rest:
@@ -88,8 +88,8 @@ def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argp
     for name in ("inputs", "columns", "state_dict"):
         if getattr(options, name):
             parser.error(f"--{name} goes with a model: sobolev audit MODULE:MODEL --{name} ...")
-    model, points = _configured([*rest, *(["--ckpt_path", options.ckpt_path] if options.ckpt_path else [])])
-    return _audited(model, points, options)
+    found = configured([*rest, *(["--ckpt_path", options.ckpt_path] if options.ckpt_path else [])])
+    return _audited(found.model, found.points, options)
 
 
 def _audited(model: Callable[[Tensor], Any], points: Tensor, options: argparse.Namespace) -> Audit:
@@ -100,8 +100,17 @@ def _audited(model: Callable[[Tensor], Any], points: Tensor, options: argparse.N
     return audit(model, points.to(dtype), options.order, points=options.points)
 
 
-def _configured(arguments: list[str]) -> tuple[nn.Module, Tensor]:
-    """The model and the validation points of a configuration."""
+class Configured(NamedTuple):
+    """The model of a configuration, its validation points, its data, and what its checkpoint says of these."""
+
+    model: nn.Module
+    points: Tensor
+    data: Any
+    description: dict[str, Any] | None
+
+
+def configured(arguments: list[str]) -> Configured:
+    """What the options of `sobolev validate` describe."""
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the seed, which changes nothing here
     sys.argv[1:] = ["validate", *arguments]
     cli = _cli_without_trainer()
@@ -109,8 +118,10 @@ def _configured(arguments: list[str]) -> tuple[nn.Module, Tensor]:
     cli.model.configure_model()
     if settings.get("ckpt_path"):
         load_weights(cli.model, settings.ckpt_path)
-    points = _points(cli.datamodule or cli.model, cli.description)
-    return cli.model.to(_PRECISIONS.get(str(settings.trainer.precision))), points
+    data = cli.datamodule or cli.model
+    points = _points(data, cli.description)
+    model = cli.model.to(_PRECISIONS.get(str(settings.trainer.precision)))
+    return Configured(model, points, data, cli.description)
 
 
 def _cli_without_trainer() -> "SobolevCLI":
@@ -132,7 +143,7 @@ def _cli_without_trainer() -> "SobolevCLI":
         @override
         def _run_subcommand(self, subcommand: str) -> None:
             if not self.config.validate.get("ckpt_path"):
-                rank_zero_warn("audit without --ckpt_path: the network has the random weights of its start")
+                rank_zero_warn("no --ckpt_path: the network has the random weights of its start")
 
     return AuditCLI()
 
@@ -160,7 +171,7 @@ def _validation_points(data: Any) -> Tensor:
     return torch.cat([tensors[0] for tensors in leaves])
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
+def joined(arguments: Sequence[str]) -> list[str]:
     """`--inputs -1:1` as `--inputs=-1:1`: argparse takes what begins with a minus for an option."""
     joined: list[str] = []
     for word in arguments:

@@ -47,6 +47,10 @@ def _run(given: list[str]) -> None:
         from sobolev.cli.audit import run as audit
 
         sys.exit(audit(given[1:]))
+    elif given[0] == "export":
+        from sobolev.cli.export import run as export
+
+        export(given[1:])
     elif given[0] == "readout":
         from sobolev.cli.readout import run as readout
 

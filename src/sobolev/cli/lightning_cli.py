@@ -33,8 +33,9 @@ SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
     "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
-    "Two more subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
-    "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew."
+    "Three more subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
+    "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew; "
+    "`sobolev export` writes a network and its derivatives to one file."
 )
 
 

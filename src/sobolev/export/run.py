@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from sobolev.autodiff.written_out import pushed_only
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.export import onnx_file, torch_file
 from sobolev.export.check import BATCHES, Errors, Run, check, sizes
@@ -60,6 +62,7 @@ def export(
     *,
     inputs: Inputs = None,
     names: Names | None = None,
+    units: Mapping[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
     compiled: bool = False,
 ) -> Export:
@@ -84,6 +87,7 @@ def export(
             its first layer.
         names: names of the outputs in a row, or of outputs and derivatives by what they would be called:
             `{"y": "price", "dy/dspot": "delta"}`.
+        units: of inputs and outputs by their names, for the metadata.
         dtype: torch.float32, or torch.float64 where nine digits are worth it.
         compiled: a `.pt2` by AOTInductor, for the processor of this machine; it needs a C++ compiler.
 
@@ -101,8 +105,8 @@ def export(
     try:
         with frozen(network, dtype):
             module = Derivatives(network, operator, order, names_)
-            errors = _written(module, unfinished, x, truth, compiled)
-        metadata = _metadata(module, x, errors)
+            errors = _first_that_can(module, unfinished, x, truth, compiled)
+        metadata = _metadata(module, x, errors, units or {})
         (onnx_file if path.suffix == ".onnx" else torch_file).describe(unfinished, metadata)
         unfinished.replace(path)
     finally:
@@ -180,6 +184,18 @@ def _rows(network: Callable[[Tensor], Tensor], x: Tensor, derivatives: int) -> i
     return max(BATCHES[-2], min(BATCHES[-1], _MOST_NUMBERS // max(each, 1)))
 
 
+def _first_that_can(
+    module: Derivatives, path: Path, x: Tensor, truth: tuple[Tensor, ...], compiled: bool
+) -> dict[str, float]:
+    """With passes backwards, which take less time, or else without: their operations may be unknown."""
+    try:
+        return _written(module, path, x, truth, compiled)
+    except (ValueError, UntrustworthyDerivativeError):
+        with suppress(ValueError, UntrustworthyDerivativeError), pushed_only():
+            return _written(module, path, x, truth, compiled)
+        raise
+
+
 def _written(module: Derivatives, path: Path, x: Tensor, truth: tuple[Tensor, ...], compiled: bool) -> dict[str, float]:
     """The errors of each output of the file."""
     names, program = module.names, recorded(module, x)
@@ -207,7 +223,7 @@ def _file(program: ExportedProgram, path: Path, module: Derivatives, x: Tensor, 
         raise ValueError(f"{path.suffix} has no {operation} of {x.dtype}{where}") from error
 
 
-def _metadata(module: Derivatives, x: Tensor, errors: dict[str, float]) -> dict[str, str]:
+def _metadata(module: Derivatives, x: Tensor, errors: dict[str, float], units: Mapping[str, str]) -> dict[str, str]:
     """What the file says about itself."""
     from sobolev import __version__
 
@@ -215,7 +231,7 @@ def _metadata(module: Derivatives, x: Tensor, errors: dict[str, float]) -> dict[
     each = x.reshape(len(x), len(names.columns), -1)
     ends = each.amin((0, 2)), each.amax((0, 2))
     columns = [
-        {"name": name, "minimum": low, "maximum": high}
+        {"name": name, "unit": units.get(name, ""), "minimum": low, "maximum": high}
         for name, low, high in zip(names.columns, *(end.tolist() for end in ends), strict=True)
     ]
     return {
@@ -225,7 +241,7 @@ def _metadata(module: Derivatives, x: Tensor, errors: dict[str, float]) -> dict[
         "sobolev.dtype": str(x.dtype).removeprefix("torch."),
         "sobolev.inputs": json.dumps(columns),
         "sobolev.outputs": json.dumps([output.name for output in names.outputs]),
-        "sobolev.units": "derivatives are in the units of the outputs by those of the inputs",
+        "sobolev.units": json.dumps(dict(units)),
         "sobolev.errors": json.dumps(errors),
         "sobolev.batches": json.dumps(sizes(len(x))),
     }
