@@ -143,7 +143,7 @@ def _cli_without_trainer() -> "SobolevCLI":
         @override
         def _run_subcommand(self, subcommand: str) -> None:
             if not self.config.validate.get("ckpt_path"):
-                rank_zero_warn("no --ckpt_path: the network has the random weights of its start")
+                rank_zero_warn("audit without --ckpt_path: the network has the random weights of its start")
 
     return AuditCLI()
 
