@@ -1,4 +1,4 @@
-"""From the measurements to tables: `python -m benchmarks.table` writes README's, `--check` only compares.
+"""From the measurements to tables: `python -m benchmarks.table` writes them into the pages, `--check` only compares.
 
 Every figure is a ratio to one plain `net(x)` of the same batch in the same round.
 """
@@ -7,7 +7,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.cases import CASES, Case
@@ -19,6 +19,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- speed: begin, written by python -m benchmarks.table -->", "<!-- speed: end -->"
 OURS = "sobolev"
 DEVICES = {"cpu": "one CPU thread", "cuda": "GPU"}
+
+
+PAGES = {"README.md": ("d2-1000", "d4", "train-10000", "laplacian-10", "hessian-10"), "docs/speed.md": None}
+"""Where the table stands, and which rows of it, eager alone; None: all, and what there is to say of them."""
 
 
 def document(data: dict) -> str:
@@ -35,11 +39,22 @@ def shortfalls(data: dict) -> list[str]:
     return [line for run in data["runs"] for key in run["results"] for line in _shortfalls(run, CASES[key])]
 
 
-def in_step(readme: str) -> str:
-    """README with the table of the latest results; with none while nothing has been measured."""
-    results = RESULTS / "engine.json"
-    text = document(json.loads(results.read_text(encoding="utf-8"))) if results.exists() else ""
-    return between_markers(readme, text)
+def brief(data: dict, keys: Sequence[str]) -> str:
+    """A few rows of the eager table, the machine under them."""
+    runs = [run for run in data["runs"] if run["device"] == "cpu"]
+    chosen = [run | {"results": {key: run["results"][key] for key in keys if key in run["results"]}} for run in runs]
+    table = _table(chosen, "eager", "cpu")
+    machine = sentence(data["machine"])
+    return f"{table}\n\nRatios of processor time to one plain `net(x)` of the same batch. Machine: {machine}.\n"
+
+
+def in_step(page: str, keys: Sequence[str] | None = None) -> str:
+    """A page with the table of the latest results; with none while nothing has been measured."""
+    results, text = RESULTS / "engine.json", ""
+    if results.exists():
+        data = json.loads(results.read_text(encoding="utf-8"))
+        text = document(data) if keys is None else brief(data, keys)
+    return between_markers(page, text)
 
 
 def between_markers(text: str, table: str) -> str:
@@ -149,17 +164,17 @@ def _near(mine: dict, engines: dict, mode: str, lead: float) -> Iterator[str]:
 
 
 def main() -> None:
-    """Bring README's table in step with the results, or say whether it is."""
+    """Bring the pages in step with the results, or say whether they are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if README is out of step")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a page is out of step")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    wanted = in_step(text)
-    if check and wanted != text:
-        sys.exit("README's speed table is not what benchmarks/results says: run python -m benchmarks.table")
-    if not check:
-        readme.write_text(wanted, encoding="utf-8")
+    for name, keys in PAGES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        wanted = in_step(text, keys)
+        if check and wanted != text:
+            sys.exit(f"the speed table of {name} is not what benchmarks/results says: run python -m benchmarks.table")
+        if not check:
+            (ROOT / name).write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -83,9 +83,10 @@ def test_missing_markers_are_named():
         table.between_markers("no markers", "new\n")
 
 
-def test_readme_is_in_step_with_the_results():
-    readme = (table.ROOT / "README.md").read_text(encoding="utf-8")
-    assert table.in_step(readme) == readme
+@pytest.mark.parametrize("name", table.PAGES)
+def test_a_page_is_in_step_with_the_results(name):
+    page = (table.ROOT / name).read_text(encoding="utf-8")
+    assert table.in_step(page, table.PAGES[name]) == page
 
 
 def test_without_results_there_is_no_table(tmp_path, monkeypatch):
