@@ -79,6 +79,18 @@ def _normal_distribution(x: Any) -> Any:
     return torch.erfc(x * -math.sqrt(0.5)) / 2
 
 
+def _normal_distribution_coefficients(x: Tensor, order: int) -> list[Tensor]:
+    """Of Φ; those of the density p at x follow from p' = -x p: k p_k = -(x p_(k - 1) + p_(k - 2))."""
+    c = [_normal_distribution(x)]
+    if not order:
+        return c
+    density = [torch.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))]
+    for k in range(1, order):
+        inner = x * density[-1] if k == 1 else torch.addcmul(density[-2], x, density[-1])
+        density.append(inner * (-1 / k))
+    return c + [p if k == 1 else p * (1 / k) for k, p in enumerate(density, start=1)]
+
+
 def _gelu_tanh_gate(x: Any) -> Any:
     """(1 + tanh(u / 2)) / 2 = sigmoid(u), u = √(8/π) (x + 0.044715 x³), which is 0 or 1 where x³ could overflow."""
     x = torch.clamp(x, -_SATURATED, _SATURATED)
@@ -87,5 +99,5 @@ def _gelu_tanh_gate(x: Any) -> Any:
 
 SILU = _gated(sigmoid.coefficients)
 MISH = _gated(_written(_mish_gate))
-GELU = _gated(_written(_normal_distribution))
+GELU = _gated(_normal_distribution_coefficients)
 GELU_TANH = _gated(_written(_gelu_tanh_gate))

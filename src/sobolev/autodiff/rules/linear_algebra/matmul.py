@@ -11,6 +11,7 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import aligned, dims, mapped
 from sobolev.autodiff.taylor.propagation import bilinear, in_rows, rows
 from sobolev.autodiff.taylor.registry import NoRuleError, rule
+from sobolev.autodiff.written_out import recording
 
 
 @rule(functional.linear)
@@ -31,6 +32,9 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 def _row_by_row(x: Jet, weight: Tensor, bias: Tensor | None, rows_first: bool) -> Jet:
     """For the compiler: one product for each coefficient, and none where a sum can be fused into what is around it."""
+    if recording():  # whoever runs it fuses the bias, and nothing else
+        value = functional.linear(x.value, weight, bias)
+        return in_rows(x.space, value, [functional.linear(row, weight) for row in rows(x)], rows_first)
     if weight.shape[1] == 1:
         multiply = lambda row: row * weight[:, 0]  # noqa: E731
     elif weight.shape[0] == 1 and x.space.order < 3:  # more sums would not fit into one loop
