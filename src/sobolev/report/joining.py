@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
 from torch import Tensor
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
 """About so many numbers are in memory at a time."""
 
 
@@ -65,51 +66,54 @@ def join(folder: Path, world_size: int, target: Path) -> None:
     Raises:
         ValueError: a part is not there; nothing was predicted.
     """
-    parts = [_read(folder, rank) for rank in range(world_size)]
-    filled = [about for about, records in parts if len(records)]
+    parts = [_about_part(folder, rank) for rank in range(world_size)]
+    filled = [about for about in parts if about["columns"]]
     if not filled:
         raise ValueError("there was no point to predict at, so there is no table")
     columns, dtype = filled[0]["columns"], getattr(pl, filled[0]["dtype"])
     table = _scatter(folder, parts, 1 + len(columns))
-    frames = (pl.from_numpy(rows, dict.fromkeys(columns, pl.Float64)).cast(dtype) for rows in _present(table))
+    frames = (pl.from_numpy(rows, dict.fromkeys(columns, pl.Float64)).cast(dtype) for rows in _present(table, columns))
     _write_csv(frames, target) if target.suffix == ".csv" else _write_parquet(frames, target, folder)
 
 
-def _read(folder: Path, rank: int) -> tuple[dict, np.ndarray]:
+def _about_part(folder: Path, rank: int) -> dict:
     about = _about(folder, rank)
     if not about.exists():
         raise ValueError(f"process {rank} left no part in {folder}; all processes must share the table's folder")
-    facts = json.loads(about.read_text(encoding="utf-8"))
-    path, width = _records(folder, rank), 1 + len(facts["columns"])
-    if not path.stat().st_size:
-        return facts, np.empty((0, width))
-    return facts, np.memmap(path, np.float64, "r").reshape(-1, width)
+    return json.loads(about.read_text(encoding="utf-8"))
 
 
-def _scatter(folder: Path, parts: list[tuple[dict, np.ndarray]], width: int) -> np.ndarray:
-    """All rows at their places, marked with a 1 in front; a place that nobody filled has a 0."""
-    offsets, total = [], 0
-    for about, records in parts:
-        offsets.append(0 if about["numbered"] else total)
-        highest = max((int(chunk[:, 0].max()) for chunk in _chunks(records)), default=-1)
-        total = max(total, offsets[-1] + highest + 1)
-    table = np.memmap(folder / "table", np.float64, "w+", shape=(total, width))
-    for offset, (_, records) in zip(offsets, parts, strict=True):
-        for chunk in _chunks(records):
-            rows = chunk[:, 0].astype(np.int64) + offset
-            table[rows, 0] = 1
-            table[rows, 1:] = chunk[:, 1:]
-    return table
+def _scatter(folder: Path, parts: list[dict], width: int) -> Path:
+    """A file of all rows at their places, marked with a 1 in front; a place that nobody filled has a 0."""
+    path, total = folder / "table", 0
+    with path.open("wb") as table:
+        for rank, about in enumerate(parts):
+            offset = 0 if about["numbered"] else total
+            for chunk in _chunks(_records(folder, rank), width):
+                rows = chunk[:, 0].astype(np.int64) + offset
+                total = max(total, int(rows.max()) + 1)
+                chunk[:, 0] = 1
+                _place(table, rows, chunk)
+    return path
 
 
-def _chunks(records: np.ndarray) -> Iterator[np.ndarray]:
-    rows = max(1, _CHUNK // records.shape[1])
-    for start in range(0, len(records), rows):
-        yield np.asarray(records[start : start + rows])
+def _place(table: BinaryIO, rows: np.ndarray, chunk: np.ndarray) -> None:
+    """Write rows at their places, those that follow each other at once; a memory map would stay in memory."""
+    order = rows.argsort(kind="stable")
+    for run in np.split(order, np.flatnonzero(np.diff(rows[order]) != 1) + 1):
+        table.seek(int(rows[run[0]]) * chunk[0].nbytes)
+        table.write(chunk[run].tobytes())
 
 
-def _present(table: np.ndarray) -> Iterator[np.ndarray]:
-    for chunk in _chunks(table):
+def _chunks(path: Path, width: int) -> Iterator[np.ndarray]:
+    rows = max(1, _CHUNK // width)
+    with path.open("rb") as file:
+        while len(numbers := np.fromfile(file, count=rows * width)):
+            yield numbers.reshape(-1, width)
+
+
+def _present(table: Path, columns: Sequence[str]) -> Iterator[np.ndarray]:
+    for chunk in _chunks(table, 1 + len(columns)):
         yield chunk[chunk[:, 0] == 1, 1:]
 
 

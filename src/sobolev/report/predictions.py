@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from sobolev.autodiff import hessian
+from sobolev.autodiff import hessian, jacobian
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.guard import evaluating
 from sobolev.callbacks.base import Callback
@@ -26,6 +26,10 @@ from sobolev.training.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+
+_MOST_SECOND = 1000
+"""More columns of second derivatives for each output are written on request only."""
 
 
 class PredictionWriter(Callback):
@@ -46,6 +50,7 @@ class PredictionWriter(Callback):
         method: see `sobolev.hessian`.
         chunk_size: see `sobolev.hessian`.
         deviations: write the standard deviations, where they are known.
+        order: of the highest derivatives, 1 or 2; None: 2, unless that were more than 1000 columns.
 
     Attributes:
         written: where the last table lies.
@@ -65,6 +70,7 @@ class PredictionWriter(Callback):
         method: Method = "auto",
         chunk_size: ChunkSize = "auto",
         deviations: bool = True,
+        order: Literal[1, 2] | None = None,
     ) -> None:
         if path is not None and Path(path).suffix not in (".csv", ".parquet"):
             raise ValueError(f"path is {str(path)!r}; a table of predictions ends in .csv or .parquet")
@@ -74,6 +80,7 @@ class PredictionWriter(Callback):
         self.chunk_size: ChunkSize = chunk_size
         self.deviations = deviations
         self._estimate: DerivativeEstimate | None = None
+        self.order = order
         self.written: Path | None = None
         self._scratch: Path | None = None
         self.not_finite = 0
@@ -107,19 +114,33 @@ class PredictionWriter(Callback):
         """Differentiate this batch and append it to this process's part."""
         x = _inputs(batch)
         with torch.no_grad(), evaluating(pl_module):
-            y, J, H = hessian(pl_module, x, method=self.method, chunk_size=self.chunk_size)
-        n, inputs, outs = len(x), x.shape[1:].numel(), y.shape[1:].numel()
-        columns, names = _entries((y, J, H), n, inputs), self._names(trainer, pl_module, inputs, outs)
+            tensors = self._differentiated(pl_module, x)
+        n, inputs, order = len(x), x.shape[1:].numel(), len(tensors) - 1
+        columns = _entries(tensors, n, inputs)
+        names = self._names(trainer, pl_module, inputs, tensors[0].shape[1:].numel(), order)
         if self._estimate is not None:
             found = self._estimate.at(pl_module, x, method=self.method)
-            deviations = _entries(found.deviations, n, inputs).to(columns)
+            deviations = _entries(found.deviations[: order + 1], n, inputs).to(columns)
             columns = torch.stack([columns, deviations], 2).flatten(1)
             columns = torch.cat([columns, found.outside[:, None].to(columns)], 1)
             names = with_deviations(names, inputs)
         columns = torch.cat([x.reshape(n, -1), columns], dim=1)
         self._part.append(self._numbers(batch_idx, n), columns, names)
         self._counted += n
-        self.not_finite += int((~y.isfinite()).sum())
+        self.not_finite += int((~tensors[0].isfinite()).sum())
+
+    def _differentiated(self, model: "LightningModule", x: Tensor) -> tuple[Tensor, ...]:
+        """y, the first and, where they are wanted, the second derivatives."""
+        inputs, options = x.shape[1:].numel(), {"method": self.method, "chunk_size": self.chunk_size}
+        seconds = inputs * (inputs + 1) // 2
+        if self.order is None and seconds > _MOST_SECOND and not self._counted:
+            rank_zero_info(
+                f"second derivatives by {inputs} inputs are {seconds} columns for each output, which are left out of the "
+                "table of predictions; PredictionWriter(order=2) writes them (--trainer.callbacks+="
+                "sobolev.PredictionWriter --trainer.callbacks.order=2)"
+            )
+        few = self.order == 2 or (self.order is None and seconds <= _MOST_SECOND)
+        return hessian(model, x, **options) if few else jacobian(model, x, **options)
 
     @override
     def on_predict_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -155,17 +176,22 @@ class PredictionWriter(Callback):
             raise ValueError(f"batch {batch} has {count} rows, but its sampler names {len(rows)}; they must agree")
         return rows
 
-    def _names(self, trainer: "Trainer", pl_module: "LightningModule", inputs: int, outputs: int) -> list[str]:
+    def _names(
+        self, trainer: "Trainer", pl_module: "LightningModule", inputs: int, outputs: int, order: int
+    ) -> list[str]:
         data, trained_on = getattr(trainer, "datamodule", None), getattr(pl_module, "trained_on", None)
         known = {kind: names_in(trained_on, kind) if trained_on else None for kind in ("inputs", "outputs")}
         given = self.input_names or getattr(data, "input_names", known["inputs"])
         given_outputs = self.output_names or getattr(data, "output_names", known["outputs"])
         ins, outs = _named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output")
-        return column_names(ins, outs, getattr(data, "derivative_names", {}))
+        return column_names(ins, outs, getattr(data, "derivative_names", {}), order)
 
 
 def column_names(
-    inputs: Sequence[str], outputs: Sequence[str], derivative_names: Mapping[str, str] | None = None
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    derivative_names: Mapping[str, str] | None = None,
+    order: int = 2,
 ) -> list[str]:
     """Inputs, outputs, then per output the first, then the second derivatives: `dy/dx`, `d2y/dx2`, `d2y/dxdz`.
 
@@ -176,9 +202,9 @@ def column_names(
     """
     derivatives = [
         derivative_notation(y, by)
-        for order in (1, 2)
+        for times in range(1, order + 1)
         for y in outputs
-        for by in combinations_with_replacement(inputs, order)
+        for by in combinations_with_replacement(inputs, times)
     ]
     called = derivative_names or {}
     names = [*inputs, *outputs, *(called.get(derivative, derivative) for derivative in derivatives)]
@@ -204,10 +230,12 @@ def with_deviations(names: Sequence[str], inputs: int) -> list[str]:
 
 
 def _entries(tensors: Sequence[Tensor], n: int, inputs: int) -> Tensor:
-    """Values, first and second derivatives, (n, columns), mixed pairs once."""
-    pairs = list(combinations_with_replacement(range(inputs), 2))
-    H = tensors[2].reshape(n, -1, inputs, inputs)[:, :, [i for i, _ in pairs], [j for _, j in pairs]]
-    return torch.cat([part.reshape(n, -1) for part in (*tensors[:2], H)], dim=1)
+    """Values, first and, where given, second derivatives, (n, columns), mixed pairs once."""
+    parts = [*tensors]
+    if len(parts) > 2:
+        first, second = zip(*combinations_with_replacement(range(inputs), 2), strict=True)
+        parts[2] = parts[2].reshape(n, -1, inputs, inputs)[:, :, list(first), list(second)]
+    return torch.cat([part.reshape(n, -1) for part in parts], dim=1)
 
 
 def _estimate_of(trainer: "Trainer", model: "LightningModule", method: Method) -> DerivativeEstimate | None:
