@@ -271,3 +271,27 @@ def test_a_table_of_measurements_gets_standard_deviations_and_a_mark_outside(tmp
     for name, exact in zip(names, truth, strict=True):
         assert abs(table[name][0] - exact) < 4 * table[f"{name}_std"][0]
         assert table[f"{name}_std"][2] > table[f"{name}_std"][0]
+
+
+class Squares(LightningModule):
+    def forward(self, x):
+        return x.square().sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize(("order", "columns"), [(None, 50 + 1 + 50), (1, 101), (2, 101 + 1275)])
+def test_second_derivatives_by_many_inputs_are_written_on_request(tmp_path, capsys, caplog, order, columns):
+    names = [f"x{i}" for i in range(50)]
+    loader = DataLoader(torch.rand(3, 50), batch_size=2)
+    with caplog.at_level("INFO"):
+        writer = predict(tmp_path, loader, Squares(), input_names=names, output_names=["y"], order=order)
+    assert pl.read_csv(writer.written).width == columns
+    assert caplog.text.count("1275 columns") == (order is None)
+
+
+def test_outputs_that_are_no_numbers_are_counted(tmp_path):
+    class Root(LightningModule):
+        def forward(self, x):
+            return x.sqrt()
+
+    writer = predict(tmp_path, DataLoader(torch.tensor([[-1.0], [4.0]])), Root(), input_names=["x"], output_names=["y"])
+    assert writer.not_finite == 1

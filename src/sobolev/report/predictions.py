@@ -135,8 +135,8 @@ class PredictionWriter(Callback):
         seconds = inputs * (inputs + 1) // 2
         if self.order is None and seconds > _MOST_SECOND and not self._counted:
             rank_zero_info(
-                f"second derivatives by {inputs} inputs are {seconds} columns for each output, which are left out of the "
-                "table of predictions; PredictionWriter(order=2) writes them (--trainer.callbacks+="
+                f"second derivatives by {inputs} inputs are {seconds} columns for each output, which are left out of "
+                "the table of predictions; PredictionWriter(order=2) writes them (--trainer.callbacks+="
                 "sobolev.PredictionWriter --trainer.callbacks.order=2)"
             )
         few = self.order == 2 or (self.order is None and seconds <= _MOST_SECOND)
