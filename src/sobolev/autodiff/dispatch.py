@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sobolev.autodiff import reverse
 from sobolev.autodiff.algorithms import of_perceptron
+from sobolev.autodiff.attempts import failure, remember
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.custom_functions import cut_function, refused_backward
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
@@ -99,7 +100,9 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
         if method == "reverse":
             raise ValueError("nested reverse mode cannot be compiled; use method='taylor'")
         return getattr(taylor, operator)(f, x, **arguments)
-    if method != "reverse":
+    if method == "auto" and (reason := failure(f.original, operator, x)) is not None:
+        _log.debug("%s by nested reverse mode, as before: %s", operator, reason)
+    elif method != "reverse":
         try:
             return _by_taylor_mode(operator, f, x, arguments)
         except NoRuleError as error:
@@ -107,6 +110,7 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
                 raise NoRuleError(
                     f"{error}{_where(error)}. Use method='auto' or 'reverse', or register a rule: sobolev.autodiff.rule"
                 ) from None
+            remember(f.original, operator, x, f"{error}{_where(error)}")
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
         except Exception as error:  # whatever a model may do to what it takes for a tensor
             if method == "taylor":
@@ -115,6 +119,7 @@ def _one_block(operator: str, f: BatchedFunction, method: Method, x: Tensor, **a
                     f"Taylor mode cannot follow the function{_where(error)}: {type(error).__name__}: {error}. "
                     f"Use method='auto' or 'reverse'"
                 ) from error
+            remember(f.original, operator, x, f"{type(error).__name__}: {error}")
             _log.debug("%s by nested reverse mode: %s: %s", operator, type(error).__name__, error)
     keep_graph = torch.is_grad_enabled()
     with guarded(x.device):
@@ -129,12 +134,15 @@ def _recorded(
     operator: str, f: BatchedFunction, method: Method, x: Tensor, arguments: dict[str, Any]
 ) -> tuple[Tensor, ...]:
     """The same where operations are recorded, and there are no numbers to look at."""
-    if method != "reverse":
+    if method == "auto" and (reason := failure(f.original, operator, x)) is not None:
+        _log.debug("%s by nested reverse mode, as before: %s", operator, reason)
+    elif method != "reverse":
         try:
             return _in_single_precision(getattr(taylor, operator), f, x, arguments)
         except NoRuleError as error:
             if method == "taylor":
                 raise
+            remember(f.original, operator, x, f"{error}{_where(error)}")
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
     with attention_by_its_formula():
         return _by_reverse_mode(operator, f, x, arguments)
