@@ -15,7 +15,6 @@ ACTIVATIONS = [nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), n
 def _blocks(request, monkeypatch):
     monkeypatch.setattr(directional, "cached_numbers", lambda _: request.param)
     monkeypatch.setattr(directional, "FEWEST_ROWS", 4)
-    monkeypatch.setattr(directional, "_MANY_ROWS", 4)
 
 
 def _network(activation: nn.Module, inputs: int = 2, outputs: int = 2, last: bool = False, bias: bool = True):

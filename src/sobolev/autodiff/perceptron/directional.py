@@ -6,23 +6,20 @@ y_1 = f'(z) z_1 and y_2 = f'(z) z_2 + f''(z)/2 z_1².
 
 from collections.abc import Sequence
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.blocks import FEWEST_ROWS, cached_numbers, even_rows
-from sobolev.autodiff.perceptron.directional_backward import Gradients, Kept, products
+from sobolev.autodiff.perceptron.directional_backward import Gradients, Kept
 from sobolev.autodiff.perceptron.layers import Layers
 from sobolev.autodiff.rules.elementwise.chain import Elementwise, apply
 from sobolev.autodiff.rules.linear_algebra.matmul import linear
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import padded
 from sobolev.autodiff.taylor.space import Space
-
-_MANY_ROWS = 800
-"""From here on, weights are scaled in less time than coefficients."""
 
 
 def derivatives(layers: Layers, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
@@ -46,22 +43,7 @@ def _along(layers: Layers, value: Tensor, higher: Tensor, order: int) -> tuple[T
     weights, functions = layers
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (value, higher, *weights)):
         return _Perceptron.apply(order, functions, value, higher, *weights)
-    scaled = scaled_weights(order, layers, value, higher)
-    return _joined([_forward(order, layers, scaled, *block) for block in _blocks(order, weights, value, higher)])
-
-
-def scaled_weights(order: int, layers: Layers, value: Tensor, higher: Tensor) -> list[Tensor] | None:
-    """The second layer's weights, transposed, times the first and second power of what enters the first activation.
-
-    That is the same for all rows where the direction is, and then the weights are fewer numbers than the coefficients.
-    The factors of the first activation are in them, too.
-    """
-    weights, functions = layers
-    if higher.shape[:2] != (1, 1) or len(functions) < 2 or value.shape[0] < max(_MANY_ROWS, 2 * weights[2].shape[0]):
-        return None
-    along_units, factor = functional.linear(higher[0], weights[0]), cast("Elementwise", functions[0]).line.factors[1]
-    scaled = weights[2] * along_units
-    return [scaled.t()] if order == 1 else [scaled.t(), (scaled * (along_units * factor)).t()]
+    return _joined([_forward(order, layers, *block) for block in _blocks(order, weights, value, higher)])
 
 
 def _blocks(order: int, weights: Sequence[Any], value: Tensor, higher: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
@@ -86,41 +68,19 @@ def _joined(blocks: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
 def _forward(
     order: int,
     layers: Layers,
-    scaled: list[Tensor] | None,
     value: Tensor,
     higher: Tensor,
     kept: list[Kept] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Of one block. To `kept` go, for each layer, what entered, and what the activation needs for its backward pass."""
     weights, functions = layers
-    start = 0
-    if scaled is not None:
-        value, higher, start = *_first_two(order, layers, scaled, value, kept), 2
-    for k in range(start, len(functions)):
+    for k in range(len(functions)):
         weight, bias = weights[2 * k : 2 * k + 2]
         entered = (value, higher) if kept is not None else ()  # else it is freed, and what follows is written there
         value, higher = _affine(value, weight, bias), functional.linear(higher, weight)
         value, higher, saved = _bent(functions[k], order, value, higher, kept is not None)
         if kept is not None:
             kept.append((entered, saved))
-    return value, higher
-
-
-def _first_two(
-    order: int, layers: Layers, scaled: list[Tensor], x: Tensor, kept: list[Kept] | None
-) -> tuple[Tensor, Tensor]:
-    """The same of the first two layers, along the direction that the scaled weights took in."""
-    (entering, bias, weight, second_bias, *_), (first, second, *_) = layers
-    keep, function = kept is not None, cast("Elementwise", first)
-    value, expanded, saved = function.line.expand(order, _affine(x, entering, bias), keep)
-    if kept is not None:
-        kept.append(((x,), saved))
-        entered = value, *expanded
-    value, higher = functional.linear(value, weight, second_bias), products(expanded, scaled)
-    del expanded, saved
-    value, higher, saved = _bent(second, order, value, higher, keep)
-    if kept is not None:
-        kept.append((entered, saved))
     return value, higher
 
 
@@ -141,10 +101,9 @@ class _Perceptron(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, order: int, functions: Any, value: Tensor, higher: Tensor, *weights: Tensor | None) -> Any:
         layers, kept, blocks = (weights, functions), [], []
-        scaled = scaled_weights(order, layers, value, higher)
         for block in _blocks(order, weights, value, higher):
             kept.append([])
-            blocks.append(_forward(order, layers, scaled, *block, kept[-1]))
+            blocks.append(_forward(order, layers, *block, kept[-1]))
         y, *rows = _joined(blocks)
         results = y, *[row.clone() for row in rows]  # a view of something else could not be written over
         ctx.order, ctx.functions, ctx.blocks = order, functions, len(blocks)
@@ -158,9 +117,9 @@ class _Perceptron(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, None, *_differentiable(ctx, gradients)
         given, tensors = 2 + 2 * len(ctx.functions), iter(ctx.saved_tensors)
-        value, higher, *weights = islice(tensors, given)
+        _, higher, *weights = islice(tensors, given)
         y, layers, start = list(islice(tensors, ctx.results)), (weights, ctx.functions), 0
-        results = Gradients(layers, scaled_weights(ctx.order, layers, value, higher), ctx.needs_input_grad[2:])
+        results = Gradients(layers, ctx.needs_input_grad[2:])
         for _ in range(ctx.blocks):
             parts = [tuple(islice(tensors, length)) for length in ctx.lengths]
             part = slice(start, start + len(parts[0][0]))

@@ -43,15 +43,6 @@ class Line(Protocol):
         """
         ...
 
-    def gather(self, kept: Sequence[Tensor], g: Tensor) -> Tensor:
-        """The gradient of z.
-
-        Args:
-            kept: by `expand`.
-            g: of the value and of what `expand` gave, (1 + order, rows, units); written over.
-        """
-        ...
-
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Value and coefficients, (order, rows, units), of y = f(z), and what the backward pass needs, if `keep`.
 
@@ -117,14 +108,6 @@ class PointwiseLine:
         """See `Line`."""
         value, *c = self.coefficients(z, order + keep)
         return value, c[:order], tuple(c) if keep else ()
-
-    def gather(self, kept: Sequence[Tensor], g: Tensor) -> Tensor:
-        """See `Line`."""
-        gradient, *others = g.unbind(0)
-        gradient.mul_(kept[0])
-        for k, (other, c) in enumerate(zip(others, kept[1:], strict=True), start=2):
-            gradient.addcmul_(other, c, value=k)
-        return gradient
 
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """See `Line`."""

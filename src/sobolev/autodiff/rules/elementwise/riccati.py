@@ -80,15 +80,6 @@ class Riccati:
         slope, base = kept = self.terms(z, value)
         return value, [slope] if order == 1 else [slope, torch.mul(base, slope, out=z)], kept
 
-    def gather(self, kept: Sequence[Tensor], g: Tensor) -> Tensor:
-        """See `sobolev.autodiff.rules.elementwise.chain.Line`."""
-        slope, base = kept
-        gradient, to_slope, *to_bend = g.unbind(0)
-        for other in to_bend:  # base y' has the slope y' (b + 2 c y) base + y' (2 c / rate) y'
-            to_slope.addcmul_(base, other)
-            gradient.addcmul_(slope, other, value=2 * self.square / self.rate)
-        return gradient.addcmul_(base, to_slope, value=self.rate).mul_(slope)
-
     def bend(self, order: int, z: Tensor, higher: Tensor, keep: bool) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """See `sobolev.autodiff.rules.elementwise.chain.Line`."""
         del keep  # it is little, and made in any case
