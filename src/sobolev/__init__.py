@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sobolev.readout.callback import LeastSquaresReadout
     from sobolev.report.predictions import PredictionWriter
     from sobolev.report.report import Report
+    from sobolev.training.evidence_regressor import EvidenceRegressor
     from sobolev.training.regressor import Regressor
     from sobolev.training.residual_regressor import ResidualRegressor
 
@@ -29,6 +30,7 @@ _LATE = {
     "DerivativeEstimate": "sobolev.estimates",
     "DerivativeMonitor": "sobolev.monitor.monitor",
     "DifferentialPCA": "sobolev.networks",
+    "EvidenceRegressor": "sobolev.training.evidence_regressor",
     "Function": "sobolev.functions",
     "FunctionData": "sobolev.data",
     "LeastSquaresReadout": "sobolev.readout.callback",
@@ -51,6 +53,7 @@ __all__ = [
     "DerivativeEstimate",
     "DerivativeMonitor",
     "DifferentialPCA",
+    "EvidenceRegressor",
     "Export",
     "Finding",
     "Function",

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import override
 
+from sobolev.cli.default_model import follow_data
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
@@ -95,6 +96,8 @@ class SobolevCLI(LightningCLI):
         _drop_callbacks(config.trainer)
         if (path := config.get("ckpt_path")) and Path(path).is_file():
             check_named(path, self.description)
+        if self.subcommand == "fit":
+            follow_data(config, self._parser("fit").get_defaults().model)
         self._fit_network(config)
 
     def _fit_network(self, config: Namespace) -> None:

@@ -1,0 +1,139 @@
+"""The evidence of a Bayesian linear layer: value, gradient, solution; normal equations are never formed.
+
+The targets are y ~ N(0, λ(Φ Φᵀ + σ² I)): weights with the prior N(0, λ), noise of variance λσ². The best λ of each
+output is known, yᵀ(Φ Φᵀ + σ² I)⁻¹y / rows, and put in (Rasmussen & Williams, Gaussian Processes, 2006, chapter 5).
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.linalg import solve_triangular
+
+
+class Solution(NamedTuple):
+    """The weights of the layer.
+
+    Attributes:
+    weights: the mean of the posterior, (features, outputs).
+    left_out: what each row is missed by if it is left out, (rows, outputs).
+    """
+
+    weights: Float64[Tensor, "features outputs"]
+    left_out: Float64[Tensor, "rows outputs"]
+
+
+class Reduced(NamedTuple):
+    """Rows as a triangular factor keeps them: all that the evidence asks for."""
+
+    features: Float64[Tensor, "kept features"]
+    targets: Float64[Tensor, "kept outputs"]
+    outside: Float64[Tensor, " outputs"]
+    """Squares of the targets that no feature reaches."""
+    rows: int
+
+
+def reduced(features: Float64[Tensor, "rows features"], targets: Float64[Tensor, "rows outputs"]) -> Reduced:
+    """As few rows as there are features; all of them where they are fewer."""
+    rows, width = features.shape
+    if rows <= width:
+        return Reduced(features, targets, targets.new_zeros(targets.shape[1]), rows)
+    factor = torch.linalg.qr(torch.cat([features, targets], 1), mode="r")[1]
+    return Reduced(factor[:width, :width], factor[:width, width:], factor[width:, width:].square().sum(0), rows)
+
+
+def negative_log_evidence(data: Reduced, sizes: Tensor, log_noise: Tensor) -> Tensor:
+    """Of features multiplied by their sizes (features,), but for a constant; differentiable by sizes and noise."""
+    return _Evidence.apply(data.features * sizes, data.targets, data.outside, data.rows, log_noise)
+
+
+class _Evidence(torch.autograd.Function):
+    """By the QR decomposition of the smaller side above the noise: errors grow with the condition, not its square."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, targets: Tensor, outside: Tensor, rows: int, log_noise: Tensor) -> Tensor:
+        kept, width = features.shape
+        outputs, noise = targets.shape[1], log_noise.exp()
+        eye = torch.eye(min(kept, width), dtype=features.dtype, device=features.device)
+        if width <= kept:
+            Q, R = torch.linalg.qr(torch.cat([features, noise * eye]))
+            Q = Q[:kept]
+            weights = solve_triangular(R, Q.T @ targets, upper=True)
+            rest = targets - features @ weights
+            square = (rest.square().sum(0) + outside) / noise**2 + weights.square().sum(0)
+            alpha, through = rest / noise**2, weights.T
+            spread = solve_triangular(R, Q.T, upper=True).T
+            trace = (rows - Q.square().sum()) / noise**2
+            volume = 2 * R.diagonal().abs().log().sum() + 2 * (rows - width) * log_noise
+        else:
+            R = torch.linalg.qr(torch.cat([features.T, noise * eye]), mode="r")[1]
+            half = solve_triangular(R.T, targets, upper=False)
+            square = half.square().sum(0)
+            alpha, inverse = solve_triangular(R, half, upper=True), solve_triangular(R, eye, upper=True)
+            through, spread = alpha.T @ features, inverse @ (inverse.T @ features)
+            trace, volume = inverse.square().sum(), 2 * R.diagonal().abs().log().sum()
+        shares = rows / square
+        by_features = -(alpha * shares) @ through + outputs * spread
+        squares = alpha.square().sum(0) + outside / noise**4
+        by_noise = (outputs * trace - (shares * squares).sum()) * noise**2
+        ctx.save_for_backward(by_features, by_noise)
+        return 0.5 * (rows * (square / rows).log().sum() + outputs * volume)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        by_features, by_noise = ctx.saved_tensors
+        return gradient * by_features, None, None, None, gradient * by_noise
+
+
+def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:
+    """The most probable weights, and the errors of each row without it, in closed form."""
+    rows, width = features.shape
+    eye = torch.eye(min(rows, width), dtype=features.dtype)
+    if width <= rows:
+        Q, R = torch.linalg.qr(torch.cat([features, noise * eye]))
+        Q = Q[:rows]
+        weights = solve_triangular(R, Q.T @ targets, upper=True)
+        rest = targets - features @ weights
+        return Solution(weights, rest / (1 - Q.square().sum(1, keepdim=True)).clamp_min(1e-12))
+    Q, R = torch.linalg.qr(torch.cat([features.T, noise * eye]))
+    half = solve_triangular(R.T, targets, upper=False)
+    inverse = solve_triangular(R, eye, upper=True)
+    alpha = solve_triangular(R, half, upper=True)
+    return Solution(Q[:width] @ half, alpha / inverse.square().sum(1, keepdim=True))
+
+
+def kernel_evidence(kernel: Float64[Tensor, "rows rows"], targets: Tensor, log_noise: Tensor) -> Tensor:
+    """The same, given Φ Φᵀ; infinite where that is no covariance in floating point."""
+    return _KernelEvidence.apply(kernel, targets, log_noise)
+
+
+class _KernelEvidence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernel: Tensor, targets: Tensor, log_noise: Tensor) -> Tensor:
+        (rows, outputs), noise = targets.shape, (2 * log_noise).exp()
+        eye = torch.eye(rows, dtype=kernel.dtype, device=kernel.device)
+        factor, failed = torch.linalg.cholesky_ex(kernel + noise * eye)
+        if failed:
+            ctx.save_for_backward(torch.zeros_like(kernel), torch.zeros_like(log_noise))
+            return kernel.new_tensor(math.inf)
+        half = solve_triangular(factor, targets, upper=False)
+        square = half.square().sum(0)
+        alpha = solve_triangular(factor.T, half, upper=True)
+        by_kernel = 0.5 * (outputs * torch.cholesky_inverse(factor) - (alpha * (rows / square)) @ alpha.T)
+        ctx.save_for_backward(by_kernel, 2 * noise * by_kernel.trace())
+        return 0.5 * rows * (square / rows).log().sum() + outputs * factor.diagonal().log().sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        by_kernel, by_noise = ctx.saved_tensors
+        return gradient * by_kernel, None, gradient * by_noise
+
+
+def kernel_solve(kernel: Float64[Tensor, "rows rows"], targets: Tensor, noise: float) -> Solution:
+    """As `solve`, given Φ Φᵀ: the weights are those of the kernel's columns, (rows, outputs)."""
+    rows = len(kernel)
+    factor = torch.linalg.cholesky(kernel + noise**2 * torch.eye(rows, dtype=kernel.dtype))
+    alpha = torch.cholesky_solve(targets, factor)
+    return Solution(alpha, alpha / torch.cholesky_inverse(factor).diagonal()[:, None])
