@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float64, Int64
@@ -15,17 +16,21 @@ from sobolev.networks.surrogate import ChebyshevFeatures
 _LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""
 _START = math.log(-math.log(0.5))
+"""Logarithm of r, most probable: half as large with every degree."""
+_STARTS = tuple(math.log(-math.log(ratio)) for ratio in (0.3, 0.5, 0.7, 0.9, 0.97))
+"""From polynomials of low degree to functions of many periods; the evidence says where to begin."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
 
 
 class Polynomials:
-    """The weight of T_a(x₁) T_b(x₂) ... has the prior standard deviation α₁ρ₁ᵃ α₂ρ₂ᵇ ...; the evidence chooses α, ρ.
+    """The prior deviation of a term's weight is the product of α exp(-(r k)^p) over its degrees k; α, r, p are chosen.
 
     Factors of degree 0 count as 1, so small α make the sum one of functions of few inputs (the ANOVA decomposition),
-    and ρ says how fast the coefficients of an analytic function fall (Trefethen, Approximation Theory and
-    Approximation Practice, 2013, chapter 8). Of all terms those of largest prior are taken: polynomial chaos with a
-    prior instead of a search for the terms.
+    and exp(-r) says how fast the coefficients of an analytic function fall (Trefethen, Approximation Theory and
+    Approximation Practice, 2013, chapter 8); those of an oscillating one stay large for some time and then fall faster
+    and faster, p > 1. α, r and p are of each input. Of all terms those of largest prior are taken: polynomial chaos with
+    a prior instead of a search for the terms.
 
     Args:
         inputs: how many.
@@ -37,24 +42,43 @@ class Polynomials:
 
     def __init__(self, inputs: int, terms: int = 500, rounds: int = 3) -> None:
         self.terms, self.rounds = terms, rounds
+        self.degrees: Tensor | None = None
         self.interaction = torch.zeros(inputs, dtype=torch.float64)
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
+        self.power = torch.zeros(inputs, dtype=torch.float64)
         self.constant = torch.ones((), dtype=torch.float64)
         self.log_noise = torch.tensor(-6.0, dtype=torch.float64)
 
     def learn(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> None:
         """See `Family`."""
-        self.low, self.high = x.amin(0), x.amax(0)
-        parameters = [self.interaction, self.decay, self.constant, self.log_noise]
+        if self.degrees is None:
+            self.low, self.high = x.amin(0), x.amax(0)
+            self._start(x, y)
+        parameters = [self.interaction, self.decay, self.power, self.constant, self.log_noise]
         for _ in range(self.rounds):
-            self.degrees = self._largest()
-            data = reduced(self._features()(x), y)
-
-            def loss(data=data) -> Tensor:  # noqa: ANN001
-                prior = 0.125 * self.interaction.square().sum() + (self.decay - _START).square().sum() / 18
-                return negative_log_evidence(data, self._sizes(), self._noise()) + prior
-
+            loss = self._loss(x, y)
             self.loss = minimise(parameters, loss, 60)
+
+    @torch.no_grad()
+    def _start(self, x: Tensor, y: Tensor) -> None:
+        """Begin where the evidence is largest."""
+        losses = []
+        for start in _STARTS:
+            self.decay.fill_(start)
+            losses.append(float(self._loss(x, y)()))
+        self.decay.fill_(_STARTS[losses.index(min(losses))])
+
+    def _loss(self, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
+        """Minus the logarithm of the evidence and of the prior, for the terms that are largest now."""
+        self.degrees = self._largest()
+        data = reduced(self._features()(x), y)
+
+        def loss() -> Tensor:
+            prior = 0.125 * self.interaction.square().sum() + (self.decay - _START).square().sum() / 18
+            prior = prior + 2 * self.power.square().sum()
+            return negative_log_evidence(data, self._sizes(), self._noise()) + prior
+
+        return loss
 
     def fit(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> Fit:
         """See `Family`."""
@@ -72,19 +96,25 @@ class Polynomials:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
         return ChebyshevFeatures(self.degrees, sizes, self.low, self.high)
 
+    def _falls(self, degrees: Tensor) -> Tensor:
+        """What each degree costs, (terms, inputs)."""
+        positive = degrees.clamp_min(1.0)  # the gradient of 0 to a power is no number
+        return torch.where(degrees > 0, (positive * self.decay.exp()) ** self.power.clamp_min(0.0).exp(), 0.0)
+
     def _noise(self) -> Tensor:
         return self.log_noise.clamp_min(_LEAST_NOISE)
 
     def _sizes(self) -> Tensor:
         degrees = self.degrees.double()
-        logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - degrees @ self.decay.exp()
+        logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - self._falls(degrees).sum(1)
         return (logarithm + (degrees.sum(1) == 0) * self.constant).exp()
 
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
-        interaction, rates = self.interaction.clamp_max(3.0).tolist(), self.decay.exp().tolist()
-        inputs, pairs = len(rates), zip(interaction, rates, strict=True)
-        costs = [[0.0, *(max(k * rate - size, 1e-9 * k) for k in range(1, _HIGHEST))] for size, rate in pairs]
+        inputs, sizes = len(self.decay), self.interaction.clamp_max(3.0)
+        degrees = torch.arange(1.0, _HIGHEST, dtype=torch.float64)[:, None]
+        table = torch.maximum(self._falls(degrees.expand(-1, inputs)) - sizes, 1e-9 * degrees)
+        costs = [[0.0, *column] for column in table.detach().T.tolist()]
         start = (0,) * inputs
         waiting, seen, found = [(0.0, start)], {start}, []
         while waiting and len(found) < self.terms:

@@ -79,7 +79,7 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
 
 
 def _families(rows: int, inputs: int) -> list[Family]:
-    terms = 400 if inputs == 1 else 500 if rows < 1000 else 1000
+    terms = min(max(50, rows // 3), 400) if inputs == 1 else 500 if rows < 1000 else 1000
     return [Polynomials(inputs, terms), Kernels(inputs)]
 
 
