@@ -12,8 +12,8 @@ from sobolev.data.module import Split, TensorDataModule
 EVIDENCE = "sobolev.EvidenceRegressor"
 
 _MOST_ROWS = 10_000
-_MANY_ROWS = 1_000
-"""Of a function of one input, enough for a network trained by Adam, unless it oscillates."""
+_MANY_ROWS = 200
+"""Of a function of one input: enough for a network trained by Adam, unless it oscillates."""
 _FEW_TURNS = 8
 """Maxima and minima of a function of one input that a network of 64 units learns well."""
 

@@ -28,9 +28,9 @@ class Polynomials:
 
     Factors of degree 0 count as 1, so small α make the sum one of functions of few inputs (the ANOVA decomposition),
     and exp(-r) says how fast the coefficients of an analytic function fall (Trefethen, Approximation Theory and
-    Approximation Practice, 2013, chapter 8); those of an oscillating one stay large for some time and then fall faster
-    and faster, p > 1. α, r and p are of each input. Of all terms those of largest prior are taken: polynomial chaos with
-    a prior instead of a search for the terms.
+    Approximation Practice, 2013, chapter 8); those of an oscillating one stay large for some time and then fall
+    faster and faster, p > 1. Each input has its own α, r and p. Of all terms those of largest prior are taken:
+    polynomial chaos with a prior instead of a search for the terms.
 
     Args:
         inputs: how many.

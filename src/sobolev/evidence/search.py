@@ -15,6 +15,8 @@ from sobolev.networks.surrogate import Surrogate
 _HELD_OUT = 0.2
 _BETTER = 0.9
 """A mean of two must have at most this part of the error of the better one."""
+_NEARLY = 2.0
+"""So many times larger may the error of the other be: few held-out rows say little of small shares."""
 _MIXTURES = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)
 
 
@@ -94,7 +96,7 @@ def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fi
 def _chosen(found: list[tuple[Family, Fit, float]], x: Tensor, y: Tensor) -> list[tuple[float, Family]]:
     """The best family, or a mixture of the best two if that is clearly better."""
     (first, fit, error), *others = sorted(found, key=lambda item: item[2])
-    if others:
+    if others and others[0][2] < _NEARLY * error:
         second, other, _ = others[0]
         here, there = fit(x) - y, other(x) - y
         errors = torch.stack([(w * there + (1 - w) * here).square().mean().sqrt() for w in _MIXTURES])

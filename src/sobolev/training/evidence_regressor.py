@@ -91,14 +91,20 @@ class EvidenceRegressor(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         if batch_idx:
             return
-        with _one_thread():
-            stage = None if self._search is None else next(self._search, None)
+        stage = self._next()
+        last_epoch = self.trainer.current_epoch + 1 == self.trainer.max_epochs
+        while last_epoch and stage is not None and stage.error is not None:
+            stage = self._next()
         if stage is not None:
             self._take(stage)
         if stage is None or stage.error is None:
             self.finished = torch.ones_like(self.finished)
             self.trainer.should_stop = True
         self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _next(self) -> Stage | None:
+        with _one_thread():
+            return None if self._search is None else next(self._search, None)
 
     def _take(self, stage: Stage) -> None:
         """The network so far, and what to say of it."""

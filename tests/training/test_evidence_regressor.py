@@ -1,0 +1,80 @@
+"""EvidenceRegressor in Lightning: own data, checkpoints, resume, what is logged and said."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, TensorDataset
+
+import sobolev
+
+
+def trainer(folder, **arguments):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return Trainer(default_root_dir=folder, **{**quiet, "max_epochs": 20, **arguments})
+
+
+def fit(fitted, module, data, **options):
+    """With the same rows for validation."""
+    fitted.fit(module, DataLoader(data, 16, shuffle=True), DataLoader(data, 40), **options)
+    return module
+
+
+def rows(count=80, outputs=1):
+    x = torch.rand(count, 2, generator=torch.Generator().manual_seed(0))
+    return TensorDataset(x, torch.cat([x[:, :1] * x[:, 1:] + 1, x.sum(1, keepdim=True).square()], 1)[:, :outputs])
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_somebodys_own_loader_in_float32(tmp_path, outputs):
+    module, data = sobolev.EvidenceRegressor(), rows(outputs=outputs)
+    fitted = trainer(tmp_path, enable_checkpointing=False)
+    fit(fitted, module, data)
+    x, y = data.tensors
+    assert (module(x.double()) - y).abs().max() < 1e-6  # the labels are rounded to float32
+    assert fitted.callback_metrics["val/loss"] < 1e-12
+    assert {"train/evidence", "train/noise"} <= fitted.callback_metrics.keys()
+    assert fitted.current_epoch < 20
+    hessian = sobolev.hessian(module, x.double())[2][:, 0]
+    torch.testing.assert_close(
+        hessian, torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double().expand_as(hessian), atol=1e-3, rtol=0
+    )
+
+
+def test_the_order_of_the_rows_and_a_single_epoch_change_nothing(tmp_path):
+    found = []
+    for seed, epochs in ((1, 20), (2, 1)):
+        torch.manual_seed(seed)
+        module = sobolev.EvidenceRegressor()
+        fit(trainer(tmp_path, max_epochs=epochs, enable_checkpointing=False), module, rows())
+        found.append(module(rows().tensors[0].double()))
+    assert torch.equal(*found)
+
+
+def test_a_checkpoint_brings_the_network_back_and_a_finished_training_ends_at_once(tmp_path):
+    kept = ModelCheckpoint(tmp_path, save_last=True)
+    module = sobolev.EvidenceRegressor()
+    fit(trainer(tmp_path, callbacks=[kept]), module, rows())
+    x = rows().tensors[0].double()
+    again = sobolev.EvidenceRegressor.load_from_checkpoint(kept.last_model_path, weights_only=True)
+    assert torch.equal(again(x), module(x))
+    resumed = sobolev.EvidenceRegressor()
+    fit(
+        trainer(tmp_path, callbacks=[ModelCheckpoint(tmp_path, save_last=True)]),
+        resumed,
+        rows(),
+        ckpt_path=kept.last_model_path,
+    )
+    assert torch.equal(resumed(x), module(x))
+
+
+def test_what_cannot_be_learnt_is_said(tmp_path):
+    x = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
+    noise = TensorDataset(x, torch.randn(60, 1, generator=torch.Generator().manual_seed(1)))
+    with pytest.warns(UserWarning, match=r"explains \d+% of the variance"):
+        fit(trainer(tmp_path, enable_checkpointing=False), sobolev.EvidenceRegressor(), noise)
+
+
+def test_too_few_rows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="3 training rows"):
+        fit(trainer(tmp_path), sobolev.EvidenceRegressor(), rows(3))
