@@ -60,7 +60,7 @@ def test_a_checkpoint_brings_the_network_back_and_a_finished_training_ends_at_on
     assert torch.equal(again(x), module(x))
     resumed = sobolev.EvidenceRegressor()
     fit(
-        trainer(tmp_path, callbacks=[ModelCheckpoint(tmp_path, save_last=True)]),
+        trainer(tmp_path, callbacks=[ModelCheckpoint(tmp_path / "resumed", save_last=True)]),
         resumed,
         rows(),
         ckpt_path=kept.last_model_path,
