@@ -3,7 +3,6 @@
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import sobolev
@@ -52,20 +51,16 @@ def test_the_order_of_the_rows_and_a_single_epoch_change_nothing(tmp_path):
 
 
 def test_a_checkpoint_brings_the_network_back_and_a_finished_training_ends_at_once(tmp_path):
-    kept = ModelCheckpoint(tmp_path, save_last=True)
-    module = sobolev.EvidenceRegressor()
-    fit(trainer(tmp_path, callbacks=[kept]), module, rows())
+    first, path = trainer(tmp_path, enable_checkpointing=False), tmp_path / "kept.ckpt"
+    module = fit(first, sobolev.EvidenceRegressor(), rows())
+    first.save_checkpoint(path, weights_only=False)
     x = rows().tensors[0].double()
-    again = sobolev.EvidenceRegressor.load_from_checkpoint(kept.last_model_path, weights_only=True)
+    again = sobolev.EvidenceRegressor.load_from_checkpoint(path, weights_only=True)
     assert torch.equal(again(x), module(x))
-    resumed = sobolev.EvidenceRegressor()
-    fit(
-        trainer(tmp_path, callbacks=[ModelCheckpoint(tmp_path / "resumed", save_last=True)]),
-        resumed,
-        rows(),
-        ckpt_path=kept.last_model_path,
-    )
+    second = trainer(tmp_path, enable_checkpointing=False)
+    resumed = fit(second, sobolev.EvidenceRegressor(), rows(), ckpt_path=path, weights_only=True)
     assert torch.equal(resumed(x), module(x))
+    assert second.global_step == first.global_step + 1
 
 
 def test_what_cannot_be_learnt_is_said(tmp_path):

@@ -15,6 +15,8 @@ from sobolev.networks.surrogate import Surrogate
 _HELD_OUT = 0.2
 _BETTER = 0.9
 """A mean of two must have at most this part of the error of the better one."""
+_EXACT = 1e-8
+"""In units of the targets' own: what is as good as this needs no rival."""
 _NEARLY = 2.0
 """So many times larger may the error of the other be: few held-out rows say little of small shares."""
 _MIXTURES = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)
@@ -59,6 +61,8 @@ def search(x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]
         found.append((family, fit, error))
         best = min(found, key=lambda item: item[2])
         yield _stage(f"{family.name}: held-out error {error:.2g}", fit, error, ((1.0, best[1]),))
+        if error < _EXACT:
+            break
     chosen = _chosen(found, *kept)
     fits = []
     for part, family in chosen:
