@@ -89,8 +89,9 @@ class Polynomials:
             scale = ((y * (y - design @ solution.weights)).sum(0) / noise**2 / len(x)).clamp_min(0).sqrt()
             zeros = y.new_zeros(y.shape[1])
             slopes = y.new_zeros(x.shape[1], y.shape[1])
-            features = self._features(sizes)
-            return Fit(self.name, features, zeros, slopes, solution.weights, noise * scale, -self.loss)
+            largest = sizes.max()  # of order one where they enter the layer
+            features, weights = self._features(sizes / largest), largest * solution.weights
+            return Fit(self.name, features, zeros, slopes, weights, noise * scale, -self.loss)
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
