@@ -6,7 +6,6 @@ from torch import nn
 
 import sobolev
 from sobolev.autodiff.perceptron import contractions, many_inputs
-from sobolev.autodiff.taylor import entries
 
 
 def perceptron(inputs, *widths, activation=nn.Tanh):
@@ -38,11 +37,9 @@ def _blocks(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize("table", [0, 10**6], ids=["no table", "table"])
 @pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.hessian_diagonal, sobolev.laplacian])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_blocks_of_rows(name, operator, table, monkeypatch):
-    monkeypatch.setattr(entries, "_LARGEST_TABLE", table)
+def test_blocks_of_rows(name, operator):
     network = NETWORKS[name]
     x = torch.randn(11, network[0].in_features, dtype=torch.float64)
     with torch.no_grad():

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from sobolev.autodiff.blocks import FEWEST_ROWS, cached_numbers
-from sobolev.autodiff.taylor.entries import by_table
 from sobolev.autodiff.taylor.space import sum_of_squares
 from sobolev.autodiff.tracing import traced
 
@@ -60,9 +59,8 @@ class Hessian:
     rows = 0
 
     def start(self, first: Tensor, weight: Tensor) -> tuple[Tensor, bool]:
-        """See `Contraction`: by the products of all pairs."""
-        found = by_table(first, weight)
-        return (weight.new_zeros(len(weight), len(first), len(first)), False) if found is None else (found, True)
+        """See `Contraction`: nothing is saved here."""
+        return weight.new_zeros(len(weight), len(first), len(first)), False
 
     def keep(self, first: Tensor, room: Tensor | None) -> Tensor:
         """See `Contraction`."""

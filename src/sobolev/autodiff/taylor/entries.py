@@ -9,9 +9,6 @@ from torch import Tensor
 
 from sobolev.autodiff.written_out import recording
 
-_LARGEST_TABLE = 4_000_000
-"""A table of more numbers takes longer to make than it saves."""
-
 
 class NotCollapsibleError(NotImplementedError):
     """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
@@ -128,29 +125,8 @@ def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
     weight, same = weight.reshape(weight.shape[0], -1), a is b
     a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
-    if same and a.shape[1] == 1 and (found := by_table(a[:, 0], 2 * weight)) is not None:
-        return found
     a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
     if same:
         return torch.bmm(a * (2 * weight)[:, None], a.mT)
     product = torch.bmm(a * weight[:, None], b.mT)
     return product + product.mT
-
-
-def by_table(a: Tensor, weight: Tensor) -> Tensor | None:
-    """Σ weight a_i a_j over the units, (batch, inputs, inputs), by the products of all pairs.
-
-    Args:
-        a: (inputs, units), the same for every row.
-        weight: (batch, units).
-
-    Returns:
-        None: making the table takes longer than it saves.
-    """
-    if len(a) * a.numel() > _LARGEST_TABLE:
-        return None
-    largest = a.detach().abs().flatten().amax(0)  # ONNX wants to be told the axis
-    size = largest.clamp_min(torch.finfo(a.dtype).tiny)  # the products must neither vanish nor overflow
-    a = a / size
-    table = (a.unsqueeze(1) * a).flatten(0, 1)
-    return (weight * size * size @ table.mT).unflatten(1, (len(a), len(a)))
