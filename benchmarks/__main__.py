@@ -3,10 +3,17 @@
 import argparse
 import json
 
-from benchmarks import differential, engine, monitor, readout, table, whole_job
+from benchmarks import calibration, differential, engine, monitor, readout, table, whole_job
 from benchmarks.machine import describe
 
-PARTS = {"engine": engine, "readout": readout, "whole": whole_job, "monitor": monitor, "differential": differential}
+PARTS = {
+    "engine": engine,
+    "readout": readout,
+    "whole": whole_job,
+    "monitor": monitor,
+    "differential": differential,
+    "calibration": calibration,
+}
 """Each has `run(quick)`, which measures, and of what was measured `document` and `shortfalls`."""
 
 

@@ -333,3 +333,15 @@ def test_many_panels_go_on_in_the_next_row():
     figure = plots.derivatives_figure(x, tensors, input_names=["x1", "x2", "x3"], derivative_names=names)
     assert len(figure.axes) == 5
     assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
+
+
+def test_bands_stand_around_a_curve_without_a_truth():
+    x = np.linspace(-1, 1, 60)
+    predicted, deviation = [x**2, 2 * x], [np.full_like(x, 0.1), np.full_like(x, 0.2)]
+    figure = plots.derivatives_figure(x, predicted, deviations=deviation)
+    for axes, half in zip(figure.axes, (0.1645, 0.329), strict=False):
+        (band,) = axes.collections
+        (path,) = band.get_paths()
+        assert np.ptp(path.vertices[path.vertices[:, 0] == x[30], 1]) == pytest.approx(2 * half)
+    known = plots.derivatives_figure(x, predicted, predicted, deviations=deviation)
+    assert not any(axes.collections for axes in known.axes)

@@ -115,6 +115,9 @@ class DerivativeEstimate:
     @classmethod
     def of_rows(cls, training: Samples, held_out: Samples | None = None) -> Self:
         """What rows alone say of the function, as in `fit`: `judged` then looks at a network."""
+        for part in (training, held_out or ()):
+            if len({len(tensor) for tensor in part}) > 1:
+                raise ValueError(f"points and labels differ in their number of rows: {[len(t) for t in part]}")
         shape = training[0].shape[1:]
         x, y = shuffled(*_flat(training))
         known = [column.isfinite() for column in y.T]

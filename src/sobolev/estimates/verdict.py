@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_USELESS, _POOR = 0.3, 0.1
+USELESS, _POOR = 0.3, 0.1
 """Relative errors from which on a derivative is not to be used, or to be used with care."""
 _MORE = 4
 """Times as many rows are proposed."""
@@ -44,7 +44,7 @@ class Expected:
         allowed = self.relative * self.unknown / self.rmse
         trained = allowed < _WORTH_IT * self.relative
         more = self.relative * ((self.rmse**2 - self.unknown**2 * (1 - _MORE ** (-2 * self.rate))) ** 0.5) / self.rmse
-        advice = ": do not use it" if self.relative >= _USELESS else ": use it with care"
+        advice = ": do not use it" if self.relative >= USELESS else ": use it with care"
         if trained:
             return f"{advice}; these rows allow {percent(allowed)}: train longer, or with a wider last layer"
         if more < _WORTH_IT * self.relative:
@@ -54,7 +54,7 @@ class Expected:
 
 def verdict(expected: Sequence[Expected]) -> str:
     """One sentence: the lowest order that is not to be used, else the worst."""
-    useless = [e for e in expected if e.relative >= _USELESS]
+    useless = [e for e in expected if e.relative >= USELESS]
     return str(useless[0] if useless else max(expected, key=lambda e: e.relative))
 
 

@@ -93,6 +93,14 @@ class Estimation:
                 found = self.expected[entry["order"]]
                 entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
 
+    def deviations(self, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
+        """Standard deviations of the errors at points of one input, for a figure; None where it shows none."""
+        if self.estimate is None or self.estimate.last_layer is not None or x[0].numel() != 1:
+            return None
+        with torch.inference_mode(False), torch.no_grad():
+            squares, _ = self.estimate.mean_squares(tower[: _HIGHEST + 1], x)
+        return [square.sqrt() for square in squares]
+
     def state(self) -> dict[str, Any] | None:
         """Of the rows alone, for a checkpoint: what they say does not depend on the weights."""
         return None if self._rows is None else self._rows.state_dict()

@@ -198,7 +198,9 @@ class DerivativeMonitor(ValidationHooks):
 
         names = names_for_figures(getattr(trainer, "datamodule", None))
         measured = self._on_a_grid(trainer) or self.measurement
-        return derivatives_figure(*measured.figure_data(), findings=self.findings, **names)
+        x, predicted, exact = measured.figure_data()
+        bands = self.estimation.deviations(x, predicted)
+        return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _on_a_grid(self, trainer: "Trainer") -> Measurement | None:
         """A function of two inputs that is known everywhere is drawn over all of the box that its points span."""

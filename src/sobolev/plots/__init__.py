@@ -29,6 +29,7 @@ def derivatives_figure(
     derivative_names: Mapping[str, str] | None = None,
     title: str = "",
     findings: "Sequence[Finding]" = (),
+    deviations: "Sequence[Tensor | ArrayLike | None] | None" = None,
 ) -> "Figure":
     """Draw a network's derivatives, over the truth and with their errors where the truth is known.
 
@@ -45,6 +46,8 @@ def derivatives_figure(
             panel of its own, in place of those of the orders.
         title: the first line.
         findings: of an audit; the worst is shown in one line.
+        deviations: standard deviations of the errors, in the same shapes as the truth: with one input and no truth,
+            bands that hold it in nine of ten cases.
 
     Returns:
         A figure of its own, unknown to pyplot: nothing to close.
@@ -56,7 +59,7 @@ def derivatives_figure(
     from sobolev.plots.samples import samples
     from sobolev.plots.style import Names
 
-    data = samples(points, predicted, exact)
+    data = samples(points, predicted, exact, deviations)
     names = Names.of(input_names, output_names, (data.inputs, data.outputs), derivative_names or {})
     with _DRAWING:
         return build(data, names, title, findings)

@@ -13,6 +13,8 @@ COLUMNS = 4
 OUTPUTS = 3
 MOST_POINTS = 2000
 FEW_POINTS = 40
+BAND = 1.645
+"""Standard deviations that nine of ten cases of a normal distribution lie within."""
 
 
 def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
@@ -69,6 +71,10 @@ def _values(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve, names: s
     form = "o" if len(x) <= FEW_POINTS else "-"
     if exact is not None:
         axes.plot(x[rows], exact[rows], form, color=style.EXACT, linewidth=5, markersize=9, label="exact")
+    if exact is None and curve.deviation is not None:
+        half = BAND * curve.deviation[order][rows]
+        low, high = predicted[rows] - half, predicted[rows] + half
+        axes.fill_between(x[rows], low, high, color=style.NETWORK, alpha=0.2, linewidth=0, label="estimated 90 % band")
     axes.plot(x[rows], predicted[rows], form, color=style.NETWORK, linewidth=1.4, markersize=4, label="network")
     axes.set_title(
         f"{names.label(curve)}\n{style.score(predicted, exact)}",

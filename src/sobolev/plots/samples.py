@@ -1,7 +1,7 @@
 """What a figure is drawn from: points, derivatives and their errors as numpy arrays in float64."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -21,12 +21,14 @@ class Curve:
         inputs: the inputs it is differentiated by, in ascending order; empty for the value.
         predicted: the network's, (n,).
         exact: the truth, (n,), or None where it is not known.
+        deviation: standard deviations of its error, (n,), or None where they are not known.
     """
 
     output: int
     inputs: tuple[int, ...]
     predicted: Array
     exact: Array | None
+    deviation: Array | None = None
 
     @property
     def error(self) -> Array | None:
@@ -41,6 +43,7 @@ class Samples:
     points: Array
     predicted: list[Array]
     exact: list[Array | None]
+    deviations: list[Array | None] = field(default_factory=list)
 
     @property
     def inputs(self) -> int:
@@ -61,7 +64,9 @@ class Samples:
         """The derivative of one output by these inputs."""
         at = (slice(None), output, *inputs)
         exact = self.exact[len(inputs)]
-        return Curve(output, inputs, self.predicted[len(inputs)][at], None if exact is None else exact[at])
+        known = self.deviations[len(inputs)] if len(inputs) < len(self.deviations) else None
+        predicted, deviation = self.predicted[len(inputs)][at], None if known is None else known[at]
+        return Curve(output, inputs, predicted, None if exact is None else exact[at], deviation)
 
     def curves(self, output: int, order: int) -> list[Curve]:
         """Every derivative of this order, mixed ones once."""
@@ -70,13 +75,15 @@ class Samples:
     def take(self, rows: NDArray[np.intp]) -> "Samples":
         """Some of the points, in this order."""
         exact = [None if value is None else value[rows] for value in self.exact]
-        return Samples(self.points[rows], [value[rows] for value in self.predicted], exact)
+        deviations = [None if value is None else value[rows] for value in self.deviations]
+        return Samples(self.points[rows], [value[rows] for value in self.predicted], exact, deviations)
 
 
 def samples(
     points: Tensor | ArrayLike,
     predicted: Sequence[Tensor | ArrayLike],
     exact: Sequence[Tensor | ArrayLike | None] | None,
+    deviations: Sequence[Tensor | ArrayLike | None] | None = None,
 ) -> Samples:
     """Check the shapes and bring everything to float64.
 
@@ -84,6 +91,7 @@ def samples(
         points: (n, d), or (n,) for one input.
         predicted: order k is (n, outputs, d, ..., d); any shape with as many entries in the same sequence will do.
         exact: the same, or None, as a whole or for single orders.
+        deviations: the same.
 
     Raises:
         ValueError: nothing predicted, or a shape that does not fit the points.
@@ -94,11 +102,12 @@ def samples(
     x = x.reshape(len(x), int(np.prod(x.shape[1:])))
     values = _array(predicted[0])
     outputs = 1 if values.ndim == 1 else int(np.prod(values.shape[1:]))
-    given = [*(exact or ()), *[None] * len(predicted)][: len(predicted)]
+    given, known = ([*(some or ()), *[None] * len(predicted)][: len(predicted)] for some in (exact, deviations))
     return Samples(
         x,
         [_shaped(value, x, outputs, order, "predicted") for order, value in enumerate(predicted)],
         [None if e is None else _shaped(e, x, outputs, order, "exact") for order, e in enumerate(given)],
+        [None if s is None else _shaped(s, x, outputs, order, "deviations") for order, s in enumerate(known)],
     )
 
 
