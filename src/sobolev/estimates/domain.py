@@ -1,6 +1,6 @@
 """Where there are rows: a mark for points outside of them, and probes between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -23,7 +23,7 @@ class Domain:
         scale: standard deviations, (inputs,), by which distances are measured.
         rows: some of the rows, (rows, inputs).
         radius: a point that is farther from all of them lies outside.
-        probes: points between neighbouring rows, (probes, inputs), as new points inside lie.
+        probes: points inside that are no rows, (probes, inputs).
     """
 
     low: Float64[Tensor, " inputs"]
@@ -49,7 +49,10 @@ class Domain:
         share = torch.rand(len(neighbour), 1, generator=generator, dtype=x.dtype)
         between = rows[:probes] + share * (neighbour - rows[:probes])
         radius = _FAR * float(apart[:, 1].quantile(0.99))
-        return cls(x.amin(0) - margin, x.amax(0) + margin, scale, rows, radius, between)
+        domain = cls(x.amin(0) - margin, x.amax(0) + margin, scale, rows, radius, between)
+        turns = torch.rand(between.shape, generator=generator).argsort(0)
+        mixed = between.gather(0, turns)  # as far from the rows as new ones, where the inputs are independent
+        return replace(domain, probes=torch.where(domain.outside(mixed)[:, None], between, mixed))
 
     def outside(self, x: Float64[Tensor, "points inputs"]) -> Bool[Tensor, " points"]:
         """Beyond the range of an input, or far from every row."""
