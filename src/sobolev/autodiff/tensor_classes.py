@@ -18,7 +18,7 @@ def plain(f: Callable[[Any], Any], x: Tensor) -> tuple[Callable[[Any], Any], Ten
         if not isinstance(points, Tensor):
             return f(points)
         given = points.as_subclass(kind)
-        given.__dict__.update(attributes)
+        vars(given).update(attributes)
         y = f(given)
         return ordinary(y) if isinstance(y, kind) else y
 

@@ -21,5 +21,5 @@ def test_gradients_of_which_rounding_is_left_are_not_trusted():
 def test_products_of_all_pairs_neither_vanish_nor_overflow(size):
     """Where the sum is a number that float32 holds, all the same."""
     a, weight = torch.tensor([[3.0, -1], [2, 5]]) * size, torch.tensor([[2.0, 1], [0, 3]]) / max(size, 1e-30)
-    exact = torch.einsum("bu,iu,ju->bij", weight.double(), a.double(), a.double())
+    exact = torch.einsum("bk,ik,jk->bij", weight.double(), a.double(), a.double())
     torch.testing.assert_close(contracted(a[:, None], a[:, None], weight / 2), exact.float(), rtol=1e-6, atol=0)
