@@ -134,15 +134,12 @@ def _recorded(
     operator: str, f: BatchedFunction, method: Method, x: Tensor, arguments: dict[str, Any]
 ) -> tuple[Tensor, ...]:
     """The same where operations are recorded, and there are no numbers to look at."""
-    if method == "auto" and (reason := failure(f.original, operator, x)) is not None:
-        _log.debug("%s by nested reverse mode, as before: %s", operator, reason)
-    elif method != "reverse":
+    if method != "reverse":
         try:
             return _in_single_precision(getattr(taylor, operator), f, x, arguments)
         except NoRuleError as error:
             if method == "taylor":
                 raise
-            remember(f.original, operator, x, f"{error}{_where(error)}")
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
     with attention_by_its_formula():
         return _by_reverse_mode(operator, f, x, arguments)

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from sobolev.autodiff.written_out import recording
 
+_FEW_INPUTS = 4
+"""Up to so many, pairs of them are multiplied one by one where operations are recorded."""
+
 
 class NotCollapsibleError(NotImplementedError):
     """The rows of an intermediate result could not be told apart, or an operation enters in another form."""
@@ -125,8 +128,23 @@ def contracted(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Σ weight (a_i b_j + a_j b_i) over the units: a, b (inputs, batch or 1, *units), weight (batch, *units)."""
     weight, same = weight.reshape(weight.shape[0], -1), a is b
     a, b = (c.reshape(*c.shape[:2], -1) for c in (a, b))
+    if recording() and same and (a.shape[1] == 1 or len(a) <= _FEW_INPUTS):
+        return _by_pairs(a, 2 * weight)
     a, b = (c.expand(-1, *weight.shape).transpose(0, 1) for c in (a, b))
     if same:
         return torch.bmm(a * (2 * weight)[:, None], a.mT)
     product = torch.bmm(a * weight[:, None], b.mT)
     return product + product.mT
+
+
+def _by_pairs(a: Tensor, weight: Tensor) -> Tensor:
+    """The same, one product after the other: runtimes of recorded graphs are slow at many small matrices."""
+    inputs = len(a)
+    if a.shape[1] == 1:  # the same for every row: a table of constants
+        table = (a * a.transpose(0, 1)).flatten(0, 1)
+        return (weight @ table.mT).unflatten(1, (inputs, inputs))
+    rows, ones = a.unbind(0), weight.new_ones(weight.shape[1], 1)
+    weighted = [row * weight for row in rows]
+    pairs = {(i, j): (weighted[i] * rows[j]) @ ones for j in range(inputs) for i in range(j + 1)}
+    columns = [pairs[min(i, j), max(i, j)] for i in range(inputs) for j in range(inputs)]
+    return torch.cat(columns, dim=1).unflatten(1, (inputs, inputs))
