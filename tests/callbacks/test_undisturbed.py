@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from torch import nn
+from torchmetrics import MeanMetric
 
 from sobolev.callbacks.undisturbed import undisturbed
 
@@ -84,3 +85,58 @@ def test_a_layer_of_somebody_elses_leaves_no_trace():
     with undisturbed(model, torch.device("cpu"), others=False):
         model(torch.ones(2, 1))
     assert random.getstate() == state and model[1].count == 0
+
+
+class Keeping(nn.Module):
+    """Keeps a count, a hidden state, a list, a dict, a tensor that it writes to, and a metric."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.hidden, self.metric = nn.LSTMCell(1, 2), None, MeanMetric()
+        self.count, self.seen, self.cache, self.total = 0, [], {"first": [1]}, torch.zeros(1)
+
+    def forward(self, x):
+        self.count += 1
+        self.hidden = self.cell(x, self.hidden)
+        self.seen.append(x)
+        self.cache["first"].append(2)
+        self.total += x.sum()
+        self.metric(x)
+        self.new = x
+        return self.hidden[0] * self.count
+
+
+def test_what_forward_keeps_in_attributes_is_as_before():
+    model, x = Keeping(), torch.rand(4, 1)
+    model(x)
+    hidden, seen, total = model.hidden, model.seen, model.total
+    values = hidden[0].clone(), total.clone(), model.metric.compute()
+    del model.new
+    with undisturbed(model, torch.device("cpu")), torch.no_grad():
+        model(torch.rand(4, 1))
+        model(torch.rand(4, 1))
+    assert model.count == 1 and model.hidden is hidden and model.seen is seen and model.total is total
+    assert len(seen) == 1 and seen[0] is x and model.cache == {"first": [1, 2]} and not hasattr(model, "new")
+    model.metric._computed = None
+    found = hidden[0], total, model.metric.compute()
+    assert all(torch.equal(a, b) for a, b in zip(found, values, strict=True))
+    assert model.metric._update_count == 1 and model.cell.weight_ih is not None
+
+
+def test_what_hooks_store_is_as_before():
+    model, stored, calls = nn.Sequential(nn.Linear(1, 3), nn.Tanh()), {}, 0
+
+    def hook(module, args, output):
+        nonlocal calls
+        calls += 1
+        stored["activation"] = output
+
+    model[1].register_forward_hook(hook)
+    x = torch.rand(4, 1)
+    model(x)
+    before = stored["activation"]
+    with undisturbed(model, torch.device("cpu"), others=False):
+        model(torch.rand(7, 1))
+    assert stored["activation"] is before and calls == 1
+    model(x)
+    assert calls == 2

@@ -1,4 +1,4 @@
-"""A module called without a trace: flags, buffers, random numbers and logs are afterwards those of before."""
+"""A module called without a trace: flags, buffers, attributes, random numbers, logs are afterwards those of before."""
 
 import random
 import sys
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.perceptron.layers import unhooked
+from sobolev.callbacks.attributes import attributes_kept
 
 _KNOWN = ("torch.nn.modules.", "sobolev.")
 _NOT_KNOWN = "torch.nn.modules.transformer"
@@ -18,10 +19,11 @@ _NOT_KNOWN = "torch.nn.modules.transformer"
 
 @contextmanager
 def undisturbed(model: nn.Module, device: torch.device, *, others: bool = True) -> Iterator[None]:
-    """Eval mode inside; afterwards the flags, buffers and random numbers are those of before.
+    """Eval mode inside; afterwards flags, buffers, attributes and random numbers are those of before.
 
-    A forward may count its calls in a buffer, draw random numbers even in eval mode, or log. The layers of torch and
-    of ours do none of this in eval mode, but that some draw numbers of torch's.
+    A forward may count its calls in a buffer or an attribute, keep a state, store by a hook, draw random numbers even
+    in eval mode, or log. The layers of torch and of ours do none of this in eval mode, but that some draw numbers of
+    torch's.
 
     Args:
         model: to be called.
@@ -35,6 +37,7 @@ def undisturbed(model: nn.Module, device: torch.device, *, others: bool = True) 
             stack.callback(torch.cuda.set_rng_state, torch.cuda.get_rng_state(device), device)
         if others or not _are_known(modules):
             stack.enter_context(random_numbers_kept())
+            stack.enter_context(attributes_kept(_not_known(modules)))
             stack.enter_context(_not_logging(model))
             stack.callback(_restore_buffers, _copied_buffers(modules))
         flags = [(module, module.training) for module in modules if hasattr(module, "training")]  # no frozen scripts
@@ -47,7 +50,11 @@ def undisturbed(model: nn.Module, device: torch.device, *, others: bool = True) 
 
 def _are_known(modules: Sequence[nn.Module]) -> bool:
     """Whether nothing runs but torch's layers and ours."""
-    return all(_is_known(type(module).__module__) and unhooked(module) for module in modules)
+    return not _not_known(modules)
+
+
+def _not_known(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    return [module for module in modules if not (_is_known(type(module).__module__) and unhooked(module))]
 
 
 def _is_known(home: str) -> bool:
