@@ -147,7 +147,19 @@ def test_configs_stack_and_single_options_win(run):
     assert report("logs/square/version_0")["function"] == "sin(x)"
 
 
-@pytest.mark.parametrize("network", [[], ["--model.network", "MLP"], ["--model.network", "sobolev.networks.MLP"]])
+@pytest.mark.parametrize("words", [["--data.function", "x+x*z"], ["--data.function", "sin(x)"]])
+def test_a_model_that_nobody_named_follows_the_data(run, words):
+    status, _, err = run("fit", *words)
+    assert status == 0, err
+    assert "class_path: sobolev.EvidenceRegressor" in Path("logs/square/version_0/config.yaml").read_text()
+    found = report("logs/square/version_0")["derivatives"]
+    assert all(entry["relative_l2"] < 1e-4 for entry in found)
+    status, _, err = run("validate", *words, "--ckpt_path", "logs/square/version_0/checkpoints/last.ckpt")
+    assert status == 0, err
+    assert report("logs/square/version_0")["derivatives"][0]["rmse"] == pytest.approx(found[0]["rmse"])
+
+
+@pytest.mark.parametrize("network", [["--model.network", "MLP"], ["--model.network", "sobolev.networks.MLP"]])
 def test_the_network_takes_the_sizes_of_the_data(run, network):
     status, _, err = run("fit", *network, "--data.function", "sin(x)*cos(y), x+y, x*z", "--trainer.max_epochs", "1")
     assert status == 0, err

@@ -1,5 +1,6 @@
 """Which model the default job takes: a model that nobody named follows the data."""
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +26,8 @@ def follow_data(config: Namespace, default: Namespace) -> None:
         config: of `fit`; changed in place.
         default: the model of the default job.
     """
-    if not config.get("data") or config.get("ckpt_path") or config.model != default:
+    named = any(argument.startswith("--model") for argument in sys.argv[1:])
+    if named or not config.get("data") or config.get("ckpt_path") or config.model != default:
         return
     training = _training(config.data)
     reason = None if training is None else _reason(training)

@@ -21,6 +21,8 @@ _STARTS = tuple(math.log(-math.log(ratio)) for ratio in (0.3, 0.5, 0.7, 0.9, 0.9
 """From polynomials of low degree to functions of many periods; the evidence says where to begin."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
+_HIGHEST_OF_SEVERAL = 30
+"""With several inputs: higher degrees of small size would act as noise, and wreck the second derivatives."""
 
 
 class Polynomials:
@@ -42,6 +44,7 @@ class Polynomials:
 
     def __init__(self, inputs: int, terms: int = 500, rounds: int = 3) -> None:
         self.terms, self.rounds = terms, rounds
+        self.highest, self.width = (_HIGHEST, 3.0) if inputs == 1 else (_HIGHEST_OF_SEVERAL, 1.0)
         self.degrees: Tensor | None = None
         self.interaction = torch.zeros(inputs, dtype=torch.float64)
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
@@ -74,7 +77,7 @@ class Polynomials:
         data = reduced(self._features()(x), y)
 
         def loss() -> Tensor:
-            prior = 0.125 * self.interaction.square().sum() + (self.decay - _START).square().sum() / 18
+            prior = 0.125 * self.interaction.square().sum() + ((self.decay - _START) / self.width).square().sum() / 2
             prior = prior + 2 * self.power.square().sum()
             return negative_log_evidence(data, self._sizes(), self._noise()) + prior
 
@@ -113,7 +116,7 @@ class Polynomials:
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
         inputs, sizes = len(self.decay), self.interaction.clamp_max(3.0)
-        degrees = torch.arange(1.0, _HIGHEST, dtype=torch.float64)[:, None]
+        degrees = torch.arange(1.0, self.highest, dtype=torch.float64)[:, None]
         table = torch.maximum(self._falls(degrees.expand(-1, inputs)) - sizes, 1e-9 * degrees)
         costs = [[0.0, *column] for column in table.detach().T.tolist()]
         start = (0,) * inputs
@@ -124,7 +127,7 @@ class Polynomials:
             for j in range(inputs):
                 k = degrees[j] + 1
                 following = (*degrees[:j], k, *degrees[j + 1 :])
-                if k < _HIGHEST and following not in seen:
+                if k < self.highest and following not in seen:
                     seen.add(following)
                     heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))
         return torch.tensor(found)
