@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from cases import environment, quiet_trainer
+from cases import environment, loader, quiet_trainer
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
@@ -368,3 +368,23 @@ def test_weights_saved_in_float64_are_loaded_so_and_a_buffer_of_float64_makes_no
         fresh.network.register_buffer("constant", torch.ones(1, dtype=torch.float64))
         fresh.on_load_checkpoint(torch.load(tmp_path / "saved.ckpt", weights_only=True))
         assert {p.dtype for p in fresh.parameters()} == {torch.float64 if double else torch.float32}
+
+
+@pytest.mark.parametrize("orders", [0, 1])
+def test_targets_without_an_axis_for_their_one_output_have_the_same_loss(tmp_path, orders):
+    x = torch.linspace(-1, 1, 16)[:, None]
+    columns, weights = [x.square(), 2 * x[:, :, None]][: orders + 1], []
+    for labels in (columns, [label.squeeze(1) for label in columns]):
+        torch.manual_seed(0)
+        module = Regressor(MLP(hidden=(4,)))
+        batches = loader(x, *labels, batch_size=8)
+        quiet_trainer(tmp_path, max_epochs=2, log_every_n_steps=1).fit(module, batches, batches)
+        weights.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_targets_for_another_number_of_outputs_are_refused_with_both_shapes(tmp_path):
+    module = Regressor(nn.Linear(1, 2), standardize=False)
+    batches = loader(torch.rand(8, 1), torch.rand(8), batch_size=8)
+    with pytest.raises(ValueError, match=r"\(8, 2\).*\(8, 1\)"):
+        quiet_trainer(tmp_path).fit(module, batches, batches)

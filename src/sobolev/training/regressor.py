@@ -136,7 +136,8 @@ class Regressor(LightningModule):
             return
         order = self.sobolev_loss.derivative_order
         items = slice(None if order is None else 2 + order)
-        inputs, targets, *labels = map(torch.cat, zip(*(batch[items] for batch in batches), strict=True))
+        inputs, *given = map(torch.cat, zip(*(batch[items] for batch in batches), strict=True))
+        targets, *labels = _with_outputs(given)
         check_labels(inputs, (targets, *labels))
         for module in waiting:
             module.fit(inputs, targets, labels)
@@ -222,14 +223,15 @@ class Regressor(LightningModule):
 
     def _loss(self, batch: Batch, stage: str | None) -> Tensor:
         """The loss of a batch, logged under the name of a stage if one is given."""
-        inputs, *labels = batch
+        inputs, labels = batch[0], _with_outputs(batch[1:])
         parts = None
         if self.sobolev_loss.needed:
             parts = self.sobolev_loss(self, inputs, labels, self.global_step if self.training else None)
             loss = parts.total()
         else:
             scale = self.network.output_scale if isinstance(self.network, Standardized) else 1.0
-            loss = scaled_squared_error(self(inputs), labels[0], scale)
+            predicted = self(inputs)
+            loss = scaled_squared_error(predicted, _beside(predicted, labels[0]), scale)
         if stage is not None:
             orders = {} if parts is None else {f"{stage}/d{k}_loss": value for k, value in parts.orders().items()}
             losses = {f"{stage}/loss": loss, **orders}
@@ -253,6 +255,29 @@ class Regressor(LightningModule):
         file.seek(0)
         module = super().load_from_checkpoint(file, **{"weights_only": True, **kwargs})  # pyright: ignore[reportArgumentType]
         return module.eval()
+
+
+def _with_outputs(labels: Sequence[Tensor]) -> list[Tensor]:
+    """Targets, (batch,), and derivative labels, (batch, inputs, ...), of one output: with an axis for it."""
+    if not labels or labels[0].dim() > 1:
+        return list(labels)
+    return [label.unsqueeze(1) if label.dim() == 1 + order else label for order, label in enumerate(labels)]
+
+
+def _beside(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Targets in the shape of the outputs: subtracting others would pair each sample with all.
+
+    Raises:
+        ValueError: they do not have as many entries for each sample.
+    """
+    if targets.shape == predicted.shape:
+        return targets
+    if targets.shape[:1] == predicted.shape[:1] and targets.numel() == predicted.numel():
+        return targets.reshape(predicted.shape)
+    raise ValueError(
+        f"Regressor: the network returns shape {tuple(predicted.shape)}, but the targets of the batch have "
+        f"{tuple(targets.shape)}; give the network as many outputs as there are targets for each sample"
+    )
 
 
 def _adam(parameters: Iterable[Tensor]) -> Optimizer:
