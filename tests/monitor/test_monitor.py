@@ -516,3 +516,20 @@ def test_a_table_of_two_inputs_is_drawn_where_it_has_rows(tmp_path):
     trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
     trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
     assert monitor._on_a_grid(trainer) is None
+
+
+def test_in_epochs_without_a_measurement_the_last_values_are_there_for_other_callbacks(tmp_path):
+    class Seen(Callback):
+        def __init__(self):
+            self.values = []
+
+        def on_validation_end(self, trainer, pl_module):
+            self.values.append(trainer.callback_metrics["val/d2_rmse"].item())
+
+    x, seen = torch.rand(16, 1), Seen()
+    stop = EarlyStopping("val/d2_rmse", patience=9)
+    monitor = DerivativeMonitor(reference="x**2", every_n_epochs=2, **QUIET)
+    trainer = quiet_trainer(tmp_path, monitor, stop, seen, max_epochs=4, num_sanity_val_steps=0)
+    trainer.fit(Plain(), loader(x, x**2), loader(x, x**2))
+    first, again, third, last = seen.values
+    assert first == again != third == last

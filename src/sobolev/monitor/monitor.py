@@ -78,7 +78,8 @@ class DerivativeMonitor(ValidationHooks):
             inputs), or its import path. All else that forward takes is then that of the first sample.
         max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
-        every_n_epochs: in `fit`, measure at a validation only when so many epochs have passed.
+        every_n_epochs: in `fit`, measure at the first validation, then only when so many epochs have passed; in
+            between the last values are logged again.
         estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
             beside the truth as well; or `"never"`.
 
@@ -323,7 +324,8 @@ class DerivativeMonitor(ValidationHooks):
                 self._audit_first(trainer, pl_module)
             rest = self._rest(trainer, pl_module)
             self._sampling.samples.complete = True
-            if not self._is_due(trainer):
+            if not self._is_due(trainer):  # a scheduler or an early stop may look for it at each epoch
+                self._scalars.publish(trainer, pl_module, stage, self.errors)
                 return
             self._measure(trainer, pl_module, rest)
             self._conclude(trainer, pl_module, last=trainer.state.fn != "fit" or self._is_last(trainer))
@@ -492,7 +494,8 @@ class DerivativeMonitor(ValidationHooks):
     def _is_due(self, trainer: "Trainer") -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
             return True
-        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
+        passed = trainer.current_epoch + 1 - self._measured_epoch
+        return not self._measured_epoch or passed >= self.every_n_epochs
 
     def _counts_as_last(self, trainer: "Trainer") -> bool:
         """Whether the end may do with this measurement; after another one it measures again, if that takes little."""
