@@ -533,3 +533,16 @@ def test_in_epochs_without_a_measurement_the_last_values_are_there_for_other_cal
     trainer.fit(Plain(), loader(x, x**2), loader(x, x**2))
     first, again, third, last = seen.values
     assert first == again != third == last
+
+
+@pytest.mark.parametrize("every", [2, 5])
+@pytest.mark.parametrize("logger", [False, True])
+def test_what_waits_for_a_value_finds_one_at_every_epoch(tmp_path, every, logger):
+    """EarlyStopping and checkpoints look at each validation, also where nothing was measured."""
+    x, y = plane(64)
+    waiting = EarlyStopping("val/d1_rmse", patience=50), ModelCheckpoint(tmp_path / "saved", monitor="val/d1_rmse")
+    monitor = DerivativeMonitor(order=1, reference="x**2 + z", every_n_epochs=every, **QUIET)
+    options = {"max_epochs": 4, "enable_checkpointing": True, "logger": CSVLogger(tmp_path) if logger else False}
+    trainer = quiet_trainer(tmp_path, monitor, *waiting, **options)
+    trainer.fit(Plain(nn.Linear(2, 1)).double(), loader(x, y), loader(x, y))
+    assert trainer.current_epoch == 4 and waiting[1].best_model_score is not None

@@ -154,7 +154,7 @@ class DerivativeMonitor(ValidationHooks):
         self._audit = ModuleAudit(self.order, self.on_finding, self._scalars.tag("audit"))
         self._own_points: Tensor | None = None
         self._fingerprint: list[float] = []
-        self._measured_epoch = 0
+        self._measured_epoch = 1 - self.every_n_epochs  # so that the first is measured, for whoever waits for a value
         self._off = self._said_too_high = False
 
     @property
@@ -248,6 +248,7 @@ class DerivativeMonitor(ValidationHooks):
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.errors, self.named_errors, self.points = [], [], 0
         self._sampling.samples.clear()
+        self._measured_epoch = 1 - self.every_n_epochs
         self._fingerprint = []
 
     @override
@@ -324,8 +325,8 @@ class DerivativeMonitor(ValidationHooks):
                 self._audit_first(trainer, pl_module)
             rest = self._rest(trainer, pl_module)
             self._sampling.samples.complete = True
-            if not self._is_due(trainer):  # a scheduler or an early stop may look for it at each epoch
-                self._scalars.publish(trainer, pl_module, stage, self.errors)
+            if not self._is_due(trainer):
+                self._scalars.publish(trainer, pl_module, stage, self.errors, again=True)
                 return
             self._measure(trainer, pl_module, rest)
             self._conclude(trainer, pl_module, last=trainer.state.fn != "fit" or self._is_last(trainer))

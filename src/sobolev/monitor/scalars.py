@@ -54,17 +54,31 @@ class Scalars:
         return {self.tag("digits", f"d{order}"): number for order, number in digits(errors).items()}
 
     def publish(
-        self, trainer: "Trainer", pl_module: "LightningModule", stage: str, errors: list[dict[str, Any]]
+        self,
+        trainer: "Trainer",
+        pl_module: "LightningModule",
+        stage: str,
+        errors: list[dict[str, Any]],
+        *,
+        again: bool = False,
     ) -> None:
-        """At the end of an epoch; all processes call it, with the same errors."""
+        """At the end of an epoch; all processes call it, with the same errors.
+
+        Args:
+            trainer: whose metrics and loggers are written to.
+            pl_module: whose `log` does it where that has to be.
+            stage: `val` or `test`.
+            errors: an entry for each order.
+                again: nothing new was measured: for callbacks that ask for a value at every epoch; TensorBoard does without.
+        """
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
         if self._direct is None and trainer.state.fn == "fit":
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
-            self._write(trainer, pl_module, values, in_bar, errors)
+            self._write(trainer, pl_module, values, in_bar, {} if again else self.digits(errors))
             return
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if not again and trainer.state.fn == "fit" and not trainer.sanity_checking:
             for logger in (logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")):
                 add_scalars(logger, self.digits(errors), trainer.fit_loop.epoch_loop._batches_that_stepped)
         for name, value in values.items():  # batch_size: Lightning would look for it in the batch
@@ -78,7 +92,7 @@ class Scalars:
         pl_module: "LightningModule",
         values: dict[str, float],
         in_bar: set[str],
-        errors: list[dict[str, Any]],
+        digits: dict[str, float],
     ) -> None:
         if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
             self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
@@ -88,12 +102,11 @@ class Scalars:
         rounded = dict(zip(values, tensor.tolist(), strict=True))
         callback, logged, in_progress_bar = self._metrics
         callback.update(tensors)
-        logged.update(tensors)
+        if digits:
+            logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
-        for logger in () if trainer.sanity_checking else trainer.loggers:
-            add_scalars(
-                logger, rounded | self.digits(errors), trainer.fit_loop.epoch_loop._batches_that_stepped
-            )  # as `log` counts
+        for logger in trainer.loggers if digits and not trainer.sanity_checking else ():
+            add_scalars(logger, rounded | digits, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
 
 
 def digits(errors: list[dict[str, Any]]) -> dict[int, float]:
