@@ -1,7 +1,7 @@
 """What is to be bounded over a box: errors of a network and its derivatives, or how far it violates an equation."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,6 @@ from sobolev.certify.space import space_of
 
 Enclose = Callable[[Enclosure], Enclosure]
 """From the inputs (cells, inputs) to what is bounded, (cells, outputs)."""
-
-
-class Component(NamedTuple):
-    """One derivative of one output."""
-
-    output: int
-    index: tuple[int, ...]
-    """How often it is differentiated by each input."""
 
 
 class Magnitudes:
@@ -44,6 +36,23 @@ class Magnitudes:
             found = {index: derivative_bounds(e, index, half) for index in self._indices}
             goals = [_largest([found[i] for i in self._indices if sum(i) == k]) for k in self._orders]
             return Batch(*(np.stack(part, 1) for part in zip(*goals, strict=True)))
+
+
+class Magnitude:
+    """The largest magnitude of one quantity: a single goal.
+
+    Args:
+        enclose: from centres and half widths (cells, inputs) to the quantity, (cells, 1).
+    """
+
+    def __init__(self, enclose: Callable[[Array, Array], Enclosure]) -> None:
+        self._enclose = enclose
+
+    def __call__(self, centre: Array, half: Array) -> Batch:
+        """Of each cell."""
+        with np.errstate(all="ignore"):
+            found = derivative_bounds(self._enclose(centre, half), (0,) * centre.shape[1], half)
+            return Batch(*(part[:, None] for part in _largest([found])))
 
 
 class Signed:

@@ -41,6 +41,7 @@ class Condition:
 
     Attributes:
         calls: what it says something about.
+        expression: the condition with `places` in place of the calls.
         points: (calls, rows, inputs), float64.
 
     Raises:
@@ -54,7 +55,7 @@ class Condition:
         except ValueError as error:
             message = str(error)
             raise ValueError(message if self.where in message else f"{self.where}: {message}") from None
-        self._expression = Expression(replaced, self.where, symbols, _places(len(self.calls)))
+        self.expression = Expression(replaced, self.where, symbols, _places(len(self.calls)))
         self._inputs, free = symbols.inputs, self._free(symbols, domain)
         base = _samples([domain[name] for name in free], samples)
         self.points = torch.stack([self._at(call, free, base) for call in self.calls])
@@ -64,7 +65,12 @@ class Condition:
         """By how much it is violated at each of its points, given the value of each call there."""
         like = values[0]
         inputs = {name: column.to(like) for name, column in self._base.items()}
-        return self._expression({**inputs, **dict(zip(_places(len(values)), values, strict=True))}, like)
+        return self.expression({**inputs, **dict(zip(_places(len(values)), values, strict=True))}, like)
+
+    @property
+    def places(self) -> list[str]:
+        """The names that stand for the calls in the expression."""
+        return _places(len(self.calls))
 
     def _calls(self, text: str, symbols: Symbols) -> tuple[str, list[Call]]:
         """The text with a name in place of each call of an unknown, and the calls."""
@@ -110,7 +116,7 @@ class Condition:
                 if not low <= value <= high:
                     raise ValueError(f"{self.where}: {name} = {value:g} lies outside its domain [{low:g}, {high:g}]")
         free = [name for name in symbols.inputs if any(name not in call.fixed for call in self.calls)]
-        for name in self._expression.names & (set(symbols.inputs) - set(free)):
+        for name in self.expression.names & (set(symbols.inputs) - set(free)):
             raise ValueError(f"{self.where}: {name} has a value in {self.calls[0].text}; write that value for it")
         return free
 

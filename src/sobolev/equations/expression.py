@@ -53,6 +53,10 @@ class Expression:
         symbols: the inputs and unknowns it may contain.
         extra: other names it may contain, whose values are given as well.
 
+    Attributes:
+        formula: the left side minus the right side, a sympy expression.
+        components: the derivatives in it, by name.
+
     Raises:
         ValueError: no formula, or an unknown name.
     """
@@ -66,7 +70,7 @@ class Expression:
             raise ValueError(f"{where}: {error}") from None
         if len(expressions) != 1:
             raise ValueError(f"{where} is {len(expressions)} formulas; give several equations as a list, one text each")
-        self._program = Program(expressions[0])
+        self.formula, self._program = expressions[0], Program(expressions[0])
         self.names = {n for n in names if symbol(n) in expressions[0].free_symbols}
         self._symbols = {n: symbol(n) for n in self.names}
         self.components = {n: symbols.component(n, where) for n in sorted(self.names - {*symbols.inputs, *extra})}
