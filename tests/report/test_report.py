@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor, Report
+from sobolev import MLP, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor, Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
 
@@ -49,6 +49,19 @@ def test_a_second_run_of_the_same_trainer_is_written_beside_the_first(tmp_path):
     assert written(tmp_path, "report_1.json")["derivatives"] == first["derivatives"]
     assert written(tmp_path, "report_2.json")["points"] == 30
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_the_evidence_chose_is_told_after_training_and_after_a_test(tmp_path):
+    data = FunctionData("3*x+x*z", samples=40, validation_samples=20, test_samples=30)
+    trainer, module = quiet_trainer(tmp_path, DerivativeMonitor(), Report(), max_epochs=9), EvidenceRegressor()
+    trainer.fit(module, datamodule=data)
+    trainer.test(module, datamodule=data, verbose=False)
+    model = written(tmp_path)["model"]
+    assert model["rows"] == 40 and model["explained"] == pytest.approx(1)
+    assert [family["name"] for family in model["families"]] == ["polynomials"]
+    assert model["families"][0]["terms"] >= 4 and len(model["families"][0]["highest_degrees"]) == 2
+    assert len(model["noise"]) == 1 and 0 <= model["noise"][0] < 1e-6
+    assert written(tmp_path, "report_1.json")["model"] == model
 
 
 def test_what_json_has_no_number_for(tmp_path):

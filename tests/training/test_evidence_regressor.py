@@ -57,10 +57,21 @@ def test_a_checkpoint_brings_the_network_back_and_a_finished_training_ends_at_on
     x = rows().tensors[0].double()
     again = sobolev.EvidenceRegressor.load_from_checkpoint(path, weights_only=True)
     assert torch.equal(again(x), module(x))
+    assert again.chosen == module.chosen != {}
     second = trainer(tmp_path, enable_checkpointing=False)
     resumed = fit(second, sobolev.EvidenceRegressor(), rows(), ckpt_path=path, weights_only=True)
     assert torch.equal(resumed(x), module(x))
     assert second.global_step == first.global_step + 1
+
+
+def test_noise_is_told_in_the_units_of_the_output(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 2, generator=generator)
+    y = 100 * (torch.sin(2 * x[:, :1]) + x[:, 1:]) + 5 * torch.randn(200, 1, generator=generator)
+    module = fit(trainer(tmp_path, enable_checkpointing=False), sobolev.EvidenceRegressor(), TensorDataset(x, y))
+    assert 4 < module.chosen["noise"][0] < 6.2
+    assert 1 - 1.8 * 25 / float(y.var()) < module.chosen["explained"] < 1
+    assert sum(family["share"] for family in module.chosen["families"]) == pytest.approx(1)
 
 
 def test_what_cannot_be_learnt_is_said(tmp_path):

@@ -44,6 +44,10 @@ class ChebyshevFeatures(nn.Module):
             terms = terms * table[:, j][:, self.degrees[:, j]]
         return terms.expand(len(x), -1)
 
+    def summary(self) -> dict[str, Any]:
+        """How many terms, and the highest degree in each input."""
+        return {"terms": len(self.degrees), "highest_degrees": self.degrees.amax(0).tolist()}
+
     def _table(self, x: Tensor) -> Tensor:
         """Every polynomial of every input, (batch, inputs, 1 + highest degree)."""
         values = [torch.ones_like(x), x]
@@ -82,6 +86,11 @@ class KernelFeatures(nn.Module):
         here, there = self.coordinates(x), self.coordinates(self.centres)
         squares = (here * here).sum(1, keepdim=True) + (there * there).sum(1) - 2 * (here @ there.T)
         return torch.exp(-0.5 * squares)
+
+    def summary(self) -> dict[str, Any]:
+        """How many centres and units, and the length of each input in the input's unit."""
+        lengths = self.scales.detach().reciprocal().tolist()
+        return {"centres": len(self.centres), "units": len(self.strengths), "lengths": lengths}
 
 
 class Surrogate(nn.Module):

@@ -18,6 +18,7 @@ from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.report.run_directory import free_path, run_directory
+from sobolev.training.evidence_regressor import EvidenceRegressor
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
@@ -73,6 +74,8 @@ class Report(Callback):
         report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
         if readout is not None and readout.result is not None:
             report["readout"] = asdict(readout.result)
+        if isinstance(pl_module, EvidenceRegressor) and pl_module.chosen:
+            report["model"] = pl_module.chosen
         paths = [_write_json(report, run_directory(trainer))]
         if monitor.measurement.kept:  # by this process
             paths.append(_write_figure(trainer, monitor))

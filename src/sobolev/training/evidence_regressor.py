@@ -37,6 +37,11 @@ class EvidenceRegressor(LightningModule):
 
     Args:
         seed: of the rows held out and of the first weights.
+
+    Attributes:
+        chosen: in plain values, the `families` with the `share` of each, their terms or lengths (in standard deviations
+            of each input); the `noise`, in the units of each output; the part of the variance of held-out rows that the
+            best family `explained`; the training `rows`. Empty before the search.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -51,6 +56,7 @@ class EvidenceRegressor(LightningModule):
         self.register_buffer("finished", torch.tensor(False))
         self._search: Iterator[Stage] | None = None
         self.stages: list[Stage] = []
+        self.chosen: dict[str, Any] = {}
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +71,7 @@ class EvidenceRegressor(LightningModule):
         self.network.fit(inputs, targets)
         x = (inputs - self.network.input_mean) / self.network.input_scale
         y = (targets - self.network.output_mean) / self.network.output_scale
-        self._search = search(x, y, self.seed)
+        self._search, self._count = search(x, y, self.seed), len(x)
         self.network.network = Surrogate((), x.shape[1], y.shape[1]).to(inputs)
 
     def _rows(self) -> tuple[Tensor, Tensor]:
@@ -110,10 +116,29 @@ class EvidenceRegressor(LightningModule):
         """The network so far, and what to say of it."""
         self.network.network = network(stage.fits).to(self.device)
         self.stages.append(stage)
+        self.chosen = self._summary(stage)
         numbers = {"train/evidence": stage.evidence, "train/noise": stage.noise, "train/held_out": stage.error}
         known = {name: value for name, value in numbers.items() if value is not None}
         self.log_dict(known, on_step=False, on_epoch=True, batch_size=1)
         rank_zero_info(stage.says)
+
+    def _summary(self, stage: Stage) -> dict[str, Any]:
+        families = [{"name": fit.name, "share": share, **fit.features.summary()} for share, fit in stage.fits]  # pyright: ignore[reportCallIssue]
+        noise = (stage.fits[0][1].noise.to(self.device) * self.network.output_scale).tolist()
+        return {"families": families, "noise": noise, "explained": self._explained(), "rows": self._count}
+
+    def _explained(self) -> float | None:
+        """The part of the variance of held-out rows, by the best family."""
+        errors = [stage.error for stage in self.stages if stage.error is not None]
+        return max(0.0, 1 - min(errors) ** 2) if errors else None
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["chosen"] = self.chosen
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.chosen = checkpoint.get("chosen", {})
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -135,10 +160,9 @@ class EvidenceRegressor(LightningModule):
 
     @override
     def on_train_end(self) -> None:
-        errors = [stage.error for stage in self.stages if stage.error is not None]
-        if errors and (left := min(errors) ** 2) > 1 - _EXPLAINED:
+        if (explained := self._explained()) is not None and explained < _EXPLAINED:
             rank_zero_warn(
-                f"the network explains {max(0.0, 1 - left):.0%} of the variance of held-out rows: give more rows, "
+                f"the network explains {explained:.0%} of the variance of held-out rows: give more rows, "
                 "leave out inputs that say nothing, or look for inputs that are missing; the rest may be noise, too"
             )
 
