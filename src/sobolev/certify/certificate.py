@@ -138,6 +138,12 @@ class Certificate:
         unfinished.write_text(json.dumps(self.to_dict(cells=True), allow_nan=False), encoding="utf-8")
         unfinished.replace(path)
 
+    def picture(self, path: str | Path) -> None:
+        """Draw the bounds over the domain, into a file whose ending says the format."""
+        from sobolev.certify.picture import draw
+
+        draw(path, self.subject, self.inputs, self.domain, self.bounds, self.parts)
+
     def __str__(self) -> str:
         box = ", ".join(f"{n} in [{a:g}, {b:g}]" for n, (a, b) in zip(self.inputs, self.domain, strict=True))
         lines = [f"proved for all {box}: {self.subject}", f"  {'':<24}{'at most':>12}{'at least':>12}  attained at"]

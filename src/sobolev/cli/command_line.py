@@ -21,8 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sobolev`; without a subcommand it is `fit`, and `configs/square.yaml` gives the default of everything.
 
     Args:
-        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error; of `audit`,
-            1 says that the derivatives cannot be trusted, and 2 that it could not be made.
+        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error; of `audit`
+            and `certify`, 1 says that the derivatives cannot be trusted, or something could not be proved, and 2 that
+            no outcome could be had.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
             raise
         message = f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)"
-        if given[0] == "audit":  # of which 1 is an outcome
+        if given[0] in ("audit", "certify"):  # of which 1 is an outcome
             sys.stderr.write(f"{message}\n")
             sys.exit(2)
         sys.exit(message)
@@ -47,6 +48,10 @@ def _run(given: list[str]) -> None:
         from sobolev.cli.audit import run as audit
 
         sys.exit(audit(given[1:]))
+    elif given[0] == "certify":
+        from sobolev.cli.certify import run as certify
+
+        sys.exit(certify(given[1:]))
     elif given[0] == "export":
         from sobolev.cli.export import run as export
 

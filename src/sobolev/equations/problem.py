@@ -41,6 +41,8 @@ class Problem:
         mean: of the inputs over the domain, (inputs,), float64.
         deviation: their standard deviation.
         sizes: the expected size of each unknown, (unknowns,).
+        equations: their texts.
+        conditions: theirs.
 
     Raises:
         ValueError: unknown names; conditions outside the domain, contradicting each other, or missing altogether.
@@ -55,6 +57,7 @@ class Problem:
         condition_samples: int = 100,
     ) -> None:
         symbols = Symbols(tuple(domain), tuple(unknowns))
+        self.equations, self.conditions = tuple(equations), tuple(conditions)
         self._equations = [Expression(text, f"the equation {text!r}", symbols) for text in equations]
         self._conditions = [Condition(text, symbols, domain, condition_samples) for text in conditions]
         check_determined(self._equations, self._conditions, symbols, domain)
