@@ -495,8 +495,7 @@ class DerivativeMonitor(ValidationHooks):
     def _is_due(self, trainer: "Trainer") -> bool:
         if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
             return True
-        passed = trainer.current_epoch + 1 - self._measured_epoch
-        return not self._measured_epoch or passed >= self.every_n_epochs
+        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
 
     def _counts_as_last(self, trainer: "Trainer") -> bool:
         """Whether the end may do with this measurement; after another one it measures again, if that takes little."""
