@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.utils.data import DataLoader
 
 import sobolev
 from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
@@ -546,3 +547,74 @@ def test_what_waits_for_a_value_finds_one_at_every_epoch(tmp_path, every, logger
     trainer = quiet_trainer(tmp_path, monitor, *waiting, **options)
     trainer.fit(Plain(nn.Linear(2, 1)).double(), loader(x, y), loader(x, y))
     assert trainer.current_epoch == 4 and waiting[1].best_model_score is not None
+
+
+# A training is worth more than its monitor
+
+
+class Energy(Plain):
+    """Computes forces in forward, with a graph in training only: the usual idiom, which eval mode breaks."""
+
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.clone().requires_grad_()
+            energy = self.network(x)
+            (force,) = torch.autograd.grad(energy.sum(), x, create_graph=self.training)
+        return energy + 0 * force
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+class Remembering(Plain):
+    """Keeps its state from batch to batch, as recurrent cells do: of 16 rows in training, of 12 in validation."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(1, 1))
+        self.h = None
+
+    def forward(self, x):
+        h = torch.zeros_like(x) if self.h is None else self.h
+        y = self.network(x + h)
+        self.h = 0.1 * y.detach()
+        return y
+
+    def on_validation_epoch_start(self):
+        self.h = None
+
+    on_train_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch, batch_idx):
+        self(batch[0])
+
+
+class Unguessable(Plain):
+    def forward(self, first, second, third):
+        return super().forward(first)
+
+    def training_step(self, batch, batch_idx):
+        return self(batch["a"], batch["b"], 1.0).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+def weights_after(folder, module, batches, *callbacks):
+    torch.manual_seed(0)
+    module = module()
+    trainer = quiet_trainer(folder, *callbacks, max_epochs=2)
+    trainer.fit(module, batches, batches)
+    return module.state_dict()
+
+
+@pytest.mark.filterwarnings("ignore:.*(the graph|gradient|differ|calls|f is)")
+@pytest.mark.parametrize("kind", [Energy, Unguessable, Remembering])
+def test_what_cannot_be_measured_is_said_and_the_training_goes_on(tmp_path, kind):
+    x = torch.rand(48, 1)
+    batches = DataLoader([{"a": row, "b": row} for row in x], batch_size=16) if kind is Unguessable else loader(x, x)
+    alone = weights_after(tmp_path, kind, batches)
+    with pytest.warns(UserWarning, match="measures nothing, and the training goes on"):
+        watched = weights_after(tmp_path, kind, batches, monitor := DerivativeMonitor(figure_every_n_epochs=None))
+    assert not monitor.errors and all(torch.equal(alone[name], watched[name]) for name in alone)
+    with pytest.raises((TypeError, RuntimeError)):
+        weights_after(tmp_path, kind, batches, DerivativeMonitor(on_finding="raise"))

@@ -1,6 +1,9 @@
 """The callback that watches derivatives while a network trains."""
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +16,10 @@ from sobolev.audit import Finding
 from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.base import callbacks_of, pass_over
+from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.tensorboard import add_charts, add_figure
 from sobolev.callbacks.undisturbed import random_numbers_kept
+from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.estimates.estimate import KEY
 from sobolev.functions import Function
 from sobolev.functions.notation import Place
@@ -36,6 +41,8 @@ from sobolev.readout.training_data import validation_batches
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+_PACKAGE = Path(__file__).parents[1]
 
 _GRID = 44
 """Points along each axis of a figure of two inputs."""
@@ -155,7 +162,7 @@ class DerivativeMonitor(ValidationHooks):
         self._own_points: Tensor | None = None
         self._fingerprint: list[float] = []
         self._measured_epoch = 1 - self.every_n_epochs  # so that the first is measured, for whoever waits for a value
-        self._off = self._said_too_high = False
+        self._off = self._failed = self._said_too_high = False
 
     @property
     def seconds(self) -> float:
@@ -258,7 +265,7 @@ class DerivativeMonitor(ValidationHooks):
         if not self._sampling.training_rows:
             self._sampling.training_rows = length(batch)
         if not self._audit.done and not self._off:  # no sanity check came before
-            with self._stopwatch:
+            with self._stopwatch, self._letting_train(trainer):
                 self._audit.see(batch, of_training=True)
                 self._audit_first(trainer, pl_module)
         collects = not self._off and self._estimation_collects(trainer)
@@ -304,9 +311,9 @@ class DerivativeMonitor(ValidationHooks):
 
     @override
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
-        if self._off:
+        if self._off or self._failed:
             return
-        with self._stopwatch:
+        with self._stopwatch, self._letting_train(trainer):
             self._audit.see(batch)
             due = self._is_due(trainer)
             if self._estimation_collects(trainer):
@@ -318,9 +325,9 @@ class DerivativeMonitor(ValidationHooks):
 
     @override
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
-        if self._off:
+        if self._off or self._gives_up(trainer):
             return
-        with self._stopwatch:
+        with self._stopwatch, self._letting_train(trainer):
             if not self._audit.done:
                 self._audit_first(trainer, pl_module)
             rest = self._rest(trainer, pl_module)
@@ -403,8 +410,11 @@ class DerivativeMonitor(ValidationHooks):
 
     def finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
-        if self._off:
-            return
+        if not self._off and not self._gives_up(trainer):
+            with self._letting_train(trainer):
+                self._finish(trainer, pl_module)
+
+    def _finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         samples = trainer.strategy.reduce_boolean_decision(bool(self._sampling.samples), all=False)
         if not samples:
             if not self.errors:
@@ -474,6 +484,37 @@ class DerivativeMonitor(ValidationHooks):
             return
         self._audit.announce(trainer, self.audit(pl_module))
         self._audit.raise_what_is_wrong()
+
+    # Where the module cannot be measured
+
+    @contextmanager
+    def _letting_train(self, trainer: "Trainer") -> Iterator[None]:
+        """A training is worth more than its monitor: what a module raises inside is said, and the training goes on.
+
+        Mistakes in the monitor's own options are raised, and everything is with `on_finding="raise"`, or where nothing
+        is trained.
+        """
+        try:
+            yield
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            option = isinstance(error, ValueError) and _PACKAGE in Path(frames[-1].filename).parents
+            if option or trainer.state.fn != "fit" or self.on_finding == "raise":
+                raise
+            self._failed = True
+            kind = "" if isinstance(error, TypeError | UntrustworthyDerivativeError) else f"{type(error).__name__}: "
+            rank_zero_warn(
+                f"DerivativeMonitor measures nothing, and the training goes on: {kind}{error}. "
+                "on_finding='raise' ends the training here"
+            )
+
+    def _gives_up(self, trainer: "Trainer") -> bool:
+        """Whether any process could not go on; then none does, as they exchange what they have measured."""
+        failed = self._failed if trainer.world_size == 1 else any(gathered(self._failed))
+        self._off = self._off or failed
+        if failed:
+            self.errors, self.named_errors = [], []
+        return failed
 
     # Small questions
 

@@ -69,7 +69,7 @@ class Scalars:
             pl_module: whose `log` does it where that has to be.
             stage: `val` or `test`.
             errors: an entry for each order.
-                again: nothing new was measured: for callbacks that ask for a value at every epoch, not for TensorBoard.
+            again: nothing new was measured: for callbacks that ask for a value at every epoch, not for TensorBoard.
         """
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
