@@ -56,8 +56,8 @@ def test_a_checkpoint_brings_its_names_and_ranges(exported, checkpoint):
 
 
 def test_somebody_elses_model(exported, tmp_path):
-    (tmp_path / "theirs.py").write_text("import torch\n\ndef f(x):\n    return torch.sin(x) * x\n")
-    said = exported("theirs.py:f", "--inputs", "-3:3", "--output", "m.pt2", "--order", "3", "--float64")
+    (tmp_path / "of_a_script.py").write_text("import torch\n\ndef f(x):\n    return torch.sin(x) * x\n")
+    said = exported("of_a_script.py:f", "--inputs", "-3:3", "--output", "m.pt2", "--order", "3", "--float64")
     x = torch.tensor([[2.0]], dtype=torch.float64)
     *_, third = torch.export.load("m.pt2").module()(x)
     torch.testing.assert_close(third, -3 * torch.sin(x) - x * torch.cos(x))

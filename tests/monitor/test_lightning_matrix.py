@@ -571,14 +571,20 @@ def test_a_budget_draws_evenly(tmp_path):
         (by_x_and_t, {"targets": "z"}, "no target 'z'"),
         (by_x_and_t, {"points": {"x": [0, 1, 4]}}, "1 columns, .* by 2 inputs"),
         (by_x_and_t, {"points": "nowhere.points"}, "nor the import path of a function"),
-        (by_x_and_t, {"points": "nowhere.csv"}, "not there"),
+        (by_x_and_t, {"points": "nowhere.csv"}, "there is no file nowhere.csv"),
     ],
 )
 def test_what_cannot_be_guessed_is_asked_for_with_an_example(tmp_path, forward, options, reason):
     module, batch = module_of(lightning.pytorch, forward), {"x": x, "t": t, "ids": ids, "y": y}
     trainer = trainer_of(lightning.pytorch, tmp_path, DerivativeMonitor(**options))
     with pytest.raises((TypeError, ValueError), match=reason):
-        trainer.fit(module, Loader(batch), Loader(batch))
+        trainer.validate(module, Loader(batch), verbose=False)
+    if set(options) - {"inputs"} or options.get("inputs") in (
+        "z",
+        "ids",
+    ):  # a mistake in an option ends a training, too
+        with pytest.raises(ValueError, match=reason):
+            trainer.fit(module, Loader(batch), Loader(batch))
 
 
 def test_both_methods_can_be_overridden(tmp_path):

@@ -104,8 +104,8 @@ def evaluation(
             continue
         try:
             return _tried(model, batch, arguments, paths, output, targets)
-        except OutputError as error:
-            raise TypeError(f"DerivativeMonitor: {error}") from None
+        except OutputError as error:  # of a name that was given, or because none was
+            raise (TypeError if output is None else ValueError)(f"DerivativeMonitor: {error}") from None
         except Exception as error:  # whatever forward raises at arguments that are not its own
             failure = failure or error
     raise TypeError(_question(model, batch, failure)) from failure
