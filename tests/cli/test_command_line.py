@@ -429,6 +429,53 @@ def test_a_mistake_is_said_in_a_sentence(run, mistake):
         assert not list(Path("logs").rglob("*.ckpt"))
 
 
+MISTYPED = {
+    "fti": "did you mean `sobolev fit`?",
+    "--trainer.max_epohs 10": "there is no option --trainer.max_epohs; did you mean --trainer.max_epochs?",
+    "fit --model.network.activaton tanh": "sobolev.MLP has no option 'activaton'; did you mean 'activation'?",
+    "fit --model.networ.hidden [3]": "sobolev.Regressor has no option 'networ'; did you mean 'network'?",
+    "fit --data.smples 5": "sobolev.FunctionData has no option 'smples'; did you mean 'samples'?",
+    "fit --model.network.hidden wide": "model.network.hidden is 'wide'; it takes a list such as [1, 2]",
+    "fit --data.samples abc": "data.samples is 'abc'; it takes a whole number",
+    "fit --trainer.max_epochs ten": "trainer.max_epochs is 'ten'; it takes a whole number or null",
+    "fit --model.optimizer.lr fast": "model.optimizer.lr is 'fast'; it takes a number",
+    "fit --model.optimizer Adm": "model.optimizer is 'Adm', which names no class; did you mean 'Adam'?",
+    "fit --model.network sobolev.MPL": "sobolev has no 'MPL'; did you mean 'MLP'?",
+    "fit --data TabelData": "data is 'TabelData', which names no class; did you mean 'TableData'?",
+    "fit --trainer.callbacks sobolev.DerivativeMonitr": "did you mean 'DerivativeMonitor'?",
+    "fit --data.function": "--data.function needs a value",
+    "fit extra": "'extra' belongs to no option",
+    "fit --config min.yaml": "there is no file min.yaml; did you mean mine.yaml?",
+    "fit --config mine.yaml": "there is no option traner.max_epochs; did you mean 'trainer.max_epochs'?",
+    "fit --trainer.accelerator tpuu": "trainer.accelerator is 'tpuu'; did you mean 'tpu'?",
+    "fit --trainer.strategy ddpp": "trainer.strategy is 'ddpp'; did you mean 'ddp'?",
+    "validate --ckpt_path best": "--ckpt_path best is of a training in the same process",
+}
+
+
+@pytest.mark.parametrize("words", MISTYPED)
+def test_what_was_mistyped_is_said_in_one_line_with_the_name_that_was_meant(run, words):
+    Path("mine.yaml").write_text("traner:\n  max_epochs: 3\n")
+    status, out, err = run(*words.split(), small=False)
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert status == 2 and not out and len(errors) == 1 and err.splitlines()[-1] == errors[0], err
+    assert MISTYPED[words] in errors[0]
+    assert not Path("logs").exists()
+
+
+def test_values_with_a_minus_and_ranges_without_brackets(run):
+    words = ["--data.function", "-x**2", "--data.domain", "-3,3", "--model.network.hidden", "8,8", "--print_config"]
+    status, out, err = run("fit", *words)
+    settings = yaml.safe_load(out)
+    assert status == 0 and settings["data"]["init_args"]["function"] == "-x**2", err
+    assert settings["data"]["init_args"]["domain"] == [-3.0, 3.0]
+    assert settings["model"]["init_args"]["network"]["init_args"]["hidden"] == [8, 8]
+
+
+def test_the_version(run):
+    assert run("--version", small=False)[1] == f"sobolev {sobolev.__version__}\n"
+
+
 TABLES = {
     "x;y\n1,500;2\n2,250;3\n": "--data.decimal_comma",
     "x,y\n1,2\ntwo,3\n4,5\n": "row 3",

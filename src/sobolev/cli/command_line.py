@@ -6,29 +6,41 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_info
 
+from sobolev import __version__
+from sobolev.cli.mistakes import UsageError, nearest
+from sobolev.cli.words import as_parsed
 from sobolev.errors import UntrustworthyDerivativeError
 
 PACKAGE = Path(__file__).parents[1]
+
+OWN_COMMANDS = ("audit", "certify", "readout", "export")
+"""Beside Lightning's: a module each, whose `run` takes the words behind and may return an exit status."""
+
+_COMMANDS = ("fit", "validate", "test", "predict", *OWN_COMMANDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sobolev`; without a subcommand it is `fit`, and `configs/square.yaml` gives the default of everything.
 
     Args:
-        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error; of `audit`
-            and `certify`, 1 says that the derivatives cannot be trusted, or something could not be proved, and 2 that
-            no outcome could be had.
+        arguments: those of the command line; `sys.argv` if left out. The exit status is 1 after an error, 2 where an
+            option, a subcommand or a configuration is not understood; of `audit` and `certify`, 1 says that the
+            derivatives cannot be trusted, or something could not be proved, and 2 that no outcome could be had.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "-V", "--version")):
         given = ["fit", *given]
         rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
+    if given[0] in ("-V", "--version"):
+        sys.stdout.write(f"sobolev {__version__}\n")
+        return
     _hush()
     try:
         _run(given)
@@ -36,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sentence = _explained(error)
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
             raise
+        if isinstance(error, UsageError):
+            sys.stderr.write(f"error: {sentence}\n")
+            sys.exit(2)
         message = f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)"
         if given[0] in ("audit", "certify"):  # of which 1 is an outcome
             sys.stderr.write(f"{message}\n")
@@ -44,24 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(given: list[str]) -> None:
-    if given[0] == "audit":
-        from sobolev.cli.audit import run as audit
-
-        sys.exit(audit(given[1:]))
-    elif given[0] == "certify":
-        from sobolev.cli.certify import run as certify
-
-        sys.exit(certify(given[1:]))
-    elif given[0] == "export":
-        from sobolev.cli.export import run as export
-
-        export(given[1:])
-    elif given[0] == "readout":
-        from sobolev.cli.readout import run as readout
-
-        readout(given[1:])
+    if given[0] not in _COMMANDS and not given[0].startswith("-"):
+        found = nearest(given[0], _COMMANDS)
+        meant = f"did you mean `sobolev {found}`?" if found else f"they are {', '.join(_COMMANDS)}"
+        raise UsageError(f"sobolev has no subcommand {given[0]!r}; {meant}")
+    if given[0] in OWN_COMMANDS:
+        status = import_module(f"sobolev.cli.{given[0]}").run(given[1:])
+        if status is not None:
+            sys.exit(status)
     else:
-        sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
+        sys.path.append(str(Path.cwd()))  # modules of one's own, as `python -m sobolev` finds them
+        sys.argv[1:] = as_parsed(given)  # LightningCLI reads it, and so do the processes that a strategy starts
         from sobolev.cli.lightning_cli import SobolevCLI
 
         SobolevCLI()
@@ -71,9 +79,14 @@ def _run(given: list[str]) -> None:
 
 def _hush() -> None:
     """No advertisements, and no deprecations that are for Lightning's authors."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    idle = {
+        "utilities.rank_zero": "Tip:",
+        "trainer.connectors.checkpoint_connector": "`weights_only` was not set",
+    }
+    for module, words in idle.items():
+        logging.getLogger(f"lightning.pytorch.{module}").addFilter(
+            lambda record, words=words: words not in record.getMessage()
+        )
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
 

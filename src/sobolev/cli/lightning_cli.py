@@ -4,16 +4,18 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from sobolev.cli.default_model import follow_data
+from sobolev.cli.mistakes import UsageError, explained, refused_setting
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
@@ -38,6 +40,19 @@ DESCRIPTION = (
     "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew; "
     "`sobolev export` writes a network and its derivatives to one file."
 )
+
+
+class Parser(LightningArgumentParser):
+    """Says what is wrong in a sentence, in place of the usage of two hundred options."""
+
+    @override
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # one of several attempts at a value
+            super().error(message, ex)
+        asked = getattr(ex, "subcommand_parser", None) or self
+        options = [name for action in asked._actions for name in action.option_strings]
+        sys.stderr.write(f"error: {explained(message, options)}\n")
+        self.exit(2)
 
 
 class SaveConfig(SaveConfigCallback):
@@ -87,18 +102,31 @@ class SobolevCLI(LightningCLI):
                     "description": DESCRIPTION,
                     **{name: {"default_config_files": files} for name in SUBCOMMANDS},
                 },
+                parser_class=Parser,
             )
 
     @override
     def before_instantiate_classes(self) -> None:
         """The default job yields: its callbacks to the trainer's switches, its network to the data."""
         config = self.config[str(self.subcommand)]
+        if self.subcommand != "fit" and config.get("ckpt_path") in ("best", "last", "hpc"):
+            raise UsageError(
+                f"--ckpt_path {config.ckpt_path} is of a training in the same process; give the path of the file, "
+                "logs/RUN/version_N/checkpoints/last.ckpt"
+            )
         _drop_callbacks(config.trainer)
         if (path := config.get("ckpt_path")) and Path(path).is_file():
             check_named(path, self.description)
         if self.subcommand == "fit":
             follow_data(config, self._parser("fit").get_defaults().model)
         self._fit_network(config)
+
+    @override
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        try:
+            return super()._instantiate_trainer(config, callbacks)
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            raise refused_setting(error) from error
 
     def _fit_network(self, config: Namespace) -> None:
         """An MLP of one input and one output, the default, takes the sizes of the data instead."""

@@ -1,0 +1,32 @@
+"""The words of a command line as people type them, as the parser takes them."""
+
+import re
+from collections.abc import Sequence
+
+_NUMBER = r"\s*[-+\d.][-+\d.eE_]*\s*"
+_SHORT = ("-c", "-h")
+_LISTS = (".domain", ".hidden")
+
+
+def as_parsed(words: Sequence[str]) -> list[str]:
+    """A value that begins with a minus belongs to its option; a range or sizes need no brackets.
+
+    `--data.function -x**2` is `--data.function=-x**2`, `--data.domain -3,3` is `--data.domain=[-3,3]`.
+    """
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        takes = before.startswith("--") and "=" not in before
+        negative = word.startswith("-") and not word.startswith("--") and word not in _SHORT
+        listed = takes and before.endswith(_LISTS) and not word.startswith("--")
+        if takes and (negative or listed):
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return [_with_brackets(word) for word in joined]
+
+
+def _with_brackets(word: str) -> str:
+    option, _, value = word.partition("=")
+    listed = option.endswith(_LISTS) and re.fullmatch(rf"{_NUMBER}(,{_NUMBER})+", value)
+    return f"{option}=[{value}]" if listed else word
