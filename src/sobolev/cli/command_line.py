@@ -87,6 +87,7 @@ def _hush() -> None:
         logging.getLogger(f"lightning.pytorch.{module}").addFilter(
             lambda record, words=words: words not in record.getMessage()
         )
+    warnings.filterwarnings("ignore", "The number of training batches")  # small tables are no mistake
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
 

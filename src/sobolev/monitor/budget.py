@@ -8,6 +8,8 @@ from torch import nn
 SHARE = 0.05
 """Of the training's time: what is reported as too much."""
 
+_FEW_SECONDS = 5.0
+
 _AIM = 0.005
 """Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
 and the figure take theirs."""
@@ -66,9 +68,9 @@ def coefficients(inputs: int, order: int) -> int:
 
 
 def advice(seconds: float, total: float, points: int) -> str | None:
-    """One line where the monitor took more than its share of a run, else None; nobody minds less than a second."""
+    """One line where the monitor took more than its share of a run, else None; nobody minds a few seconds."""
     rest = total - seconds
-    if seconds < 1 or seconds <= SHARE * rest:
+    if seconds < _FEW_SECONDS or seconds <= SHARE * rest:
         return None
     return (
         f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. Fewer points "
