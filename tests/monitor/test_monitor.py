@@ -512,11 +512,16 @@ def test_a_known_function_of_two_inputs_is_drawn_on_a_grid(tmp_path):
     assert torch.equal(points.amin(0), x.amin(0)) and torch.equal(points.amax(0), x.amax(0))
 
 
-def test_a_table_of_two_inputs_is_drawn_where_it_has_rows(tmp_path):
+def test_a_table_of_two_inputs_is_drawn_on_a_grid_unless_its_derivatives_are_known(tmp_path):
     x, y = plane(64)
-    trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
-    trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
-    assert monitor._on_a_grid(trainer) is None
+    slopes = torch.cat([2 * x[:, :1], torch.ones_like(y)], 1)[:, None]
+    for tensors, on_a_grid in (((x, y), True), ((x, y, slopes), False)):
+        trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
+        trainer.fit(Exactly(x[0]).double(), loader(*tensors), loader(*tensors))
+        drawn = monitor._on_a_grid(trainer)
+        assert (drawn is not None) == on_a_grid
+        if drawn is not None:
+            assert len(drawn.figure_data()[0]) == 44 * 44 and drawn.figure_data()[2] == [None, None]
 
 
 def test_in_epochs_without_a_measurement_the_last_values_are_there_for_other_callbacks(tmp_path):

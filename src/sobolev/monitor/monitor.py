@@ -211,20 +211,24 @@ class DerivativeMonitor(ValidationHooks):
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _on_a_grid(self, trainer: "Trainer") -> Measurement | None:
-        """A function of two inputs that is known everywhere is drawn over all of the box that its points span."""
-        reference, model = self.exact_function(trainer), trainer.lightning_module
-        points = self.measurement.kept[0][0]
-        flat = points.dim() == 2 and points.shape[1] == 2 and self._evaluations.alone(self._own)
-        if reference is None or not flat or any(map(is_in_pieces, model.parameters())):
+        """A function of two inputs is drawn over all of the box that its points span.
+
+        Not where its derivatives are known at those points alone, nor where a process cannot do it by itself.
+        """
+        reference, model, kept = self.exact_function(trainer), trainer.lightning_module, self.measurement.kept
+        flat = kept[0][0].dim() == 2 and kept[0][0].shape[1] == 2 and self._evaluations.alone(self._own)
+        labelled = reference is None and any(exact is not None for exact in kept[0][2][1:])
+        if labelled or not flat or any(map(is_in_pieces, model.parameters())):
             return None
-        axes = [torch.linspace(*map(float, c.aminmax()), _GRID, dtype=points.dtype) for c in points.unbind(1)]
+        low, high = torch.cat([points for points, *_ in kept]).aminmax(dim=0)
+        axes = [torch.linspace(*ends, _GRID, dtype=low.dtype) for ends in zip(low.tolist(), high.tolist(), strict=True)]
         x = torch.cartesian_prod(*axes).to(model.device)
         drawn = Measurement(self.order, self.method, self.chunk_size)
         with self._stopwatch, differentiable(model):
             batch = mapped(lambda tensor: tensor.to(model.device), self._audit.first)
             batch = self._evaluations.prepared(model, batch, self._own)
             function = self._evaluations.function(model, batch, len(x), True, self._own)
-            drawn.update(function, x, ExactDerivatives(self.order).at(reference, x))
+            drawn.update(function, x, () if reference is None else ExactDerivatives(self.order).at(reference, x))
         return drawn
 
     # The course of a run, as Lightning calls it
