@@ -130,6 +130,17 @@ def test_bad_tables_are_explained(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_whether_there_are_more_rows_is_told_from_the_start_of_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(200_000)) + "no,number\n")
+    data = TableData(path, ["x"], ["y"])
+    assert data.exceeds(10_000)  # what is wrong at the end was not read
+    path.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(100)))
+    data.setup()
+    assert len(data.training.inputs) == 80
+    assert data.exceeds(70) and not data.exceeds(80)
+
+
 def test_bad_files_are_explained(tmp_path):
     frame().write_parquet(path := tmp_path / "t.parquet")
     path.write_bytes(path.read_bytes()[:-100])

@@ -3,8 +3,9 @@
 import sys
 from types import ModuleType
 
-from sobolev.certify.certificate import Bound, Certificate
+from sobolev.certify.certificate import Certificate
 from sobolev.certify.run import certify
+from sobolev.certify.statement import Bound
 
 __all__ = ["Bound", "Certificate", "certify"]
 

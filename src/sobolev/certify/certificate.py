@@ -6,49 +6,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from sobolev.certify.search import Cover
+from sobolev.certify.picture import draw
+from sobolev.certify.statement import Bound, Part
 
 _ENDS = {
     "time": "the time was up: what stands here is proved, but could be nearer",
     "size": "cells became too small to be cut: is there a kink or a pole?",
     "rounding": "nearer than this the rounding of float64 does not let it come",
 }
-
-
-@dataclass(frozen=True)
-class Bound:
-    """One proved statement: `lower` <= maximum over the domain <= `upper`.
-
-    Attributes:
-        name: of what is bounded.
-        lower: attained, proved.
-        upper: exceeded nowhere, proved; infinite where nothing could be.
-        where: the inputs at which `lower` is attained.
-        complete: whether `upper` is as near to `lower` as was asked for.
-    """
-
-    name: str
-    lower: float
-    upper: float
-    where: tuple[float, ...]
-    complete: bool
-
-
-@dataclass(frozen=True)
-class Part:
-    """One search: a domain, the cells that tile it and what is proved in them.
-
-    Attributes:
-        names: of what is bounded, one for each column of the cover's bounds.
-        cover: the cells.
-        limit: what ended it early: "", "time", "rounding" or "size".
-        evaluated: how many cells were looked at.
-    """
-
-    names: tuple[str, ...]
-    cover: Cover
-    limit: str
-    evaluated: int
 
 
 @dataclass(frozen=True)
@@ -140,8 +105,6 @@ class Certificate:
 
     def picture(self, path: str | Path) -> None:
         """Draw the bounds over the domain, into a file whose ending says the format."""
-        from sobolev.certify.picture import draw
-
         draw(path, self.subject, self.inputs, self.domain, self.bounds, self.parts)
 
     def __str__(self) -> str:

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sobolev.certify.balls import Array
-
-if TYPE_CHECKING:
-    from sobolev.certify.certificate import Bound, Part
+from sobolev.certify.statement import Bound, Part
 
 _PIXELS = 400
 _LIMIT = "#b03a2e"
@@ -20,8 +18,8 @@ def draw(
     subject: str,
     inputs: Sequence[str],
     domain: Sequence[tuple[float, float]],
-    bounds: Sequence["Bound"],
-    parts: Sequence["Part"],
+    bounds: Sequence[Bound],
+    parts: Sequence[Part],
 ) -> None:
     """One panel for each bound: steps over one input, a map over the first two inputs otherwise (worst of the others).
 
@@ -51,7 +49,7 @@ def draw(
     figure.savefig(path, dpi=150)
 
 
-def _columns(bounds: Sequence["Bound"], parts: Sequence["Part"]) -> list[tuple["Part", Array]]:
+def _columns(bounds: Sequence[Bound], parts: Sequence[Part]) -> list[tuple[Part, Array]]:
     """For each bound its search and the bound of each cell."""
     if len(parts) == len(bounds):
         return [(part, part.cover.upper[:, 0]) for part in parts]
@@ -69,7 +67,7 @@ def _order(name: str) -> int:
     return 0 if not head[2] else int(digits) if digits.isdigit() else 1
 
 
-def _steps(axes: Any, part: "Part", upper: Array, bound: "Bound", name: str) -> None:
+def _steps(axes: Any, part: Part, upper: Array, bound: Bound, name: str) -> None:
     order = np.argsort(part.cover.low[:, 0])
     edges = np.append(part.cover.low[order, 0], part.cover.high[order[-1:], 0])
     axes.stairs(upper[order], edges, baseline=None, color="#1f5a93", label="proved in each cell")
@@ -82,7 +80,7 @@ def _steps(axes: Any, part: "Part", upper: Array, bound: "Bound", name: str) -> 
 
 
 def _map(
-    axes: Any, part: "Part", upper: Array, bound: "Bound", inputs: Sequence[str], domain: Sequence[tuple[float, float]]
+    axes: Any, part: Part, upper: Array, bound: Bound, inputs: Sequence[str], domain: Sequence[tuple[float, float]]
 ) -> None:
     (left, right), (bottom, top) = domain[:2]
     picture = np.full((_PIXELS, _PIXELS), -np.inf)

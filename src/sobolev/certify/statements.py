@@ -8,11 +8,12 @@ from math import inf
 import numpy as np
 
 from sobolev.certify.balls import Array
-from sobolev.certify.certificate import Bound, Certificate, Part
+from sobolev.certify.certificate import Certificate
 from sobolev.certify.enclosure import Enclosure, variables
 from sobolev.certify.goals import Magnitude, Magnitudes, Signed, difference
 from sobolev.certify.residual import Residual, Violation
 from sobolev.certify.search import Evaluate, Outcome, Search
+from sobolev.certify.statement import Bound, Part
 from sobolev.certify.target import target_of
 from sobolev.equations.condition import Condition
 from sobolev.equations.expression import Expression, Symbols

@@ -45,12 +45,14 @@ def follow_data(config: Namespace, default: Namespace) -> None:
 
 
 def _training(data: Namespace) -> Split | None:
-    """The training rows, if a data module of sobolev holds them and they are values alone."""
+    """The training rows, if a data module of sobolev holds them, few enough, and they are values alone."""
     module, _, name = data.class_path.rpartition(".")
     kind: Any = getattr(import_module(module), name)
     if not issubclass(kind, TensorDataModule):
         return None
     made = kind(**data.init_args.as_dict())
+    if made.exceeds(_MOST_ROWS):
+        return None
     made.setup("fit")
     split = getattr(made, "training", None)
     return split if split is not None and not split.labels else None

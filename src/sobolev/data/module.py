@@ -52,6 +52,7 @@ class TensorDataModule(LightningDataModule):
         output_names: the names of the columns of y.
         derivative_names: names for derivatives, as `{"dprice/dspot": "delta"}`.
         units: of inputs and outputs, as far as they are known.
+        samples: how many training rows were asked for, 0 where the data have as many as they have.
         training: all tensors of the training split, float64; likewise `validation` and `test`.
     """
 
@@ -60,6 +61,7 @@ class TensorDataModule(LightningDataModule):
     output_names: tuple[str, ...]
     derivative_names: Mapping[str, str] = MappingProxyType({})
     units: Mapping[str, str] = MappingProxyType({})
+    samples: int = 0
     training: Split
     validation: Split
     test: Split
@@ -97,6 +99,10 @@ class TensorDataModule(LightningDataModule):
         if not self._ready and (stage != "predict" or self.predict_points is None):
             self.training, self.validation, self.test = self.make_splits()
             self._ready = True
+
+    def exceeds(self, rows: int) -> bool:
+        """Whether there are more rows of training than this, as far as it can be told before they are made."""
+        return self.samples > rows
 
     def description(self) -> dict[str, Any]:
         """Names, units and ranges of inputs and outputs, and how to make these data again, in plain types."""

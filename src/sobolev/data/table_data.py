@@ -87,18 +87,31 @@ class TableData(TensorDataModule):
         found["init_args"]["path"] = str(self.path.absolute())
         return found
 
-    def make_splits(self) -> tuple[Split, Split, Split]:
-        """Read the table and deal out its rows."""
+    @override
+    def exceeds(self, rows: int) -> bool:
+        """By the start of the table: it is read no further than needed."""
+        found = 0
+        for block in self._table().blocks():
+            found += len(block.numbers)
+            if found * (1 - sum(self.fractions)) > rows + 1:  # the parts are rounded
+                return True
+        return False
+
+    def _table(self) -> Table:
         labels = list(self.derivatives.values())
         names = [*self.input_names, *self.output_names]
         may_lack = [*labels, *self.output_names] if labels else []  # a row may have derivatives alone
-        table = Table(
+        return Table(
             self.path,
             [*names, *labels],
             may_lack=may_lack,
             separator=self.separator,
             decimal_comma=self.decimal_comma,
         )
+
+    def make_splits(self) -> tuple[Split, Split, Split]:
+        """Read the table and deal out its rows."""
+        table = self._table()
         self.units = table.units
         if table.units:
             rank_zero_info(f"{self.path}: the row below the header is read as units: {_listed(table.units)}")
