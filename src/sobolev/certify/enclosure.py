@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from sobolev.certify.balls import Array, Ball, add, common, exact, outward
+from sobolev.certify.pairs import Pair, exact_pair
+from sobolev.certify.pairs import add as add_pairs
 from sobolev.certify.registry import find
 from sobolev.certify.space import Space, space_of
 
@@ -24,13 +26,14 @@ class Enclosure:
     Attributes:
         space: which coefficients there are.
         ball: (rows + 1, cells, *shape): the coefficients, then the plain values.
+        fine: the first rows in twice the precision, where that was asked for and every operation so far knew how.
     """
 
-    __slots__ = ("ball", "space")
+    __slots__ = ("ball", "fine", "space")
     __array_ufunc__ = None  # numpy numbers leave arithmetic to the enclosure
 
-    def __init__(self, space: Space, ball: Ball) -> None:
-        self.space, self.ball = space, ball
+    def __init__(self, space: Space, ball: Ball, fine: Pair | None = None) -> None:
+        self.space, self.ball, self.fine = space, ball, fine
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,6 +58,19 @@ class Enclosure:
     def device(self) -> torch.device:
         """Where they lie."""
         return torch.device("cpu")
+
+    def refined(self) -> "Enclosure":
+        """The same, the first rows from those of twice the precision."""
+        if self.fine is None:
+            return self
+        rows, ball = len(self.fine.high), self.fine.ball
+        mid, rad = (np.concatenate([new, old[rows:]]) for new, old in zip(ball, self.ball, strict=True))
+        return Enclosure(self.space, Ball(mid, rad))
+
+    def mapped(self, change: Callable[[Array], Array]) -> "Enclosure":
+        """With the same rearrangement, behind the axis of the rows, of all arrays."""
+        fine = None if self.fine is None else Pair(*map(change, self.fine))
+        return Enclosure(self.space, Ball(*map(change, self.ball)), fine)
 
     def over_cell(self) -> Ball:
         """Every coefficient over the whole cell, (rows, cells, *shape): Taylor's theorem from the centre."""
@@ -102,8 +118,15 @@ class Enclosure:
         return f"Enclosure(shape={self.shape}, order={self.space.order})"
 
 
-def variables(centre: Array, half: Array, order: int) -> Enclosure:
-    """The inputs themselves, (cells, inputs), in the cells centre ± half, both (cells, inputs) and exact."""
+def variables(centre: Array, half: Array, order: int, fine: int | None = None) -> Enclosure:
+    """The inputs themselves, (cells, inputs), in the cells centre ± half, both (cells, inputs) and exact.
+
+    Args:
+        centre: of the cells.
+        half: their half widths.
+        order: the degree of the polynomials.
+        fine: up to which degree they are wanted in twice the precision.
+    """
     inputs = centre.shape[1]
     space = space_of(inputs, order)
     ball = exact(np.zeros((len(space.indices) + 1, *centre.shape)))
@@ -111,25 +134,39 @@ def variables(centre: Array, half: Array, order: int) -> Enclosure:
     for i, row in enumerate(space.first):
         ball.mid[row, :, i] = half[:, i]
     ball.rad[-1] = half
-    return Enclosure(space, ball)
+    return Enclosure(space, ball, None if fine is None else exact_pair(ball.mid[: rows_up_to(space, fine)]))
 
 
-def constant(space: Space, ball: Ball) -> Enclosure:
+def rows_up_to(space: Space, degree: int) -> int:
+    """How many rows have at most this degree."""
+    return space.degree(degree)[-1] + 1
+
+
+def constant(space: Space, ball: Ball, fine: Pair | None = None) -> Enclosure:
     """A number that is the same everywhere; its shape begins with an axis for the cells."""
     rows = len(space.indices) + 1
     mid, rad = (np.zeros((rows, *part.shape)) for part in ball)
     mid[0] = mid[-1] = ball.mid
     rad[0] = rad[-1] = ball.rad
-    return Enclosure(space, Ball(mid, rad))
+    fine = fine or Pair(ball.mid, 0 * ball.mid, ball.rad)
+    rest = np.zeros((rows - 2, *ball.mid.shape))
+    return Enclosure(space, Ball(mid, rad), Pair(*(np.concatenate([part[None], rest]) for part in fine)))
 
 
 def shifted(x: Enclosure, by: Ball) -> Enclosure:
     """An enclosure plus numbers that are the same everywhere; they broadcast against (cells, *shape)."""
+    fine = None
+    if x.fine is not None:
+        rest = Pair(
+            *(np.broadcast_to(part, (len(part), *np.broadcast_shapes(x.shape, by.mid.shape))) for part in x.fine)
+        )
+        first = add_pairs(rest[0], Pair(by.mid, 0 * by.mid, by.rad))
+        fine = Pair(*(np.concatenate([a[None], b[1:]]) for a, b in zip(first, rest, strict=True)))
     shape = np.broadcast_shapes(x.shape, by.mid.shape)
     mid, rad = (np.broadcast_to(part, (len(part), *shape)).copy() for part in x.ball)
     for row in (0, -1):
         mid[row], rad[row] = add(Ball(mid[row], rad[row]), by)
-    return Enclosure(x.space, Ball(mid, rad))
+    return Enclosure(x.space, Ball(mid, rad), fine)
 
 
 def _operator(name: str) -> Callable:

@@ -12,6 +12,7 @@ from sobolev.certify import elementary
 from sobolev.certify.balls import Ball, ends, exact
 from sobolev.certify.enclosure import Enclosure, constant
 from sobolev.certify.functions import LOGISTIC, Power
+from sobolev.certify.pairs import Pair, rational_pair
 from sobolev.certify.rules import NoEnclosureError
 from sobolev.certify.rules.activations import COS, EXP, LOG, NORMAL, SIN, SOFTPLUS, erf, erfc, tanh
 from sobolev.certify.rules.arithmetic import INVERSE, plus, scaled, times
@@ -47,7 +48,9 @@ class Formula:
 
     def _enclosed(self, expression: Any, memo: dict[Any, Enclosure], like: Enclosure) -> Enclosure:
         if not expression.args:
-            return constant(like.space, _number(expression)[(None,) * like.ndim])
+            ball, fine = _number(expression)
+            axes = (None,) * like.ndim
+            return constant(like.space, ball[axes], fine[axes])
         parts = [self._walk(part, memo, like) for part in expression.args]
         if isinstance(expression, sympy.Add):
             return reduce(plus, parts)
@@ -60,15 +63,20 @@ class Formula:
         return _function(expression)(parts[0])
 
 
-def _number(expression: Any) -> Ball:
-    if expression.is_Rational:
-        return elementary.rational(Fraction(int(expression.p), int(expression.q)))
-    if expression.is_Float:
-        return elementary.rational(Fraction(str(expression)))
-    numbers = {sympy.pi: elementary.PI, sympy.E: elementary.E}
-    if expression not in numbers:
+def _number(expression: Any) -> tuple[Ball, Pair]:
+    """A number as a ball, and in twice the precision."""
+    if expression.is_Rational or expression.is_Float:
+        value = Fraction(str(expression))
+        return elementary.rational(value), rational_pair(value)
+    if expression not in _NUMBERS:
         raise NoEnclosureError(f"no proof knows the number {expression}")
-    return numbers[expression]
+    return _NUMBERS[expression]
+
+
+_NUMBERS = {
+    sympy.pi: (elementary.PI, Pair(np.array(3.141592653589793), np.array(1.2246467991473532e-16), np.array(3e-33))),
+    sympy.E: (elementary.E, Pair(np.array(2.718281828459045), np.array(1.4456468917292502e-16), np.array(3e-33))),
+}
 
 
 def _power(base: Enclosure, exponent: Any, enclosed: Enclosure) -> Enclosure:

@@ -14,6 +14,9 @@ from sobolev.certify.space import space_of
 Enclose = Callable[[Enclosure], Enclosure]
 """From the inputs (cells, inputs) to what is bounded, (cells, outputs)."""
 
+_ROUNDING = 1 / 400
+"""Where more than this part of a bound is rounding, the centre is computed again in twice the precision."""
+
 
 class Magnitudes:
     """The largest magnitude of every order: one goal an order, its largest component counts.
@@ -32,10 +35,19 @@ class Magnitudes:
     def __call__(self, centre: Array, half: Array) -> Batch:
         """Of each cell."""
         with np.errstate(all="ignore"):
-            e = self._enclose(variables(centre, half, self._order))
-            found = {index: derivative_bounds(e, index, half) for index in self._indices}
-            goals = [_largest([found[i] for i in self._indices if sum(i) == k]) for k in self._orders]
-            return Batch(*(np.stack(part, 1) for part in zip(*goals, strict=True)))
+            batch = self._bounded(centre, half, None)
+            doubtful = (batch.noise > _ROUNDING * batch.upper).any(1)
+            if doubtful.any():
+                better = self._bounded(centre[doubtful], half[doubtful], self._orders[-1])
+                for old, new in zip(batch, better, strict=True):
+                    old[doubtful] = new
+            return batch
+
+    def _bounded(self, centre: Array, half: Array, fine: int | None) -> Batch:
+        e = self._enclose(variables(centre, half, self._order, fine)).refined()
+        found = {index: derivative_bounds(e, index, half) for index in self._indices}
+        goals = [_largest([found[i] for i in self._indices if sum(i) == k]) for k in self._orders]
+        return Batch(*(np.stack(part, 1) for part in zip(*goals, strict=True)))
 
 
 class Magnitude:

@@ -8,7 +8,7 @@ import numpy as np
 from sobolev.certify.balls import Array
 from sobolev.certify.certificate import Certificate
 from sobolev.certify.network import on_enclosures, widest
-from sobolev.certify.statements import Box, alone, errors, violations
+from sobolev.certify.proofs import Box, alone, errors, violations
 from sobolev.errors import check_counts
 from sobolev.functions import Function
 

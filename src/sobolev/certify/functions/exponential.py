@@ -1,12 +1,15 @@
 """The exponential function, sine and cosine."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
+from sobolev.certify import pairs, precise
 from sobolev.certify.balls import Array, Ball, between, ends, negative, outward, scaled, smaller, stack
 from sobolev.certify.elementary import exp, sine_cosine
 from sobolev.certify.functions.univariate import Univariate
+from sobolev.certify.pairs import Pair
 
 
 class Trigonometric(Univariate):
@@ -20,6 +23,12 @@ class Trigonometric(Univariate):
         sine, cosine = sine_cosine(x)
         cycle = [sine, cosine, negative(sine), negative(cosine)]
         return stack([scaled(cycle[(j + self.shift) % 4], 1 / math.factorial(j)) for j in range(count)])
+
+    def precise(self, x: Array, count: int) -> Pair:
+        """The same in twice the precision."""
+        sine, cosine = precise.sine_cosine(x)
+        cycle = [sine, cosine, pairs.negative(sine), pairs.negative(cosine)]
+        return _over_factorials([cycle[(j + self.shift) % 4] for j in range(count)])
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """From the middle, with slopes up to 1; never outside ±1."""
@@ -43,7 +52,16 @@ class Exponential(Univariate):
         value = exp(x)
         return stack([scaled(value, 1 / math.factorial(j)) for j in range(count)])
 
+    def precise(self, x: Array, count: int) -> Pair:
+        """The same in twice the precision."""
+        return _over_factorials([precise.exp(x)] * count)
+
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """It rises."""
         value = between(ends(exp(low))[0], ends(exp(high))[1])
         return stack([scaled(value, 1 / math.factorial(j)) for j in range(count)])
+
+
+def _over_factorials(values: list[Pair]) -> Pair:
+    factors = [pairs.rational_pair(Fraction(1, math.factorial(j))) for j in range(len(values))]
+    return pairs.stacked([pairs.multiply(*pair) for pair in zip(values, factors, strict=True)])

@@ -6,10 +6,12 @@ from functools import cache
 
 import numpy as np
 
+from sobolev.certify import pairs, precise
 from sobolev.certify.balls import Array, Ball, U, add, exact, multiply, outward
 from sobolev.certify.elementary import exp, log
 from sobolev.certify.functions.polynomials import Polynomial, derivative, floats, horner, size, slope, times
 from sobolev.certify.functions.univariate import Table, Tails
+from sobolev.certify.pairs import Pair
 
 _ONE_MINUS_SQUARE = (Fraction(1), Fraction(0), Fraction(-1))
 _UNBOUNDED: Tails = ((-math.inf, math.inf), (-math.inf, math.inf))
@@ -35,6 +37,14 @@ class Logistic(Table):
         known = np.where(np.isnan(x), np.inf, 0.0)
         return Ball(np.stack(mids), np.stack(rads) + known)
 
+    def precise(self, x: Array, count: int) -> Pair:
+        """With t = σ(x) - σ(-x) and 1 - t² = 4 σ(x) σ(-x)."""
+        value, other = precise.logistic(x)
+        t = pairs.add(value, pairs.negative(other))
+        weight = pairs.multiply(pairs.multiply(value, other), pairs.exact_pair(4.0))
+        rest = [pairs.multiply(weight, pairs.polynomial(_logistic(j), t)) for j in range(1, count)]
+        return pairs.stacked([value, *rest])
+
     def bound(self, near: Array, far: Array, j: int) -> Array:  # noqa: ARG002
         """(1 - t²) at the near end, times the sum of the magnitudes of the coefficients."""
         return 4 * exp(-near).magnitude * (size(_logistic(j)) * 1.001)
@@ -54,6 +64,12 @@ class SiLU(Table):
         product = multiply(exact(x), s)
         shifted = Ball(np.concatenate([0 * s.mid[:1], s.mid[:-1]]), np.concatenate([0 * s.rad[:1], s.rad[:-1]]))
         return add(product, shifted)
+
+    def precise(self, x: Array, count: int) -> Pair:
+        """From those of σ."""
+        s = LOGISTIC.precise(x, count)
+        scaled = [pairs.multiply(pairs.exact_pair(x), s[j]) for j in range(count)]
+        return pairs.stacked([scaled[0], *(pairs.add(scaled[j], s[j - 1]) for j in range(1, count))])
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """From those of σ."""
@@ -86,6 +102,12 @@ class Softplus(Table):
         mids = [value.mid, *(s.mid[j] / (j + 1) for j in range(count - 1))]
         rads = [value.rad, *(outward(s.rad[j] / (j + 1) + U * np.abs(mids[j + 1])) for j in range(count - 1))]
         return Ball(np.stack(mids), np.stack(rads))
+
+    def precise(self, x: Array, count: int) -> Pair:
+        """From those of σ."""
+        s = LOGISTIC.precise(x, count - 1)
+        rest = [pairs.multiply(s[j], pairs.rational_pair(Fraction(1, j + 1))) for j in range(count - 1)]
+        return pairs.stacked([precise.softplus(x), *rest])
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """σ_(j-1) / j; σ' is at most 1/4."""

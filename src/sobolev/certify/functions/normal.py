@@ -7,10 +7,12 @@ from functools import cache
 
 import numpy as np
 
+from sobolev.certify import pairs, precise
 from sobolev.certify.balls import Array, Ball, U, add, exact, multiply, outward, stack
 from sobolev.certify.elementary import exp, normal, normal_density
 from sobolev.certify.functions.polynomials import Polynomial, derivative, difference, floats, horner, magnitude
 from sobolev.certify.functions.univariate import Table, Tails
+from sobolev.certify.pairs import Pair
 
 
 class Normal(Table):
@@ -21,6 +23,10 @@ class Normal(Table):
     def coefficients(self, x: Array, count: int) -> Ball:
         """Value and density are computed, the polynomials by Horner's scheme."""
         return _with_density(x, count, [normal(x)], _hermite)
+
+    def precise(self, x: Array, count: int) -> Pair:
+        """The same in twice the precision."""
+        return _precise_with_density(x, count, [precise.normal(x)], _hermite)
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """The density at the near end, the polynomial at the far one."""
@@ -45,6 +51,12 @@ class GELU(Table):
         first = [multiply(exact(x), value), add(value, multiply(exact(x), density))]
         return _with_density(x, count, first[:count], _gelu)
 
+    def precise(self, x: Array, count: int) -> Pair:
+        """The same in twice the precision."""
+        value, density, at = precise.normal(x), precise.normal_density(x), pairs.exact_pair(x)
+        first = [pairs.multiply(at, value), pairs.add(value, pairs.multiply(at, density))]
+        return _precise_with_density(x, count, first[:count], _gelu)
+
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """The density at the near end, the polynomial at the far one."""
         return _density_bound(near, far, _gelu(j))
@@ -65,6 +77,12 @@ def _with_density(x: Array, count: int, first: list[Ball], polynomial: Callable[
         size = magnitude(polynomial(j), x)
         balls.append(multiply(Ball(mid, outward((2 * j + 8) * U * size)), density))
     return stack(balls[:count])
+
+
+def _precise_with_density(x: Array, count: int, first: list[Pair], polynomial: Callable[[int], Polynomial]) -> Pair:
+    density, at = precise.normal_density(x), pairs.exact_pair(x)
+    rest = [pairs.multiply(pairs.polynomial(polynomial(j), at), density) for j in range(len(first), count)]
+    return pairs.stacked([*first, *rest])
 
 
 def _density_bound(near: Array, far: Array, polynomial: Polynomial) -> Array:

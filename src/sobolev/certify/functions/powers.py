@@ -2,9 +2,11 @@
 
 import math
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 
+from sobolev.certify import pairs, precise
 from sobolev.certify.balls import (
     Array,
     Ball,
@@ -21,6 +23,7 @@ from sobolev.certify.balls import (
 )
 from sobolev.certify.elementary import exp, log, rational
 from sobolev.certify.functions.univariate import Univariate
+from sobolev.certify.pairs import Pair
 
 
 class Logarithm(Univariate):
@@ -33,6 +36,14 @@ class Logarithm(Univariate):
         for j in range(1, count):
             balls.append(scaled(_power(positive, -j), (-1) ** (j - 1) / j))
         return stack(balls)
+
+    def precise(self, x: Array, count: int) -> Pair:
+        """The same in twice the precision."""
+        inverse = pairs.reciprocal(pairs.exact_pair(x))
+        known = Pair(inverse.high, inverse.low, np.where(x > 0, inverse.rad, np.inf))
+        signs = [pairs.rational_pair(Fraction((-1) ** (j - 1), j)) for j in range(1, count)]
+        rest = [pairs.multiply(_pair_power(known, j), sign) for j, sign in enumerate(signs, 1)]
+        return pairs.stacked([precise.log(pairs.exact_pair(x)), *rest])
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """Each is monotone on the positive side."""
@@ -55,6 +66,19 @@ class Power(Univariate):
             factor = rational(_binomial(a, j))
             balls.append(multiply(_power(x, a - j), factor) if factor.mid else Ball(0 * x.mid, 0 * x.mid))
         return stack(balls)
+
+    def precise(self, x: Array, count: int) -> Pair | None:
+        """Whole powers in twice the precision."""
+        a, at = self.exponent, pairs.exact_pair(x)
+        if a.denominator != 1:
+            return None
+        inverse = pairs.reciprocal(at) if a < count else at
+        balls = []
+        for j in range(count):
+            power = _pair_power(at, int(a) - j) if a >= j else _pair_power(inverse, j - int(a))
+            zero = pairs.exact_pair(0 * x)
+            balls.append(pairs.multiply(power, pairs.rational_pair(_binomial(a, j))) if _binomial(a, j) else zero)
+        return pairs.stacked(balls)
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """Monotone on either side of 0; across it whole powers take their values in between."""
@@ -87,6 +111,10 @@ def _power(x: Ball, exponent: Fraction | int) -> Ball:
     if exponent < 0:
         return reciprocal(result)
     return result
+
+
+def _pair_power(x: Pair, n: int) -> Pair:
+    return reduce(pairs.multiply, [x] * n, pairs.exact_pair(np.ones_like(x.high)))
 
 
 def _square(x: Ball) -> Ball:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from sobolev.certify.balls import Array, Ball, between, common, ends, outward, stack
+from sobolev.certify.pairs import Pair
 
 Tails = tuple[tuple[float, float], tuple[float, float]]
 """The least and the largest value below an interval, and those above it."""
@@ -20,6 +21,10 @@ class Univariate(ABC):
     @abstractmethod
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """Balls (count, *low.shape) that hold f^(j) / j! everywhere in [low, high]; they may be much too large."""
+
+    def precise(self, x: Array, count: int) -> Pair | None:  # noqa: ARG002
+        """The coefficients in twice the precision, (count, *x.shape); None where they cannot be had."""
+        return None
 
 
 class Expansion:
@@ -37,13 +42,18 @@ class Expansion:
         self._at, self._hull = f.coefficients(point, order + 2), f.hull(low, high, order + 3)
         self._size = self._at.magnitude
         self._bound = self._hull.magnitude
+        self.ends = low, high
         self.reach = np.nextafter(np.maximum(high - point, point - low), np.inf)
 
     def within(self, radius: Array, j: int) -> Ball:
         """f^(j) / j! at all numbers within a radius of the points: f_j + (j+1) f_(j+1) s + C(j+2, 2) f_(j+2)(ξ) s²."""
         linear = (j + 1) * self._size[j + 1]
-        curved = (j + 1) * (j + 2) / 2 * self._bound[j + 2] * radius
+        curved = self.bend(j) * radius
         return Ball(self._at.mid[j], outward(self._at.rad[j] + radius * (linear + curved)))
+
+    def bend(self, j: int) -> Array:
+        """C(j+2, 2) times at least |f^(j+2)| / (j+2)! over the interval."""
+        return (j + 1) * (j + 2) / 2 * self._bound[j + 2]
 
     def over(self, j: int) -> Ball:
         """f^(j) / j! over the interval."""

@@ -1,16 +1,20 @@
 """+ - * / and whole powers."""
 
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from sobolev.certify import pairs
 from sobolev.certify.balls import Ball, add, multiply, reciprocal
 from sobolev.certify.enclosure import Enclosure, shifted
 from sobolev.certify.functions import Power
+from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.kinds import array, elementwise, fixed
-from sobolev.certify.rules.series import Rows, product_rows
+from sobolev.certify.rules.series import Rows, product_pairs, product_rows
 
 
 @rule("add", "radd", "iadd", "add_")
@@ -21,13 +25,15 @@ def plus(a: Any, b: Any, *, alpha: float = 1) -> Enclosure:
         return shifted(b, fixed(a))
     if not isinstance(b, Enclosure):
         return shifted(a, fixed(b))
-    return Enclosure(a.space, add(_aligned(a, b), _aligned(b, a)))
+    left, right = _aligned(a, b), _aligned(b, a)
+    fine = _both(left.fine, right.fine, pairs.add)
+    return Enclosure(a.space, add(left.ball, right.ball), fine)
 
 
 @rule("neg", "negative")
 def minus(a: Enclosure) -> Enclosure:
     """The negative."""
-    return Enclosure(a.space, Ball(-a.ball.mid, a.ball.rad))
+    return Enclosure(a.space, Ball(-a.ball.mid, a.ball.rad), None if a.fine is None else pairs.negative(a.fine))
 
 
 @rule("pos", "positive")
@@ -64,7 +70,8 @@ def quotient(a: Any, b: Any, *, rounding_mode: str | None = None) -> Enclosure:
         raise NoEnclosureError("no proof goes through a division that rounds")
     if isinstance(b, Enclosure):
         return times(a, elementwise(INVERSE, b))
-    return scaled(a, reciprocal(fixed(b)))
+    divisor = fixed(b)
+    return scaled(a, reciprocal(divisor), pairs.reciprocal(pairs.exact_pair(divisor.mid)))
 
 
 @rule("rtruediv", "rdiv")
@@ -108,25 +115,37 @@ def power(a: Any, exponent: Any) -> Enclosure:
     return elementwise(Power(Fraction(float(value))), a)
 
 
-def scaled(x: Enclosure, factor: Ball) -> Enclosure:
-    """An enclosure times numbers that are the same everywhere."""
-    return Enclosure(x.space, multiply(x.ball, factor))
+def scaled(x: Enclosure, factor: Ball, precise: Pair | None = None) -> Enclosure:
+    """An enclosure times numbers that are the same everywhere; `precise` are these in twice the precision."""
+    fine = None
+    if x.fine is not None:
+        fine = pairs.multiply(x.fine, precise or Pair(factor.mid, 0 * factor.mid, factor.rad))
+    return Enclosure(x.space, multiply(x.ball, factor), fine)
 
 
 def _product(a: Enclosure, b: Enclosure) -> Enclosure:
     space = a.space
-    a, b = (Enclosure(space, _aligned(*pair)) for pair in ((a, b), (b, a)))
+    a, b = _aligned(a, b), _aligned(b, a)
     below, top = range(space.low), range(space.low, len(space.indices))
     at = product_rows(space, Rows(*a.ball[: space.low]), Rows(*b.ball[: space.low]), below)
     over = product_rows(space, Rows(*a.over_cell()), Rows(*b.over_cell()), top)
     plain = multiply(a.ball[-1:], b.ball[-1:])
-    return Enclosure(space, Ball(*(np.concatenate(part) for part in zip(at, over, plain, strict=True))))
+    fine = _both(a.fine, b.fine, partial(product_pairs, space))
+    return Enclosure(space, Ball(*(np.concatenate(part) for part in zip(at, over, plain, strict=True))), fine)
 
 
-def _aligned(a: Enclosure, b: Enclosure) -> Ball:
-    """The ball of a with axes of length 1 in front, as many as b has axes more."""
+def _both(a: Pair | None, b: Pair | None, operation: Callable[[Pair, Pair], Pair]) -> Pair | None:
+    """In twice the precision as far as both are."""
+    if a is None or b is None:
+        return None
+    rows = min(len(a.high), len(b.high))
+    return operation(a[:rows], b[:rows])
+
+
+def _aligned(a: Enclosure, b: Enclosure) -> Enclosure:
+    """With axes of length 1 in front, as many as b has axes more."""
     missing = b.ndim - a.ndim
-    return a.ball if missing <= 0 else a.ball[(slice(None), *(None,) * missing)]
+    return a if missing <= 0 else a.mapped(lambda part: part[(slice(None), *(None,) * missing)])
 
 
 INVERSE = Power(Fraction(-1))

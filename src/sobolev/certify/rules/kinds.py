@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sobolev.certify.balls import Array, Ball, ends, exact
+from sobolev.certify.balls import Array, Ball, ends, exact, outward
 from sobolev.certify.enclosure import Enclosure
 from sobolev.certify.functions import Expansion, Univariate
+from sobolev.certify.pairs import Pair, add, exact_pair, multiply
 from sobolev.certify.registry import NoEnclosureError
-from sobolev.certify.rules.series import Rows, composed
+from sobolev.certify.rules.series import Rows, composed, composed_pairs
+from sobolev.certify.space import Space
 
 
 def elementwise(f: Univariate, x: Enclosure) -> Enclosure:
@@ -30,7 +32,25 @@ def elementwise(f: Univariate, x: Enclosure) -> Enclosure:
         parts.append(composed(space, inner, Rows(*x.ball[: space.low]), 1, k))
     parts += [composed(space, outer, Rows(*over), k + 1, k + 1), Ball(plain.mid[None], plain.rad[None])]
     mid, rad = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Enclosure(space, Ball(mid, rad))
+    return Enclosure(space, Ball(mid, rad), None if x.fine is None else _fine(f, expansion, space, x.fine))
+
+
+def _fine(f: Univariate, expansion: Expansion, space: Space, inner: Pair) -> Pair | None:
+    """The first rows in twice the precision: f's derivatives at the upper half of the value, moved by the lower."""
+    degree = sum(space.indices[len(inner.high) - 1])
+    point = np.clip(inner.high[0], *expansion.ends)
+    at = f.precise(point, degree + 2)
+    if at is None:
+        return None
+    apart = add(inner[0], exact_pair(-point))
+    reach = apart.ball.magnitude
+    outer = []
+    for j in range(degree + 1):
+        slope = multiply(at[j + 1], exact_pair(float(j + 1)))
+        value = add(at[j], multiply(slope, apart))
+        off = expansion.bend(j) * reach * reach
+        outer.append(Pair(value.high, value.low, outward(value.rad + off)))
+    return composed_pairs(space, outer, inner)
 
 
 def array(x: Any) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 
 from sobolev.certify.balls import Ball, growth, outward
 from sobolev.certify.enclosure import Enclosure, shifted
+from sobolev.certify.pairs import times_matrix
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.arithmetic import times
 from sobolev.certify.rules.kinds import array, fixed
@@ -14,7 +15,7 @@ from sobolev.certify.rules.kinds import array, fixed
 @rule("linear")
 def linear(input: Enclosure, weight: Any, bias: Any = None) -> Enclosure:  # noqa: A002
     """Inputs times weights, plus the bias."""
-    y = Enclosure(input.space, _times_matrix(input.ball, array(weight).T))
+    y = _applied(input, array(weight).T)
     return y if bias is None else shifted(y, fixed(bias))
 
 
@@ -23,7 +24,12 @@ def matmul(a: Any, b: Any) -> Enclosure:
     """Inputs times a matrix of weights."""
     if not isinstance(a, Enclosure) or isinstance(b, Enclosure) or b.dim() != 2 or a.dim() < 2:
         raise NoEnclosureError("no proof goes through a product of matrices but x @ W with W a matrix of weights")
-    return Enclosure(a.space, _times_matrix(a.ball, array(b)))
+    return _applied(a, array(b))
+
+
+def _applied(x: Enclosure, matrix: np.ndarray) -> Enclosure:
+    fine = None if x.fine is None else times_matrix(x.fine, matrix)
+    return Enclosure(x.space, _times_matrix(x.ball, matrix), fine)
 
 
 @rule("addmm")

@@ -1,10 +1,13 @@
 """Products and chains of truncated power series whose coefficients are balls."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
+from sobolev.certify import pairs
 from sobolev.certify.balls import Array, Ball, U, outward
+from sobolev.certify.pairs import Pair
 from sobolev.certify.space import Space
 
 
@@ -91,6 +94,33 @@ def composed(space: Space, outer: Sequence[Ball], inner: Rows, first: int, last:
                 mid[row] += term
                 rad[row] += off
     return Ball(mid[wanted], outward(rad[wanted]))
+
+
+def product_pairs(space: Space, a: Pair, b: Pair) -> Pair:
+    """The rows of a product in twice the precision, as many as both have."""
+    rows = []
+    for row in range(len(a.high)):
+        terms = [pairs.multiply(a[i], b[j]) for i, j in ((0, row), *space.pairs(row, 0))]
+        rows.append(reduce(pairs.add, terms))
+    return pairs.stacked(rows)
+
+
+def composed_pairs(space: Space, outer: Sequence[Pair], inner: Pair) -> Pair:
+    """The rows of sum_j outer[j] v^j, v the inner series without its constant, in twice the precision."""
+    rows, degrees = len(inner.high), [sum(space.indices[row]) for row in range(len(inner.high))]
+    power = {row: inner[row] for row in range(1, rows)}
+    total = {0: outer[0]}
+    for j in range(1, max(degrees) + 1):
+        if j > 1:
+            power = {
+                row: reduce(pairs.add, [pairs.multiply(inner[a], power[b]) for a, b in space.pairs(row, j - 1)])
+                for row in range(1, rows)
+                if degrees[row] >= j
+            }
+        for row, value in power.items():
+            term = pairs.multiply(outer[j], value)
+            total[row] = pairs.add(total[row], term) if row in total else term
+    return pairs.stacked([total[row] for row in range(rows)])
 
 
 def _empty(like: Rows, rows: int) -> tuple[Array, Array]:

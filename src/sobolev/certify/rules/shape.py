@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sobolev.certify.balls import Ball
 from sobolev.certify.enclosure import Enclosure, constant
+from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.kinds import fixed
 
@@ -19,7 +20,7 @@ def reshape(x: Enclosure, *shape: Any) -> Enclosure:
     shape = tuple(shape[0]) if isinstance(shape[0], Sequence) else shape
     if shape[0] not in (-1, x.shape[0]) or (shape[0] == -1 and np.prod(shape[1:]) != np.prod(x.shape[1:])):
         raise NoEnclosureError("no proof goes through a change of shape that mixes samples")
-    return _mapped(x, lambda part: part.reshape(len(part), x.shape[0], *shape[1:]))
+    return x.mapped(lambda part: part.reshape(len(part), x.shape[0], *shape[1:]))
 
 
 @rule("flatten")
@@ -35,7 +36,7 @@ def flatten(x: Enclosure, start_dim: int = 0, end_dim: int = -1) -> Enclosure:
 def unsqueeze(x: Enclosure, dim: int) -> Enclosure:
     """An axis of length 1 behind the cells."""
     axis = _behind(dim, x.ndim + 1)
-    return _mapped(x, lambda part: np.expand_dims(part, axis + 1))
+    return x.mapped(lambda part: np.expand_dims(part, axis + 1))
 
 
 @rule("squeeze")
@@ -43,7 +44,7 @@ def squeeze(x: Enclosure, dim: int | None = None) -> Enclosure:
     """Without axes of length 1."""
     axes = [i for i in range(1, x.ndim) if x.shape[i] == 1] if dim is None else [_behind(dim, x.ndim)]
     axes = [axis for axis in axes if x.shape[axis] == 1]
-    return _mapped(x, lambda part: np.squeeze(part, tuple(axis + 1 for axis in axes)))
+    return x.mapped(lambda part: np.squeeze(part, tuple(axis + 1 for axis in axes)))
 
 
 @rule("getitem", "__getitem__")
@@ -55,7 +56,7 @@ def item(x: Enclosure, index: Any) -> Enclosure:
     if index[0] is Ellipsis and sum(i is not None for i in index) > x.ndim:
         raise NoEnclosureError("no proof goes through a choice of samples: index x[:, ...] or x[..., i]")
     plain = tuple(np.asarray(i.cpu()) if isinstance(i, Tensor) else i for i in index)
-    return _mapped(x, lambda part: part[(slice(None), *plain)])
+    return x.mapped(lambda part: part[(slice(None), *plain)])
 
 
 @rule("cat", "concat", "concatenate")
@@ -64,7 +65,7 @@ def concatenate(tensors: Sequence[Any], dim: int = 0) -> Enclosure:
     parts = _alike(tensors)
     axis = _behind(dim, parts[0].ndim)
     shape = np.broadcast_shapes(*((*p.shape[:axis], 1, *p.shape[axis + 1 :]) for p in parts))
-    grown = [_mapped(p, lambda part: _grown(part, shape, axis)) for p in parts]
+    grown = [p.mapped(lambda part: _grown(part, shape, axis)) for p in parts]
     return _joined(grown, lambda arrays: np.concatenate(arrays, axis + 1))
 
 
@@ -89,17 +90,16 @@ def split(x: Enclosure, split_size: Any, dim: int = 0) -> tuple[Enclosure, ...]:
     """Parts along an axis behind the cells."""
     axis, length = _behind(dim, x.ndim), x.shape[dim]
     sizes = list(split_size) if isinstance(split_size, Sequence) else [split_size] * (length // split_size)
-    starts = np.cumsum([s for s in sizes if s])
-    cuts = [int(cut) for cut in starts if cut < length]
-    mids, rads = (np.split(part, cuts, axis + 1) for part in x.ball)
-    return tuple(Enclosure(x.space, Ball(*pair)) for pair in zip(mids, rads, strict=True))
+    ends = [min(int(end), length) for end in np.cumsum(sizes)]
+    pieces = [np.arange(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    return tuple(x.mapped(lambda part, piece=piece: part.take(piece, axis + 1)) for piece in pieces)
 
 
 @rule("unbind")
 def unbind(x: Enclosure, dim: int = 0) -> tuple[Enclosure, ...]:
     """One part for each place of an axis behind the cells."""
     axis = _behind(dim, x.ndim)
-    return tuple(_mapped(x, lambda part, i=i: part.take(i, axis + 1)) for i in range(x.shape[axis]))
+    return tuple(x.mapped(lambda part, i=i: part.take(i, axis + 1)) for i in range(x.shape[axis]))
 
 
 @rule("clone", "contiguous", "double", "float", "to", "type_as")
@@ -119,12 +119,14 @@ def _refused(*_: Any, **__: Any) -> Any:
     raise NoEnclosureError("no proof goes through zeros_like or ones_like of what depends on the inputs")
 
 
-def _mapped(x: Enclosure, change: Callable[[np.ndarray], np.ndarray]) -> Enclosure:
-    return Enclosure(x.space, Ball(change(x.ball.mid), change(x.ball.rad)))
-
-
 def _joined(parts: Sequence[Enclosure], join: Callable[[list[np.ndarray]], np.ndarray]) -> Enclosure:
-    return Enclosure(parts[0].space, Ball(join([p.ball.mid for p in parts]), join([p.ball.rad for p in parts])))
+    ball = Ball(*(join(list(arrays)) for arrays in zip(*(p.ball for p in parts), strict=True)))
+    fine = [p.fine for p in parts if p.fine is not None]
+    if len(fine) < len(parts):
+        return Enclosure(parts[0].space, ball)
+    rows = min(len(f.high) for f in fine)
+    joined = (join([array[:rows] for array in arrays]) for arrays in zip(*fine, strict=True))
+    return Enclosure(parts[0].space, ball, Pair(*joined))
 
 
 def _alike(tensors: Sequence[Any]) -> list[Enclosure]:
