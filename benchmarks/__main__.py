@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from benchmarks import calibration, differential, engine, monitor, readout, table, whole_job
+from benchmarks import calibration, differential, engine, monitor, readout, surrogates, table, whole_job
 from benchmarks.machine import describe
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "monitor": monitor,
     "differential": differential,
     "calibration": calibration,
+    "surrogates": surrogates,
 }
 """Each has `run(quick)`, which measures, and of what was measured `document` and `shortfalls`."""
 

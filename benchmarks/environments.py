@@ -54,7 +54,7 @@ def _set_up(name: str, python: Path | None, peers: Sequence[Peer], overlay: bool
         reason = f"needs Python {oldest[0]}.{oldest[1]} and there is none on this machine"
         return Environment(name, None, [], {peer.name: reason for peer in peers})
     home = HOME / name
-    binary = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    binary = _binary(home)
     stamp, wanted = home / STAMP, _wanted(python, peers)
     if not stamp.exists() or (state := json.loads(stamp.read_text()))["wanted"] != wanted:
         print(f"setting up {home.relative_to(ROOT)}", flush=True)
@@ -64,6 +64,28 @@ def _set_up(name: str, python: Path | None, peers: Sequence[Peer], overlay: bool
     ours = ["sobolev", "nested autograd.grad"]  # in every process, to compare with
     names = ours + [peer.name for peer in peers if peer.name not in {*ours, *failures}]
     return Environment(name, binary, names, failures)
+
+
+def laid_over(name: str, packages: Sequence[str]) -> Path:
+    """An interpreter that has these packages besides those of the environment that runs us.
+
+    Raises:
+        SystemExit: one of them does not install.
+    """
+    home, wanted = HOME / name, [sys.version, (ROOT / "constraints.txt").read_text(), *packages]
+    binary, stamp = _binary(home), home / STAMP
+    if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
+        print(f"setting up {home.relative_to(ROOT)}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        _lay_over(binary)
+        if why := _pip(binary, *packages):
+            raise SystemExit(f"this part needs {', '.join(packages)}, which do not install: {why}")
+        stamp.write_text(json.dumps(wanted, indent=1))
+    return binary
+
+
+def _binary(home: Path) -> Path:
+    return home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def _wanted(python: Path, peers: Sequence[Peer]) -> list[str]:

@@ -1,21 +1,23 @@
-"""Surrogates of published functions beside Gaussian processes and radial basis functions.
+"""Surrogates of published functions beside Gaussian processes.
 
-`python -m benchmarks.surrogates [--rows 300] [--noise 0] [--functions Franke1 ...]`, in an environment that has smt,
-scikit-learn, scipy and uqtestfuns besides sobolev. One seed; one thread.
+`python -m benchmarks surrogates` sets up an environment with the peers and measures in it. One seed; one thread.
 """
 
-import argparse
 import json
+import subprocess
+import sys
 import time
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import sobolev
+from benchmarks.environments import ROOT, laid_over
+from benchmarks.machine import sentence
 from benchmarks.test_functions import NAMES, Sample, TestFunction, test_function
 from sobolev.evidence.search import network, search
 from sobolev.networks.surrogate import Surrogate
@@ -23,7 +25,13 @@ from sobolev.networks.surrogate import Surrogate
 Mean = Callable[[Tensor], Tensor]
 """What a surrogate predicts, (points, inputs) to (points, 1), as torch operations: sobolev differentiates all alike."""
 
-RESULTS = Path(__file__).parent / "results" / "surrogates.json"
+PACKAGES = ("smt", "scikit-learn", "uqtestfuns")
+ROWS, POINTS = 300, 500
+NOISES = (0.0, 0.1)
+QUICK = ("Franke1", "Ishigami", "OTLCircuit")
+ERRORS = ("value", "gradient", "Hessian")
+WORSE = 1.5
+"""An error so many times that of a peer is no matter of chance."""
 
 
 def ours(sample: Sample, noise: float) -> Mean:
@@ -78,11 +86,11 @@ SURROGATES = {"sobolev": ours, "scikit-learn GP": gaussian_process, "SMT KRG": k
 
 
 def measure(function: TestFunction, fit: Callable[[Sample, float], Mean], rows: int, noise: float) -> dict[str, float]:
-    """Relative errors of the centred value, the gradient and the Hessian at 500 points, and seconds of one core."""
+    """Relative errors of the centred value, the gradient and the Hessian at random points, and seconds of one core."""
     start = time.process_time()
     mean = fit(function.latin_hypercube(rows, 0, noise), noise)
     seconds = time.process_time() - start
-    points = function.random(500, 1000)
+    points = function.random(POINTS, 1000)
     with torch.no_grad():
         y, J, H = (t[:, 0].numpy() for t in sobolev.hessian(mean, _tensor(points.x)))
     errors = {
@@ -104,40 +112,59 @@ def _bumps(here: Tensor, centres: Tensor, rate: float) -> Tensor:
     return torch.exp(-rate * squares)
 
 
-def document(known: dict[str, dict[str, float]]) -> str:
-    """The results as a table; how they were made stands above it."""
-    lines = ["# Surrogates beside each other", "", *(__doc__ or "").strip().splitlines(), ""]
-    lines += ["Relative errors of the centred value, the gradient and the Hessian at 500 random points.", ""]
-    lines += [
-        "| function, rows, noise, surrogate | value | gradient | Hessian | core seconds |",
-        "|---|---|---|---|---|",
-    ]
-    for key, found in known.items():
-        numbers = " | ".join(f"{found[name]:.1e}" for name in ("value", "gradient", "Hessian"))
-        lines.append(f"| {key} | {numbers} | {found['seconds']} |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    """Measure what is asked for, add it to the results, print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=300)
-    parser.add_argument("--noise", type=float, default=0.0)
-    parser.add_argument("--functions", nargs="*", default=list(NAMES))
-    options = parser.parse_args()
+def rows(quick: bool) -> Iterator[dict]:
+    """A row for each function and surrogate; the functions have one to ten inputs."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in options.functions:
+    for name, noise in product(QUICK if quick else NAMES, (0.0,) if quick else NOISES):
         for surrogate, fit in SURROGATES.items():
-            key = f"{name}, {options.rows} rows, noise {options.noise:g}, {surrogate}"
-            if key in known and surrogate != "sobolev":
-                continue
-            known[key] = measure(test_function(name), fit, options.rows, options.noise)
-            print(key, known[key], flush=True)
-            RESULTS.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-            RESULTS.with_suffix(".md").write_text(document(known), encoding="utf-8")
+            found = measure(test_function(name), fit, ROWS, noise)
+            yield {"function": name, "noise": noise, "surrogate": surrogate, **found}
+
+
+def run(quick: bool) -> dict:
+    """The rows, measured in an environment that has the peers."""
+    command = [laid_over("surrogates", PACKAGES), "-m", "benchmarks.surrogates", *["--quick"] * quick]
+    found = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            if line.startswith("{"):
+                found.append(json.loads(line))
+                print(*found[-1].values(), flush=True)
+    if process.returncode:
+        raise SystemExit("the surrogates could not be measured; the reason stands above")
+    return {"rows": found}
+
+
+def document(data: dict) -> str:
+    """The results as a table."""
+    lines = [
+        f"Relative errors of the centred value, the gradient and the Hessian at {POINTS} random points, after {ROWS} "
+        "rows of a published function; noise in standard deviations of the values; seconds of one core. One seed.\n",
+        "| function | noise | surrogate | value | gradient | Hessian | core seconds |",
+        "|---" * 7 + "|",
+    ]
+    for row in data["rows"]:
+        errors = " | ".join(f"{row[name]:.1e}" for name in ERRORS)
+        label = f"{row['function']} | {row['noise']:g} | {row['surrogate']}"
+        lines.append(f"| {label} | {errors} | {row['seconds']} |")
+    return "\n".join(lines) + f"\n\nMachine: {sentence(data['machine'])}.\n"
+
+
+def shortfalls(data: dict) -> list[str]:
+    """Where a peer's derivatives are clearly nearer to the truth."""
+    found = []
+    own = {(row["function"], row["noise"]): row for row in data["rows"] if row["surrogate"] == "sobolev"}
+    for row in data["rows"]:
+        ours = own[row["function"], row["noise"]]
+        found += [
+            f"{row['function']}, noise {row['noise']:g}: {name} {ours[name]:.1e}, of {row['surrogate']} {row[name]:.1e}"
+            for name in ERRORS[1:]
+            if ours[name] > WORSE * row[name]
+        ]
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    for measured in rows(quick="--quick" in sys.argv):
+        print(json.dumps(measured), flush=True)

@@ -1,6 +1,10 @@
 """Which model the default job takes: a model that nobody named follows the data."""
 
+import logging
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -53,9 +57,23 @@ def _training(data: Namespace) -> Split | None:
     made = kind(**data.init_args.as_dict())
     if made.exceeds(_MOST_ROWS):
         return None
-    made.setup("fit")
+    with _silent():
+        made.setup("fit")
     split = getattr(made, "training", None)
     return split if split is not None and not split.labels else None
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What there is to say of the data is said when they are read for the training."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _reason(training: Split) -> str | None:
