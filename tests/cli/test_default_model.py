@@ -1,0 +1,31 @@
+"""How the data are looked at before a model is chosen: cheaply, and without a word."""
+
+import logging
+
+import pytest
+from jsonargparse import Namespace
+
+from sobolev import TableData
+from sobolev.cli.default_model import _silent, _training
+
+
+def table(path, rows):
+    path.write_text("x,y\n" + "".join(f"{i},{i % 7}\n" for i in range(rows)))
+    options = Namespace(path=str(path), inputs=["x"], outputs=["y"])
+    return Namespace(class_path="sobolev.TableData", init_args=options)
+
+
+def test_a_large_table_is_not_made(tmp_path, monkeypatch):
+    assert len(_training(table(tmp_path / "small.csv", 50)).inputs) == 40
+    monkeypatch.setattr(TableData, "make_splits", pytest.fail)
+    assert _training(table(tmp_path / "large.csv", 13_000)) is None
+
+
+def test_nothing_is_said_inside_and_all_of_it_after(caplog):
+    logger = logging.getLogger("anybody's")
+    with caplog.at_level(logging.INFO):
+        with pytest.raises(ValueError, match="stop"), _silent():
+            logger.warning("first")
+            raise ValueError("stop")
+        logger.info("second")
+    assert [record.message for record in caplog.records] == ["second"]
