@@ -57,7 +57,7 @@ def explained(message: str, options: Collection[str] = ()) -> str:
         return f"{'.'.join(keys)} is {named[1]!r}, which names no class{_hint(named[1], names)}"
     value = re.search(r"(?:Got|Given) value: (.+?)(?:\. Got value|$)", block, re.MULTILINE)
     if kinds and value:
-        wanted = " or ".join(dict.fromkeys(_KINDS.get(kind, kind) for kind in kinds))
+        wanted = " or ".join(dict.fromkeys(_KINDS.get(kind, kind) for kind in kinds))  # pyright: ignore[reportCallIssue, reportArgumentType]
         return f"{'.'.join(keys)} is {value[1].strip()[:_LONGEST]!r}; it takes {wanted}"
     return f"{'.'.join(keys)}: " * bool(keys) + re.sub(r'Parser key ".*?":', "", block).strip()
 
@@ -80,7 +80,7 @@ def refused_setting(error: Exception) -> UsageError:
 
     registry = AcceleratorRegistry.available_accelerators() if found[1] == "accelerator" else StrategyRegistry
     names = sorted({"auto", *registry, *(["gpu"] if found[1] == "accelerator" else [])})
-    return UsageError(f"trainer.{found[1]} is {found[2]!r}{_hint(found[2], names, least=20)}")
+    return UsageError(f"trainer.{found[1]} is {found[2]!r}{_hint(found[2], names, least=20)}")  # pyright: ignore[reportArgumentType]
 
 
 def _hint(name: str, known: Collection[str], least: int = 12) -> str:

@@ -69,7 +69,7 @@ class TensorDataModule(LightningDataModule):
     def __new__(cls, *arguments: Any, **options: Any) -> Self:
         """Remembers how it was made, for checkpoints."""
         made = super().__new__(cls)
-        made._made_by = signature(cls).bind_partial(*arguments, **options).arguments
+        made._made_by = signature(cls).bind_partial(*arguments, **options).arguments  # pyright: ignore[reportAttributeAccessIssue]
         return made
 
     def __init__(
@@ -110,7 +110,7 @@ class TensorDataModule(LightningDataModule):
         made: dict[str, Any] = {}
         with suppress(TypeError):  # made by a function of Python, for example
             home = "sobolev" if type(self).__module__.startswith("sobolev.") else type(self).__module__
-            made = {"class_path": f"{home}.{type(self).__qualname__}", "init_args": plain(self._made_by)}
+            made = {"class_path": f"{home}.{type(self).__qualname__}", "init_args": plain(self._made_by)}  # pyright: ignore[reportAttributeAccessIssue]
         return {
             **made,
             "inputs": variables(self.input_names, self.units, None if training is None else training.inputs),

@@ -151,7 +151,7 @@ class DerivativeEstimate:
             if not self.held_out or len(self.held_out[0]) < _FEWEST:
                 return replace(seen, remark="no rows were held out, so the estimate may be too large")
             seen = _compared(seen, model, [self.held_out[0].to(device), *self.held_out[1:]], method)
-            return _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen
+            return _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen  # pyright: ignore[reportReturnType]
 
     def reference(self, x: Tensor, order: int = 2) -> Reference:
         """What the witnesses know at points (points, *in); the same for every network."""

@@ -97,8 +97,8 @@ class Polynomials:
             return Fit(self.name, features, zeros, slopes, weights, noise * scale, -self.loss)
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
-        sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
-        return ChebyshevFeatures(self.degrees, sizes, self.low, self.high)
+        sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]
+        return ChebyshevFeatures(self.degrees, sizes, self.low, self.high)  # pyright: ignore[reportArgumentType]
 
     def _falls(self, degrees: Tensor) -> Tensor:
         """What each degree costs, (terms, inputs)."""
@@ -109,7 +109,7 @@ class Polynomials:
         return self.log_noise.clamp_min(_LEAST_NOISE)
 
     def _sizes(self) -> Tensor:
-        degrees = self.degrees.double()
+        degrees = self.degrees.double()  # pyright: ignore[reportOptionalMemberAccess]
         logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - self._falls(degrees).sum(1)
         return (logarithm + (degrees.sum(1) == 0) * self.constant).exp()
 
@@ -128,6 +128,6 @@ class Polynomials:
                 k = degrees[j] + 1
                 following = (*degrees[:j], k, *degrees[j + 1 :])
                 if k < self.highest and following not in seen:
-                    seen.add(following)
-                    heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))
+                    seen.add(following)  # pyright: ignore[reportArgumentType]
+                    heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))  # pyright: ignore[reportArgumentType]
         return torch.tensor(found)

@@ -36,7 +36,7 @@ class Derivatives(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Each input and each output is (batch, 1), or all of them in one."""
-        return self.names.pick(differentiate(self.network, self.operator, self.order, self.names.joined(*inputs)))
+        return self.names.pick(differentiate(self.network, self.operator, self.order, self.names.joined(*inputs)))  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class Estimation:
         if self._judgement is not None and self._judgement[0] == weights:
             return self._judgement[1]
         try:
-            self._judgement = weights, self._rows.judged(model, self._method)
+            self._judgement = weights, self._rows.judged(model, self._method)  # pyright: ignore[reportArgumentType]
             return self._judgement[1]
         except (ValueError, TypeError, RuntimeError) as error:
             self.remark = f"the estimate knows the rows only, and may be too large: {error}"
@@ -161,7 +161,7 @@ class Estimation:
         assert self.estimate is not None
         layer = self.estimate.last_layer
         if layer is not None:
-            return self.estimate.errors(model, x, len(tower) - 1, self._method)
+            return self.estimate.errors(model, x, len(tower) - 1, self._method)  # pyright: ignore[reportArgumentType]
         if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) < len(tower):
             self._known = x, self.estimate.reference(x, len(tower) - 1)
         return self.estimate.expected(tower, self._known[1])

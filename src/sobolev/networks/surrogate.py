@@ -115,7 +115,7 @@ class Surrogate(nn.Module):
 
 
 def _width(module: nn.Module) -> int:
-    return len(module.degrees if isinstance(module, ChebyshevFeatures) else module.centres)
+    return len(module.degrees if isinstance(module, ChebyshevFeatures) else module.centres)  # pyright: ignore[reportArgumentType]
 
 
 def _take_structure(module: Surrogate, state: dict[str, Any], prefix: str, *_: object) -> None:
