@@ -4,10 +4,11 @@ import sys
 from types import ModuleType
 
 from sobolev.certify.certificate import Certificate
+from sobolev.certify.check import check
 from sobolev.certify.run import certify
 from sobolev.certify.statement import Bound
 
-__all__ = ["Bound", "Certificate", "certify"]
+__all__ = ["Bound", "Certificate", "certify", "check"]
 
 
 class _CallableModule(ModuleType):

@@ -29,6 +29,8 @@ class Certificate:
         ranges: without a function: the proved least and largest value of every derivative, by name.
         parts: the searches.
         tolerance: how near the bounds were asked for, relative.
+        network: its layers in plain numbers, where it is a chain of known ones, for `sobolev.certify.check`.
+        function: the formula that it is compared with.
     """
 
     subject: str
@@ -38,6 +40,8 @@ class Certificate:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     tolerance: float = 0.02
+    network: list[dict[str, Any]] | None = None
+    function: str | None = None
 
     @property
     def upper(self) -> tuple[float, ...]:
@@ -85,9 +89,12 @@ class Certificate:
             "cells": self.cells,
         }
         if cells:
+            outcome |= {"network": self.network, "function": self.function}
             outcome["parts"] = [
                 {
                     "names": list(part.names),
+                    "orders": list(part.orders),
+                    "domain": [list(ends) for ends in part.domain],
                     "low": part.cover.low.tolist(),
                     "high": part.cover.high.tolist(),
                     "upper": [[_finite(value) for value in row] for row in part.cover.upper.tolist()],

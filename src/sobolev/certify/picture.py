@@ -56,15 +56,7 @@ def _columns(bounds: Sequence[Bound], parts: Sequence[Part]) -> list[tuple[Part,
     (part,) = parts
     if len(part.names) == len(bounds):
         return [(part, part.cover.upper[:, k]) for k in range(len(bounds))]
-    orders = [_order(name) for name in part.names]
-    return [(part, part.cover.upper[:, [own == k for own in orders]].max(1)) for k in range(len(bounds))]
-
-
-def _order(name: str) -> int:
-    """Of a derivative by its name: y, dy_dx, d2y_dxdt."""
-    head = name.lstrip("-").partition("_")
-    digits = head[0][1:].partition("y")[0]
-    return 0 if not head[2] else int(digits) if digits.isdigit() else 1
+    return [(part, part.cover.upper[:, [own == k for own in part.orders]].max(1)) for k in range(len(bounds))]
 
 
 def _steps(axes: Any, part: Part, upper: Array, bound: Bound, name: str) -> None:

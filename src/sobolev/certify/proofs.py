@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -73,12 +74,10 @@ class Box:
         slack = slack or (lambda best: self.tolerance * np.maximum(best, 0))
         return Search(evaluate, low, high, slack, seconds, max(_ELEMENTS // self.width, 1), start).run()
 
-    def certificate(
-        self, subject: str, bounds: Sequence[Bound], parts: Sequence[Part], ranges: dict | None = None
-    ) -> Certificate:
+    def certificate(self, subject: str, bounds: Sequence[Bound], parts: Sequence[Part], **more: Any) -> Certificate:
         """What was proved here."""
         return Certificate(
-            subject, self.names, self.intervals, tuple(bounds), ranges or {}, tuple(parts), self.tolerance
+            subject, self.names, self.intervals, tuple(bounds), parts=tuple(parts), tolerance=self.tolerance, **more
         )
 
 
@@ -93,7 +92,8 @@ def errors(network: Enclose, box: Box, order: int, function: str | Function | Ca
     outcome = box.searched(Magnitudes(difference(network, target), count, order, order + _EXTRA.get(count, 1)))
     labels = tuple(f"|error of f{_PRIMES[k]}|" for k in range(order + 1))
     bounds = [_bound(label, outcome, k) for k, label in enumerate(labels)]
-    return box.certificate(f"the network is off {text} by", bounds, [_part(labels, outcome)])
+    part = Part(labels, tuple(range(order + 1)), box.intervals, outcome.cover, outcome.limit, outcome.evaluated)
+    return box.certificate(f"the network is off {text} by", bounds, [part], function=text)
 
 
 def alone(network: Enclose, box: Box, order: int) -> Certificate:
@@ -112,8 +112,9 @@ def alone(network: Enclose, box: Box, order: int) -> Certificate:
     orders = [sum(index) for index, _ in components for _ in "+-"]
     bounds = [_of_order(k, orders, outcome, box.tolerance) for k in range(order + 1)]
     ranges = {n: (float(-outcome.upper[2 * i + 1]), float(outcome.upper[2 * i])) for i, n in enumerate(labels)}
-    part = _part(tuple(sign + label for label in labels for sign in ("", "-")), outcome)
-    return box.certificate("the network's values and derivatives", bounds, [part], ranges)
+    signed = tuple(sign + label for label in labels for sign in ("", "-"))
+    part = Part(signed, tuple(orders), box.intervals, outcome.cover, outcome.limit, outcome.evaluated)
+    return box.certificate("the network's values and derivatives", bounds, [part], ranges=ranges)
 
 
 def violations(
@@ -132,7 +133,8 @@ def violations(
     for left, (text, enclose, part) in zip(range(len(tasks), 0, -1), tasks, strict=True):
         outcome = box.searched(Magnitude(enclose), part=part, share=1 / left)
         bounds.append(_bound(text, outcome, 0))
-        parts.append(_part((text,), outcome))
+        ends = box.intervals if part is None else tuple(zip(*(end.tolist() for end in part), strict=True))
+        parts.append(Part((text,), (0,), ends, outcome.cover, outcome.limit, outcome.evaluated))
     return box.certificate("both sides of these differ by", bounds, parts)
 
 
@@ -147,10 +149,6 @@ def _of_order(k: int, orders: list[int], outcome: Outcome, tolerance: float) -> 
     best = max(goals, key=lambda goal: outcome.lower[goal])
     lower, upper = max(float(outcome.lower[best]), 0.0), float(max(outcome.upper[goals], default=inf))
     return Bound(f"|f{_PRIMES[k]}|", lower, upper, _point(outcome, best), upper <= lower * (1 + tolerance))
-
-
-def _part(names: tuple[str, ...], outcome: Outcome) -> Part:
-    return Part(names, outcome.cover, outcome.limit, outcome.evaluated)
 
 
 def _point(outcome: Outcome, goal: int) -> tuple[float, ...]:

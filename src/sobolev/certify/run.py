@@ -1,12 +1,14 @@
 """`sobolev.certify`: from a network, a function or an equation, and a domain, to a certificate."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sobolev.certify.balls import Array
 from sobolev.certify.certificate import Certificate
+from sobolev.certify.describe import describe
 from sobolev.certify.network import on_enclosures, widest
 from sobolev.certify.proofs import Box, alone, errors, violations
 from sobolev.errors import check_counts
@@ -63,7 +65,8 @@ def certify(
         equations = [residual] if isinstance(residual, str) else list(residual or [])
         given = [conditions] if isinstance(conditions, str) else list(conditions)
         return violations(enclosed, box, equations, given, tuple(unknowns))
-    return alone(enclosed, box, order) if function is None else errors(enclosed, box, order, function)
+    found = alone(enclosed, box, order) if function is None else errors(enclosed, box, order, function)
+    return replace(found, network=describe(network, low, high))
 
 
 def _check(order: int, tolerance: float, seconds: float) -> None:

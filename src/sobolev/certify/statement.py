@@ -30,12 +30,16 @@ class Part:
 
     Attributes:
         names: of what is bounded, one for each column of the cover's bounds.
+        orders: of the derivative that each column bounds.
+        domain: the interval of each input.
         cover: the cells.
         limit: what ended it early: "", "time", "rounding" or "size".
         evaluated: how many cells were looked at.
     """
 
     names: tuple[str, ...]
+    orders: tuple[int, ...]
+    domain: tuple[tuple[float, float], ...]
     cover: Cover
     limit: str
     evaluated: int
