@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from benchmarks import calibration, differential, engine, monitor, readout, surrogates, table, whole_job
+from benchmarks import calibration, certify, differential, engine, monitor, readout, surrogates, table, whole_job
 from benchmarks.machine import describe
 
 PARTS = {
@@ -14,6 +14,7 @@ PARTS = {
     "differential": differential,
     "calibration": calibration,
     "surrogates": surrogates,
+    "certify": certify,
 }
 """Each has `run(quick)`, which measures, and of what was measured `document` and `shortfalls`."""
 

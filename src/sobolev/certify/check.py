@@ -20,6 +20,8 @@ from mpmath import iv, mp
 _BITS = 120
 _DEPTH = 12
 """A cell is halved so often at most."""
+_TERMS = 7
+"""So many of Taylor's series bound a derivative in one dimension; in more it is 2."""
 
 Index = tuple[int, ...]
 Box = list[tuple[float, float]]
@@ -129,8 +131,10 @@ class _Problem:
         return max(_end(abs(value * factor).a) for value, factor in values)
 
     def _largest(self, box: Box, order: int) -> float:
-        """An upper bound of the derivatives of this order: Taylor's theorem with two terms."""
-        count, top = len(box), order + 2
+        """An upper bound of the derivatives of this order, by Taylor's theorem."""
+        count = len(box)
+        terms = _TERMS if count == 1 else 2
+        top = order + terms
         centre = [iv.mpf(sum(ends) / 2) for ends in box]
         reach = [_reach(ends) for ends in box]
         near = self._series(centre, top - 1)
@@ -141,9 +145,9 @@ class _Problem:
                 if sum(index) != order:
                     continue
                 total = iv.mpf(0)
-                for beta in _indices(count, 2):
+                for beta in _indices(count, terms):
                     target = tuple(a + b for a, b in zip(index, beta, strict=True))
-                    term = (whole if sum(beta) == 2 else middle).get(target, iv.mpf(0))
+                    term = (whole if sum(beta) == terms else middle).get(target, iv.mpf(0))
                     weight = math.prod(math.perm(t, i) for t, i in zip(target, index, strict=True))
                     powers = (reach[i] ** n for i, n in enumerate(beta) if n)
                     total += reduce(lambda a, b: a * b, powers, term * weight)

@@ -43,6 +43,7 @@ def draw(
     for axes, (bound, part, upper) in zip(figure.subplots(*grid, squeeze=False).ravel(), panels, strict=True):
         if len(inputs) == 1:
             _steps(axes, part, upper, bound, inputs[0])
+            axes.legend(fontsize=8, loc="upper center") if bound is bounds[0] else None
         else:
             _map(axes, part, upper, bound, inputs, domain)
     figure.suptitle(subject, fontsize=11)
@@ -67,7 +68,6 @@ def _steps(axes: Any, part: Part, upper: Array, bound: Bound, name: str) -> None
     axes.plot(bound.where[0], bound.lower, "o", color=_LIMIT, markersize=4, label="attained")
     axes.set(ylabel=bound.name, xlabel=name)
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, loc="best")
     axes.ticklabel_format(axis="y", scilimits=(-3, 4))
 
 

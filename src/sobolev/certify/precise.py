@@ -32,7 +32,10 @@ def exp(x: Array) -> Pair:
 
 
 def log(x: Pair) -> Pair:
-    """With a guess y in float64, it is y + log(1 + d), where d = x e^-y - 1 and |log(1 + d) - d + d²/2| <= |d|³."""
+    """The natural logarithm, from y in float64.
+
+    What is left is log(1 + d) with d = x e^-y - 1, and |log(1 + d) - d + d²/2| <= |d|³.
+    """
     y = elementary.log(x.high).mid
     d = add(multiply(x, exp(-y)), exact_pair(-1.0))
     square = multiply(d, d)

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -12,6 +12,7 @@ from torch import nn
 from sobolev.certify import Certificate, certify
 from sobolev.cli.audit import configured
 from sobolev.cli.models import load_model, load_weights
+from sobolev.report.certificate import certify_on
 
 _USAGE = """sobolev certify [--config FILE] [--ckpt_path FILE] [--at_most BOUNDS] [--json] [options of validate]
        sobolev certify MODULE:MODEL --domain DOMAIN [--function FORMULA] [--state_dict FILE] [--at_most BOUNDS] ..."""
@@ -70,7 +71,10 @@ def _of_model(target: str, options: argparse.Namespace, parser: argparse.Argumen
     if options.state_dict or options.ckpt_path:
         _double(model)
         load_weights(model, options.state_dict or options.ckpt_path)
-    return _certified(model, options, function=options.function, domain=_domain(options.domain, parser))
+    if isinstance(model, nn.Module):
+        model.eval()
+    domain = _domain(options.domain, parser)
+    return certify(model, options.function, domain, options.order, options.tolerance, options.seconds)
 
 
 def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argparse.ArgumentParser) -> Certificate:
@@ -83,20 +87,9 @@ def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argp
     if options.ckpt_path:
         _double(model)  # so that weights in float64 keep their digits
         load_weights(model, options.ckpt_path)
-    domain = _domain(options.domain, parser) if options.domain else getattr(data, "domain", None)
-    if not isinstance(domain, dict):
-        raise ValueError(f"{type(data).__name__} has no domain; give one: --domain x=0:1")
-    problem = getattr(data, "problem", None)
-    if problem is None:
-        return _certified(model, options, function=getattr(data, "reference", None), domain=domain)
-    about = {"residual": problem.equations, "conditions": problem.conditions, "unknowns": data.output_names}
-    return _certified(model, options, domain=domain, **about)
-
-
-def _certified(model: Callable[[Any], Any], options: argparse.Namespace, **about: Any) -> Certificate:
-    if isinstance(model, nn.Module):
-        model.eval()
-    return certify(model, order=options.order, tolerance=options.tolerance, seconds=options.seconds, **about)
+    model.eval()
+    domain = _domain(options.domain, parser) if options.domain else None
+    return certify_on(model, data, domain, options.order, options.tolerance, options.seconds)
 
 
 def _double(model: Any) -> None:
