@@ -118,7 +118,7 @@ def test_both_are_inputs_where_the_steps_say_so(tmp_path):
 
 def test_what_no_step_shows_is_asked_for(tmp_path):
     with pytest.raises(TypeError, match="the last of which may be the targets"):
-        fitted(tmp_path, Silent())
+        fitted(tmp_path, Silent(), on_finding="raise")
     monitor, _ = fitted(tmp_path, Silent(), inputs=[0, 1])
     assert len(monitor.errors[1]["at"]) == 2
 
