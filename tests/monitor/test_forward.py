@@ -88,7 +88,7 @@ class Silent(Field):
 
 
 def fitted(folder, module, **options):
-    monitor = DerivativeMonitor(order=1, on_finding="ignore", **options)
+    monitor = DerivativeMonitor(**{"order": 1, "on_finding": "ignore", **options})
     trainer = quiet_trainer(folder, monitor, max_epochs=1, logger=False)
     trainer.fit(module, loader(X, Y), loader(X, Y))
     return monitor, trainer
