@@ -155,6 +155,12 @@ def test_mistakes_are_explained(arguments, message):
         sobolev.certify(_net(1), **arguments)
 
 
+@pytest.mark.parametrize("f", [lambda x: x / x.shape[0], lambda x: x if isinstance(x, torch.Tensor) else 2 * x])
+def test_a_forward_that_does_something_else_on_tensors_is_found_out(f):
+    with pytest.raises(TypeError, match="other values on tensors"):
+        sobolev.certify(f, "x", {"x": (0, 1)})
+
+
 def test_a_refusal_names_operation_and_module():
     net = nn.Sequential(nn.Linear(1, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
     with pytest.raises(TypeError, match=r"relu.*1\.0 \(ReLU\)"):

@@ -66,6 +66,9 @@ FORWARDS = {
     "columns": lambda x: torch.stack([x.unbind(1)[0] - x[:, 1], x[:, 0].tanh() * x[:, 1].sigmoid()], dim=-1),
     "shapes": lambda x: x.unsqueeze(2).reshape(len(x) if isinstance(x, torch.Tensor) else x.shape[0], 2).view(-1, 2),
     "numbers on the left": lambda x: 2 - torch.ones(2) * x + torch.tensor([1.0, 2.0]) / (x + 3),
+    "the same number for each sample": lambda x: torch.cat([x, x * torch.ones(x.shape[0], 1)], 1),
+    "ones beside": lambda x: torch.cat([x, torch.ones(x.shape[0], 1)], 1),
+    "precision": lambda x: x.float().to(torch.float64).to("cpu") * 2,
     "erf": lambda x: torch.erf(x) + torch.special.erfc(x) * x,
 }
 
@@ -87,6 +90,16 @@ def test_derivatives_of_an_enclosure():
     assert mixed.space.order == 2
 
 
+def _shifted(y):
+    y += 1
+    return y
+
+
+def _written(y):
+    y[:, 0] = 1.0
+    return y
+
+
 REFUSED = {
     "relu": lambda x: torch.relu(x),
     "norm over the batch": lambda x: x - x.mean(0),
@@ -98,6 +111,16 @@ REFUSED = {
     "convolution": nn.Conv1d(1, 1, 1),
     "softmax": lambda x: x.softmax(1),
     "detach": lambda x: x.detach() * x,
+    "in place": lambda x: x.sin().add_(1),
+    "in place, by an operator": lambda x: _shifted(x.sin()),
+    "in place, a column": lambda x: _written(x.sin()),
+    "in place, an activation": nn.SiLU(inplace=True),
+    "whole numbers": lambda x: x.to(torch.int64) * x,
+    "half precision": lambda x: x.to(dtype=torch.float16),
+    "numbers for each sample": lambda x: x * torch.arange(3.0)[:, None],
+    "an axis in front": lambda x: x * torch.ones(2, 1, 1),
+    "samples against columns": lambda x: x.sum(1) + x,
+    "columns that miss an axis": lambda x: torch.cat([x, x.sum(1)], 1),
 }
 
 

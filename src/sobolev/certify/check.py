@@ -15,8 +15,10 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from mpmath import iv, mp
+import mpmath
 
+iv: Any = mpmath.iv
+mp: Any = mpmath.mp
 _BITS = 120
 _DEPTH = 12
 """A cell is halved so often at most."""

@@ -26,11 +26,12 @@ def describe(network: Any, low: np.ndarray, high: np.ndarray) -> list[dict[str, 
     if layers is None:
         return None
     x = np.stack([low, high, 0.3 * low + 0.7 * high])
-    dtype = next(network.parameters(), torch.zeros(0)).dtype
+    like = next(network.parameters(), torch.zeros(0))
     with torch.no_grad():
-        truth = network(torch.as_tensor(x, dtype=dtype)).double().numpy()
+        truth = network(torch.as_tensor(x).to(like)).double().cpu().numpy()
+    found = _value(layers, x)
     near = 1e-3 * (1 + np.abs(truth))
-    return layers if np.all(np.abs(_value(layers, x) - truth) <= near) else None
+    return layers if found.shape == truth.shape and np.all(np.abs(found - truth) <= near) else None
 
 
 def _value(layers: list[dict[str, Any]], x: np.ndarray) -> np.ndarray:

@@ -180,7 +180,7 @@ for _name in (
     *("__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__", "__truediv__", "__rtruediv__"),
     *("__pow__", "__rpow__", "__neg__", "__pos__", "__matmul__", "__rmatmul__", "__getitem__", "__len__", "__iter__"),
     *("__abs__", "__bool__", "__float__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"),
-    *("__iadd__", "__isub__", "__imul__", "__itruediv__"),
+    *("__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__", "__imatmul__", "__setitem__"),
 ):
     if hasattr(Tensor, _name):
         setattr(Enclosure, _name, _operator(_name))

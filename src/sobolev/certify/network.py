@@ -1,17 +1,24 @@
 """A network or function of torch, called with enclosures; what it may not contain is said by name and module."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from sobolev.certify.enclosure import Enclosure
+from sobolev.certify.balls import Array
+from sobolev.certify.enclosure import Enclosure, variables
 from sobolev.certify.registry import NoEnclosureError
 from sobolev.certify.rules.shape import reshape, unsqueeze
 
+_POINTS, _CLOSE = 5, 1e-5
 
-def on_enclosures(f: Callable[[Any], Any], name: str = "the network") -> Callable[[Enclosure], Enclosure]:
+Enclose = Callable[[Enclosure], Enclosure]
+
+
+def on_enclosures(f: Callable[[Any], Any], name: str = "the network") -> Enclose:
     """`f` on inputs (cells, inputs), its results as (cells, outputs).
 
     Raises (when called):
@@ -20,7 +27,7 @@ def on_enclosures(f: Callable[[Any], Any], name: str = "the network") -> Callabl
 
     def run(x: Enclosure) -> Enclosure:
         try:
-            with torch.no_grad():
+            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
                 y = f(x)
         except NoEnclosureError as error:
             raise NoEnclosureError(f"{error}, in {_module(f, error) or name}") from None
@@ -44,6 +51,40 @@ def matrix(y: Enclosure) -> Enclosure:
     if y.ndim == 1:
         return unsqueeze(y, 1)
     return y if y.ndim == 2 else reshape(y, y.shape[0], -1)
+
+
+def check_agreement(
+    f: Callable[[Any], Any], enclosed: Callable[[Enclosure], Enclosure], low: Array, high: Array
+) -> None:
+    """See that f gives on tensors, alone and together, what was enclosed: it may look at what it is given.
+
+    Args:
+        f: the network.
+        enclosed: the same on enclosures.
+        low: a corner of the domain, (inputs,).
+        high: the other.
+
+    Raises:
+        NoEnclosureError: it gives something else.
+    """
+    points = low + (high - low) * np.random.default_rng(0).random((_POINTS, len(low)))
+    with np.errstate(all="ignore"):
+        ball = enclosed(variables(points, 0 * points, 0)).ball[0]
+    try:
+        twin = deepcopy(f).double() if isinstance(f, nn.Module) else f
+        weights = twin.parameters() if isinstance(twin, nn.Module) else ()
+        x = torch.as_tensor(points, device=next((p.device for p in weights), None))
+        with torch.no_grad():
+            found = [twin(x), torch.cat([twin(row[None]) for row in x])]
+        values = [y.reshape(_POINTS, -1).double().cpu().numpy() for y in found]
+    except Exception:  # a network that cannot be copied, or be called in float64, is not looked at
+        return
+    scale = _CLOSE * (np.abs(ball.mid).max() + 1e-300) + ball.rad
+    if any(v.shape != ball.mid.shape or np.any(np.abs(v - ball.mid) > scale) for v in values):
+        raise NoEnclosureError(
+            "the network gives other values on tensors than were enclosed: does it depend on the number of samples, "
+            "or on the type of its input?"
+        )
 
 
 def widest(f: Any) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from sobolev.certify.balls import Array
 from sobolev.certify.certificate import Certificate
 from sobolev.certify.describe import describe
-from sobolev.certify.network import on_enclosures, widest
+from sobolev.certify.network import check_agreement, on_enclosures, widest
 from sobolev.certify.proofs import Box, alone, errors, violations
 from sobolev.errors import check_counts
 from sobolev.functions import Function
@@ -59,6 +59,7 @@ def certify(
     _check(order, tolerance, seconds)
     box = Box(names, low, high, tolerance, float(seconds), widest(network))
     enclosed = on_enclosures(network)
+    check_agreement(network, enclosed, low, high)
     if residual is not None or conditions:
         if function is not None:
             raise ValueError("give a function or a residual with its conditions, not both")

@@ -162,13 +162,14 @@ class Search:
     def _retire(self) -> None:
         """Put aside the cells that are bounded well enough, and those that splitting does not help."""
         cells = self._open
-        small = ~self._splittable(cells).any(1)
-        stuck = (cells.upper - cells.lower <= _STUCK * cells.noise) | small[:, None]
+        small: Array = ~np.any(self._splittable(cells), axis=1)
+        stuck: Array = (cells.upper - cells.lower <= _STUCK * cells.noise) | small[:, None]
         given_up = stuck & ~(cells.upper <= self._targets())  # so that NaN counts as not proved
         if given_up.any():
             self._limit = "size" if (given_up & small[:, None]).any() else "rounding"
-            self._floor = np.maximum(self._floor, np.where(given_up, cells.upper, -np.inf).max(0))
-        finished = (stuck | (cells.upper <= self._targets())).all(1)
+            found = np.where(np.isnan(cells.upper), np.inf, cells.upper)
+            self._floor = np.maximum(self._floor, np.where(given_up, found, -np.inf).max(0))
+        finished: Array = np.all(stuck | (cells.upper <= self._targets()), axis=1)
         self._done.append(Cover(*cells.at(finished)[:3]))
         self._open = cells.at(~finished)
 

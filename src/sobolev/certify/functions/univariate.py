@@ -72,7 +72,7 @@ class Table(Univariate):
     bins = 4096
 
     def __init__(self) -> None:
-        self._levels: list[tuple[list[Array], list[Array]]] = []
+        self._levels: list[tuple[Array, Array]] = []
 
     @abstractmethod
     def bound(self, near: Array, far: Array, j: int) -> Array:

@@ -19,7 +19,7 @@ from sobolev.certify.functions import (
     Univariate,
 )
 from sobolev.certify.registry import NoEnclosureError, rule
-from sobolev.certify.rules.arithmetic import power, scaled, times
+from sobolev.certify.rules.arithmetic import in_place, power, quotient, scaled, times
 from sobolev.certify.rules.kinds import elementwise
 
 SILU, SOFTPLUS, NORMAL, GELU_EXACT = SiLU(), Softplus(), Normal(), GELU()
@@ -65,8 +65,10 @@ def tanh(x: Enclosure) -> Enclosure:
 
 
 @rule("silu")
-def silu(x: Enclosure, **_: Any) -> Enclosure:
+def silu(x: Enclosure, inplace: bool = False) -> Enclosure:
     """The product x σ(x)."""
+    if inplace:
+        in_place()
     return elementwise(SILU, x)
 
 
@@ -75,7 +77,7 @@ def softplus(x: Enclosure, beta: float = 1.0, *_: Any, **__: Any) -> Enclosure:
     """log(1 + e^(beta x)) / beta, without PyTorch's straight line beyond the threshold."""
     if beta == 1:
         return elementwise(SOFTPLUS, x)
-    return elementwise(SOFTPLUS, times(x, beta)) / beta
+    return quotient(elementwise(SOFTPLUS, times(x, beta)), beta)
 
 
 @rule("gelu")

@@ -13,21 +13,23 @@ from sobolev.certify.enclosure import Enclosure, shifted
 from sobolev.certify.functions import Power
 from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
-from sobolev.certify.rules.kinds import array, elementwise, fixed
+from sobolev.certify.rules.kinds import array, elementwise, fixed_beside
 from sobolev.certify.rules.series import Rows, product_pairs, product_rows
 
+_OPERATORS = ("add", "sub", "mul", "truediv", "pow", "matmul")
+_IN_PLACE = ("add", "sub", "mul", "div", "pow", "neg", "exp", "sin", "cos", "tanh", "sigmoid", "square", "sqrt")
 
-@rule("add", "radd", "iadd", "add_")
+
+@rule("add", "radd")
 def plus(a: Any, b: Any, *, alpha: float = 1) -> Enclosure:
     """The sum of a and alpha b."""
     b = b if alpha == 1 else times(b, alpha)
     if not isinstance(a, Enclosure):
-        return shifted(b, fixed(a))
+        return shifted(b, fixed_beside(b, a))
     if not isinstance(b, Enclosure):
-        return shifted(a, fixed(b))
-    left, right = _aligned(a, b), _aligned(b, a)
-    fine = _both(left.fine, right.fine, pairs.add)
-    return Enclosure(a.space, add(left.ball, right.ball), fine)
+        return shifted(a, fixed_beside(a, b))
+    _check_alike(a, b)
+    return Enclosure(a.space, add(a.ball, b.ball), _both(a.fine, b.fine, pairs.add))
 
 
 @rule("neg", "negative")
@@ -42,7 +44,7 @@ def same(a: Enclosure) -> Enclosure:
     return a
 
 
-@rule("sub", "subtract", "isub", "sub_")
+@rule("sub", "subtract")
 def difference(a: Any, b: Any, *, alpha: float = 1) -> Enclosure:
     """The difference a - alpha b."""
     return plus(a, minus(b) if isinstance(b, Enclosure) else -b, alpha=alpha)
@@ -54,23 +56,23 @@ def reflected_difference(a: Any, b: Any) -> Enclosure:
     return difference(b, a)
 
 
-@rule("mul", "multiply", "rmul", "imul", "mul_")
+@rule("mul", "multiply", "rmul")
 def times(a: Any, b: Any) -> Enclosure:
     """The product."""
     if isinstance(a, Enclosure) and isinstance(b, Enclosure):
         return _product(a, b)
     x, factor = (a, b) if isinstance(a, Enclosure) else (b, a)
-    return scaled(x, fixed(factor))
+    return scaled(x, fixed_beside(x, factor))
 
 
-@rule("div", "divide", "true_divide", "truediv", "itruediv", "div_")
+@rule("div", "divide", "true_divide", "truediv")
 def quotient(a: Any, b: Any, *, rounding_mode: str | None = None) -> Enclosure:
     """The quotient."""
     if rounding_mode is not None:
         raise NoEnclosureError("no proof goes through a division that rounds")
     if isinstance(b, Enclosure):
         return times(a, elementwise(INVERSE, b))
-    divisor = fixed(b)
+    divisor = fixed_beside(a, b)
     return scaled(a, reciprocal(divisor), pairs.reciprocal(pairs.exact_pair(divisor.mid)))
 
 
@@ -78,6 +80,12 @@ def quotient(a: Any, b: Any, *, rounding_mode: str | None = None) -> Enclosure:
 def reflected_quotient(a: Any, b: Any) -> Enclosure:
     """The quotient b / a."""
     return quotient(b, a)
+
+
+@rule(*(f"{name}_" for name in _IN_PLACE), *(f"i{name}" for name in _OPERATORS), "__setitem__")
+def in_place(*_: Any, **__: Any) -> Enclosure:
+    """Refused: what else shares the memory would not be seen."""
+    raise NoEnclosureError("no proof follows an operation in place; write y = y + ... for y += ...")
 
 
 @rule("reciprocal")
@@ -124,8 +132,8 @@ def scaled(x: Enclosure, factor: Ball, precise: Pair | None = None) -> Enclosure
 
 
 def _product(a: Enclosure, b: Enclosure) -> Enclosure:
+    _check_alike(a, b)
     space = a.space
-    a, b = _aligned(a, b), _aligned(b, a)
     below, top = range(space.low), range(space.low, len(space.indices))
     at = product_rows(space, Rows(*a.ball[: space.low]), Rows(*b.ball[: space.low]), below)
     over = product_rows(space, Rows(*a.over_cell()), Rows(*b.over_cell()), top)
@@ -142,10 +150,12 @@ def _both(a: Pair | None, b: Pair | None, operation: Callable[[Pair, Pair], Pair
     return operation(a[:rows], b[:rows])
 
 
-def _aligned(a: Enclosure, b: Enclosure) -> Enclosure:
-    """With axes of length 1 in front, as many as b has axes more."""
-    missing = b.ndim - a.ndim
-    return a if missing <= 0 else a.mapped(lambda part: part[(slice(None), *(None,) * missing)])
+def _check_alike(a: Enclosure, b: Enclosure) -> None:
+    """Refuse to broadcast the cells of one against another axis of the other."""
+    if a.ndim != b.ndim:
+        raise NoEnclosureError(
+            f"no proof combines results with {a.ndim} and {b.ndim} axes, which mixes samples; keep the axis of columns"
+        )
 
 
 INVERSE = Power(Fraction(-1))

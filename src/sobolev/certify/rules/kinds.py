@@ -69,3 +69,19 @@ def array(x: Any) -> Array:
 def fixed(x: Any) -> Ball:
     """The same as a ball."""
     return exact(array(x))
+
+
+def fixed_beside(x: Enclosure, other: Any) -> Ball:
+    """Numbers that are combined with an enclosure and broadcast against (cells, *shape).
+
+    Raises:
+        NoEnclosureError: they differ from sample to sample, or move the axis of the samples.
+    """
+    values = array(other)
+    if values.ndim == x.ndim and len(values) > 1 and (values == values[:1]).all():
+        values = values[:1]
+    if values.ndim > x.ndim or (values.ndim == x.ndim and values.ndim and len(values) > 1):
+        raise NoEnclosureError(
+            f"no proof combines {x.ndim} axes with numbers of shape {values.shape}, one for each sample"
+        )
+    return exact(values)

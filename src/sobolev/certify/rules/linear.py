@@ -9,7 +9,7 @@ from sobolev.certify.enclosure import Enclosure, shifted
 from sobolev.certify.pairs import times_matrix
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.arithmetic import times
-from sobolev.certify.rules.kinds import array, fixed
+from sobolev.certify.rules.kinds import array, fixed, fixed_beside
 
 
 @rule("linear")
@@ -35,7 +35,8 @@ def _applied(x: Enclosure, matrix: np.ndarray) -> Enclosure:
 @rule("addmm")
 def addmm(bias: Any, a: Any, b: Any) -> Enclosure:
     """Inputs times a matrix of weights, plus a bias."""
-    return shifted(matmul(a, b), fixed(bias))
+    product = matmul(a, b)
+    return shifted(product, fixed_beside(product, bias))
 
 
 @rule("sum")

@@ -11,7 +11,7 @@ from sobolev.certify.balls import Ball
 from sobolev.certify.enclosure import Enclosure, constant
 from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
-from sobolev.certify.rules.kinds import fixed
+from sobolev.certify.rules.kinds import fixed_beside
 
 
 @rule("reshape", "view")
@@ -102,9 +102,19 @@ def unbind(x: Enclosure, dim: int = 0) -> tuple[Enclosure, ...]:
     return tuple(x.mapped(lambda part, i=i: part.take(i, axis + 1)) for i in range(x.shape[axis]))
 
 
-@rule("clone", "contiguous", "double", "float", "to", "type_as")
-def same(x: Enclosure, *_: Any, **__: Any) -> Enclosure:
+@rule("clone", "contiguous", "double", "float")
+def same(x: Enclosure, **_: Any) -> Enclosure:
     """Copies, and other precisions: numbers are real here."""
+    return x
+
+
+@rule("to", "type_as")
+def converted(x: Enclosure, *target: Any, **more: Any) -> Enclosure:
+    """Another device, or another precision of 32 bits or more."""
+    given = [*target, *more.values()]
+    kinds = [t.dtype if isinstance(t, Tensor | Enclosure) else t for t in given]
+    if any(isinstance(kind, torch.dtype) and kind not in (torch.float32, torch.float64) for kind in kinds):
+        raise NoEnclosureError("no proof goes through a conversion to whole numbers or to half precision")
     return x
 
 
@@ -131,8 +141,11 @@ def _joined(parts: Sequence[Enclosure], join: Callable[[list[np.ndarray]], np.nd
 
 def _alike(tensors: Sequence[Any]) -> list[Enclosure]:
     """Tensors among enclosures as enclosures."""
-    space = next(t.space for t in tensors if isinstance(t, Enclosure))
-    return [t if isinstance(t, Enclosure) else constant(space, fixed(t)) for t in tensors]
+    like = next(t for t in tensors if isinstance(t, Enclosure))
+    parts = [t if isinstance(t, Enclosure) else constant(like.space, fixed_beside(like, t)) for t in tensors]
+    if any(part.ndim != like.ndim for part in parts):
+        raise NoEnclosureError("no proof joins results with different numbers of axes")
+    return parts
 
 
 def _grown(part: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
