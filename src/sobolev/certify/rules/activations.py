@@ -89,6 +89,19 @@ def gelu(x: Enclosure, approximate: str = "none") -> Enclosure:
     return times(times(x, 0.5), tanh(inner) + 1)
 
 
+def _refuse_kink(name: str) -> None:
+    @rule(name)
+    def kinked(*_: Any, **__: Any) -> Enclosure:
+        raise NoEnclosureError(
+            f"no proof goes through {name}: it has a kink, so there is no second derivative to bound; "
+            "train with silu, softplus, gelu or tanh"
+        )
+
+
+for _name in ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "prelu", "hardtanh", "hardswish", "abs", "clamp"):
+    _refuse_kink(_name)
+
+
 @rule("dropout")
 def dropout(x: Enclosure, _: float = 0.5, training: bool = True, **__: Any) -> Enclosure:
     """The identity outside of training."""
