@@ -93,8 +93,8 @@ def document(data: dict) -> str:
     head = "| network | proven | proven / attained | proven / sampled | cells | seconds |\n" + "|---" * 6 + "|\n"
     words = (
         "Largest magnitudes over the whole domain, for each order; attained: proved to be exceeded somewhere; sampled: "
-        f"the largest of {POINTS} random points in float64, whose own rounding may add to it. Seconds of processor time; numpy's own threads are one where "
-        "OMP_NUM_THREADS=1.\n\n"
+        f"the largest of {POINTS} random points in float64, whose own rounding may add to it. Seconds of processor "
+        "time; numpy's own threads are one where OMP_NUM_THREADS=1.\n\n"
     )
     return f"{words}{head}" + "\n".join(map(_row, data["rows"])) + f"\n\nMachine: {sentence(data['machine'])}.\n"
 

@@ -60,10 +60,8 @@ def add_text(trainer: "Trainer", tag: str, text: str) -> None:
         logger.experiment.add_text(tag, text, global_step=trainer.global_step)
 
 
-def add_figure(trainer: "Trainer", tag: str, figure: Callable[[], Any]) -> None:
-    """A figure, which is drawn only where it is written."""
+def add_image(trainer: "Trainer", tag: str, pixels: Callable[[], Any]) -> None:
+    """Pixels (height, width, channels), which are asked for only where they are written."""
     logger = tensorboard(trainer)
     if logger is not None:
-        from sobolev.plots import image
-
-        logger.experiment.add_image(tag, image(figure()), global_step=trainer.global_step, dataformats="HWC")
+        logger.experiment.add_image(tag, pixels(), global_step=trainer.global_step, dataformats="HWC")

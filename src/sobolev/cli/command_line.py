@@ -17,6 +17,7 @@ from sobolev import __version__
 from sobolev.cli.mistakes import UsageError, nearest
 from sobolev.cli.words import as_parsed
 from sobolev.errors import UntrustworthyDerivativeError
+from sobolev.training.checkpoint import of_another_network
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -95,8 +96,8 @@ def _explained(error: BaseException | None) -> str | None:
     """What to tell the user: an error raised by sobolev itself or about files and settings, or caused by such a one."""
     if error is None:
         return None
-    if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
-        return f"the checkpoint is of another network. {error}"
+    if sentence := of_another_network(error):
+        return sentence
     if isinstance(error, MisconfigurationException | OSError) or _raised_here(error):
         return str(error)
     return _explained(error.__cause__)

@@ -17,7 +17,7 @@ from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.base import callbacks_of, pass_over
 from sobolev.callbacks.processes import gathered
-from sobolev.callbacks.tensorboard import add_charts, add_figure
+from sobolev.callbacks.tensorboard import add_charts, add_image
 from sobolev.callbacks.undisturbed import random_numbers_kept
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.estimates.estimate import KEY
@@ -29,7 +29,7 @@ from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
-from sobolev.monitor.names import named_places, names_for_figures
+from sobolev.monitor.named_derivatives import named_places, names_for_figures
 from sobolev.monitor.points import Places, places
 from sobolev.monitor.sampling import Sample, Sampling
 from sobolev.monitor.scalars import Scalars, digits
@@ -210,6 +210,11 @@ class DerivativeMonitor(ValidationHooks):
         bands = self.estimation.deviations(x, predicted)
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
+    def _pixels(self, trainer: "Trainer") -> Any:
+        from sobolev.plots import image
+
+        return image(self.figure(trainer))
+
     def _on_a_grid(self, trainer: "Trainer") -> Measurement | None:
         """A function of two inputs is drawn over all of the box that its points span.
 
@@ -346,7 +351,7 @@ class DerivativeMonitor(ValidationHooks):
                 self.history[self._measured_epoch] = digits(self.errors)
             self._scalars.publish(trainer, pl_module, stage, self.errors)
             if self._figure_is_due(trainer):
-                add_figure(trainer, self._scalars.tag("derivatives"), lambda: self.figure(trainer))
+                add_image(trainer, self._scalars.tag("derivatives"), lambda: self._pixels(trainer))
 
     def _rest(self, trainer: "Trainer", pl_module: "LightningModule") -> list[Sample]:
         """What is left at the end; of the user's own points, the share of a process that had no batch."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from typing_extensions import override
 
 from sobolev.callbacks.base import Callback, callbacks_of, is_a, pass_over
-from sobolev.callbacks.tensorboard import tensorboard
+from sobolev.callbacks.tensorboard import add_image, tensorboard
 from sobolev.monitor.budget import advice
 from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
@@ -133,9 +133,7 @@ def _write_figure(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
     from sobolev.plots import save
 
     path = save(monitor.figure(trainer), free_path(run_directory(trainer) / "derivatives.png"))
-    logger = tensorboard(trainer)
-    if logger is not None:  # the file's own pixels: drawing twice takes twice as long
-        logger.experiment.add_image("derivatives", imread(path), global_step=trainer.global_step, dataformats="HWC")
+    add_image(trainer, "derivatives", lambda: imread(path))  # drawing twice takes twice as long
     return path
 
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from sobolev.monitor.names import named_places, names_for_figures
+from sobolev.monitor.named_derivatives import named_places, names_for_figures
 
 
 def test_names():

@@ -1,0 +1,48 @@
+"""Checkpoints as files: those of before load, those that could run code do not."""
+
+import pytest
+import torch
+
+from sobolev import MLP, Regressor
+from sobolev.training.checkpoint import of_another_network, read_checkpoint
+
+
+def written(folder, **changes):
+    """A checkpoint of a Regressor, as the command line writes its settings."""
+    module = Regressor(MLP(hidden=(4,)))
+    settings = {
+        **module.hparams,
+        "scheduler": {"class_path": "sobolev.schedules.CosineToZero", "init_args": {"steps": 1}},
+    }
+    contents = {
+        "state_dict": module.state_dict(), "pytorch-lightning_version": "2.6.0", "hparams_name": "kwargs",
+        "hyper_parameters": settings, **changes,
+    }  # fmt: skip
+    torch.save(contents, path := folder / "old.ckpt")
+    return path, module
+
+
+def test_class_paths_of_version_0_1_are_read_as_those_of_today(tmp_path):
+    path, module = written(tmp_path)
+    found = read_checkpoint(path)["hyper_parameters"]
+    assert found["scheduler"]["class_path"] == "sobolev.training.schedules.CosineToZero"
+    assert found["network"] == module.hparams["network"]
+    loaded = Regressor.load_from_checkpoint(path)
+    x = torch.rand(5, 1)
+    assert torch.equal(loaded(x), module(x)) and not loaded.training
+
+
+def test_a_file_that_could_run_code_or_is_damaged_is_refused(tmp_path):
+    path, _ = written(tmp_path, callbacks={"harmful": Regressor})
+    with pytest.raises(ValueError, match="can run code"):
+        read_checkpoint(path)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="damaged"):
+        read_checkpoint(path)
+
+
+def test_weights_of_another_network_are_called_so():
+    with pytest.raises(RuntimeError) as raised:
+        torch.nn.Linear(2, 2).load_state_dict(torch.nn.Linear(3, 2).state_dict())
+    assert "of another network" in (of_another_network(raised.value) or "")
+    assert of_another_network(RuntimeError("something else")) is None
