@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.operators import derivative_tensors
@@ -184,7 +185,9 @@ class Measurement:
         assert metric is not None
         if self.inputs < inputs:  # another process has longer sequences
             metric.worst = nn.functional.pad(metric.worst, (0, inputs - self.inputs))
-        plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in metric.compute().items()}
+        alone = not (dist.is_available() and dist.is_initialized())  # then torchmetrics has nothing to add to it
+        found = type(metric).compute(metric) if alone else metric.compute()
+        plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in found.items()}
         for error in plain.values():  # torchmetrics makes a number of a list of one
             error["at"] = error["at"] if isinstance(error["at"], list) else [error["at"]]
         return {name: error for name, error in plain.items() if error.pop("count")}
