@@ -97,11 +97,52 @@ def test_nan_and_infinity_never_count_as_proved():
     broken = _net(1)
     with torch.no_grad():
         broken[0].weight[0, 0] = torch.nan
-    for net, function in ((broken, "x"), (_net(1), "1/x"), (_net(1), "log(x)"), (_net(1), "sqrt(x)")):
-        certificate = sobolev.certify(net, function, {"x": (-1, 1)}, seconds=0.5)
+    targets = ("1/x", "log(x)", "sqrt(x)", "tanh(log(x))", "sin(1/x)", "atan(1/x)", "sigmoid(sqrt(x))")
+    for net, function in ((broken, "x"), *((_net(1), target) for target in targets)):
+        certificate = sobolev.certify(net, function, {"x": (-1, 1)}, seconds=0.2)
         assert not certificate.complete
         assert certificate.upper[0] == np.inf
         json.dumps(certificate.to_dict(cells=True), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("function", "domain"),
+    [
+        ("atan(3*x)", (-2, 2)),
+        ("asin(x) + acos(x/2)", (-0.9, 0.9)),
+        ("asinh(x) + acosh(x + 3)", (-1, 1)),
+        ("atanh(x)", (-0.9, 0.9)),
+    ],
+)
+def test_inverse_functions_as_targets(function, domain):
+    certificate = sobolev.certify(_net(1), function, {"x": domain})
+    sampled = _dense(_net(1), sobolev.Function(function), {"x": domain}, 20_000)
+    assert certificate.complete
+    assert all(0.97 * low <= s <= up for s, low, up in zip(sampled, certificate.lower, certificate.upper, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"), [("gamma(x)", "the gamma function"), ("j0(x)", "Bessel"), ("atan2(x, 1)", "jumps")]
+)
+def test_functions_that_are_not_bounded_are_refused_with_the_reason(function, reason):
+    with pytest.raises(TypeError, match=rf"through {function.partition('(')[0]}.*{reason}"):
+        sobolev.certify(_net(1), function, {"x": (1, 2)})
+
+
+@pytest.mark.parametrize(("function", "place"), [("abs(x - 0.3)", "x = 0.3"), ("where(x > 0.25, x**2, 1)", "x = 0.25")])
+def test_a_kink_of_the_target_is_said_with_its_place(function, place):
+    certificate = sobolev.certify(_net(1), function, {"x": (-1, 1)})
+    sampled = _dense(_net(1), sobolev.Function(function), {"x": (-1, 1)}, 20_000)
+    assert np.isfinite(certificate.upper).tolist() == [True, False, False]
+    assert 0.99 * sampled[0] <= certificate.upper[0] <= 1.03 * sampled[0]
+    assert f"|error of f'| and |error of f''| at {place}: there is a kink" in str(certificate)
+    assert any(place in remark for remark in certificate.to_dict()["remarks"])
+
+
+def test_a_kink_along_a_line_leaves_the_value_bounded():
+    certificate = sobolev.certify(_net(2), "abs(x - y)", {"x": (-1, 1), "y": (-1, 1)}, order=1, tolerance=0.1)
+    assert certificate.upper[0] <= 1.1 * certificate.lower[0] * (1 + 1e-12)
+    assert certificate.upper[1] == np.inf and "a kink" in str(certificate)
 
 
 def test_a_bound_of_nan_in_a_single_cell_is_seen():

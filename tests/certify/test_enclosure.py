@@ -69,6 +69,10 @@ FORWARDS = {
     "the same number for each sample": lambda x: torch.cat([x, x * torch.ones(x.shape[0], 1)], 1),
     "ones beside": lambda x: torch.cat([x, torch.ones(x.shape[0], 1)], 1),
     "precision": lambda x: x.float().to(torch.float64).to("cpu") * 2,
+    "tangent": lambda x: torch.tan(x / 4) + torch.atan(3 * x),
+    "inverse sines": lambda x: torch.asin(x / 4) + torch.arccos(x / 4),
+    "hyperbolic": lambda x: torch.sinh(x) - x.cosh() + torch.asinh(x) + torch.acosh(x + 4) + torch.atanh(x / 4),
+    "near zero": lambda x: torch.expm1(x) * torch.log1p(x / 4),
     "erf": lambda x: torch.erf(x) + torch.special.erfc(x) * x,
 }
 

@@ -12,6 +12,7 @@ from sobolev.certify.balls import Ball
 from sobolev.certify.functions import (
     GELU,
     LOGISTIC,
+    Arctangent,
     Expansion,
     Exponential,
     Logarithm,
@@ -30,6 +31,7 @@ CASES = {
     "softplus": (Softplus(), lambda s: (1 + s.exp()).log()),
     "sin": (Trigonometric(0), lambda s: s.sin()),
     "cos": (Trigonometric(1), lambda s: s.cos()),
+    "atan": (Arctangent(), lambda s: s.atan()),
     "exp": (Exponential(), lambda s: s.exp()),
     "Phi": (Normal(), lambda s: (1 + (s / arb(2).sqrt()).erf()) / 2),
     "gelu": (GELU(), lambda s: s * (1 + (s / arb(2).sqrt()).erf()) / 2),

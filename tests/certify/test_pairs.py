@@ -12,6 +12,7 @@ from flint import arb
 import sobolev
 from sobolev.certify import pairs, precise
 from sobolev.certify.enclosure import variables
+from sobolev.certify.functions import Arctangent
 
 RNG = np.random.default_rng(0)
 
@@ -78,6 +79,7 @@ FUNCTIONS = {
     "softplus": (precise.softplus, lambda a: (1 + a.exp()).log()),
     "log": (lambda x: precise.log(pairs.exact_pair(np.abs(x) + 1e-9)), lambda a: (a.__abs__() + arb(1e-9)).log()),
     "density": (precise.normal_density, lambda a: (-a * a / 2).exp() / (2 * arb.pi()).sqrt()),
+    "atan": (lambda x: Arctangent().precise(x, 4)[0], lambda a: a.atan()),
     "Phi": (precise.normal, lambda a: (1 + (a / arb(2).sqrt()).erf()) / 2),
 }
 

@@ -63,13 +63,11 @@ def derivative_bounds(e: Enclosure, index: Index, half: Array) -> Bounds:
     off = outward((np.abs(mid) + rad).sum(0) * (4 * growth(len(terms) + 8)))
     factor = math.prod(map(math.factorial, index)) / np.prod(half ** np.array(index), axis=1)[:, None]
     low, high = _scaled(low - off, factor, -1), _scaled(high + off, factor, 1)
+    if not any(index):  # by interval arithmetic alone, too; of NaN and a number the number is proved
+        plain_low, plain_high = ends(e.ball[-1])
+        low, high = np.fmax(low, plain_low), np.fmin(high, plain_high)
     centre = Ball(mid[0] * factor, outward(rad[0] * factor + 16 * U * np.abs(mid[0] * factor)))
     return Bounds(low, high, centre, spread * factor[..., None], np.stack(tops, -1), np.stack(bottoms, -1))
-
-
-def plain_bounds(e: Enclosure) -> tuple[Array, Array]:
-    """Of the value, by interval arithmetic alone."""
-    return ends(e.ball[-1])
 
 
 def _terms(space: Space, index: Index) -> list[tuple[Index, int, int]]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sobolev.certify.picture import draw
-from sobolev.certify.statement import Bound, Part
+from sobolev.certify.statement import Bound, Part, unbounded
 
 _ENDS = {
     "time": "the time was up: what stands here is proved, but could be nearer",
-    "size": "cells became too small to be cut: is there a kink or a pole?",
+    "size": "cells became too small to be cut",
     "rounding": "nearer than this the rounding of float64 does not let it come",
 }
 
@@ -68,6 +68,12 @@ class Certificate:
         """How many cells the domain was cut into."""
         return sum(len(part.cover.low) for part in self.parts)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What ended the searches early, and where there is no bound: sentences."""
+        places = [sentence for part in self.parts for sentence in unbounded(part, self.inputs)]
+        return (*places, *(_ENDS[limit] for limit in sorted({part.limit for part in self.parts} - {""})))
+
     def to_dict(self, cells: bool = False) -> dict[str, Any]:
         """Plain types, for JSON, infinities and NaN as None; with the cells, `sobolev.certify.check` can check it."""
         outcome: dict[str, Any] = {
@@ -86,6 +92,7 @@ class Certificate:
                 for b in self.bounds
             ],
             "ranges": {name: [_finite(low), _finite(high)] for name, (low, high) in self.ranges.items()},
+            "remarks": list(self.remarks),
             "cells": self.cells,
         }
         if cells:
@@ -122,7 +129,7 @@ class Certificate:
             mark = "" if bound.complete else "  (not as near as asked for)"
             lines.append(f"  {bound.name:<24}{_up(bound.upper):>12}{_down(bound.lower):>12}  {place}{mark}")
         lines += [f"  {_up(low, -1):>12} <= {name} <= {_up(high)}" for name, (low, high) in self.ranges.items()]
-        lines += [f"  {_ENDS[limit]}" for limit in sorted({part.limit for part in self.parts} - {""})]
+        lines += [f"  {remark}" for remark in self.remarks]
         return "\n".join([*lines, f"  {self.cells} cells, tolerance {self.tolerance:g}"])
 
 

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
 import sympy
 
 from sobolev.certify import elementary
-from sobolev.certify.balls import Ball, ends, exact
+from sobolev.certify.balls import Ball, between, ends
 from sobolev.certify.enclosure import Enclosure, constant
 from sobolev.certify.functions import LOGISTIC, Power
 from sobolev.certify.pairs import Pair, rational_pair
-from sobolev.certify.rules import NoEnclosureError
-from sobolev.certify.rules.activations import COS, EXP, LOG, NORMAL, SIN, SOFTPLUS, erf, erfc, tanh
-from sobolev.certify.rules.arithmetic import INVERSE, plus, scaled, times
+from sobolev.certify.rules import NoEnclosureError, compositions
+from sobolev.certify.rules.activations import ATAN, COS, EXP, LOG, NORMAL, SIN, SOFTPLUS, erf, erfc, tanh
+from sobolev.certify.rules.arithmetic import plus, times
 from sobolev.certify.rules.kinds import elementwise
 from sobolev.functions.vocabulary import Choose
 
@@ -86,53 +86,64 @@ def _power(base: Enclosure, exponent: Any, enclosed: Enclosure) -> Enclosure:
 
 
 def _chosen(condition: Enclosure, a: Enclosure, b: Enclosure) -> Enclosure:
-    """One of the two in cells where the sign of the condition is sure; nothing in the others."""
+    """One of the two in cells where the sign of the condition is sure; in others what both have in common.
+
+    At the centre it is that of the two which is chosen there, over the cell the value is one of both; the derivatives
+    over the cell are not bounded.
+    """
     low, high = ends(condition.over_cell()[0])
-    first, second = low >= 0, high < 0
+    centre_low, centre_high = ends(condition.ball[0])
+    sure, first = (low >= 0) | (high < 0), centre_low >= 0
     mid = np.where(first, a.ball.mid, b.ball.mid)
-    rad = np.where(first, a.ball.rad, np.where(second, b.ball.rad, np.inf))
+    rad = np.where(first, a.ball.rad, b.ball.rad)
+    rad[: a.space.low] = np.where(first | (centre_high < 0), rad[: a.space.low], np.inf)
+    rad[a.space.low :] = np.where(sure, rad[a.space.low :], np.inf)
+    (low, high), (other_low, other_high) = ends(a.ball[-1]), ends(b.ball[-1])
+    either = between(np.minimum(low, other_low), np.maximum(high, other_high))
+    mid[-1], rad[-1] = np.where(sure, mid[-1], either.mid), np.where(sure, rad[-1], either.rad)
     return Enclosure(a.space, Ball(mid, rad))
 
 
 def _function(expression: Any) -> Callable[[Enclosure], Enclosure]:
     name = type(expression).__name__
     if name not in FUNCTIONS:
-        raise NoEnclosureError(f"no proof goes through {name} in a formula; there are {', '.join(sorted(FUNCTIONS))}")
+        reason = f": {REFUSED[name]}" if name in REFUSED else ""
+        raise NoEnclosureError(
+            f"no proof goes through {name} in a formula{reason}; there are {', '.join(sorted(FUNCTIONS))}"
+        )
     return FUNCTIONS[name]
 
 
-def _sinh(x: Enclosure) -> Enclosure:
-    return scaled(plus(elementwise(EXP, x), scaled(elementwise(EXP, _negative(x)), exact(-1.0))), exact(0.5))
-
-
-def _cosh(x: Enclosure) -> Enclosure:
-    return scaled(plus(elementwise(EXP, x), elementwise(EXP, _negative(x))), exact(0.5))
-
-
-def _negative(x: Enclosure) -> Enclosure:
-    return scaled(x, exact(-1.0))
-
-
-def _tan(x: Enclosure) -> Enclosure:
-    return times(elementwise(SIN, x), elementwise(INVERSE, elementwise(COS, x)))
-
-
 FUNCTIONS: dict[str, Callable[[Enclosure], Enclosure]] = {
-    "sin": lambda x: elementwise(SIN, x),
-    "cos": lambda x: elementwise(COS, x),
-    "tan": _tan,
-    "exp": lambda x: elementwise(EXP, x),
-    "expm1": lambda x: plus(elementwise(EXP, x), -1.0),
-    "log": lambda x: elementwise(LOG, x),
-    "log1p": lambda x: elementwise(LOG, plus(x, 1.0)),
-    "cbrt": lambda x: elementwise(Power(Fraction(1, 3)), x),
+    "sin": partial(elementwise, SIN),
+    "cos": partial(elementwise, COS),
+    "tan": compositions.tangent,
+    "asin": compositions.arcsine,
+    "acos": compositions.arccosine,
+    "atan": partial(elementwise, ATAN),
+    "exp": partial(elementwise, EXP),
+    "expm1": compositions.exponential_minus_one,
+    "log": partial(elementwise, LOG),
+    "log1p": compositions.logarithm_of_one_plus,
+    "cbrt": partial(elementwise, Power(Fraction(1, 3))),
     "tanh": tanh,
-    "sinh": _sinh,
-    "cosh": _cosh,
-    "sigmoid": lambda x: elementwise(LOGISTIC, x),
-    "softplus": lambda x: elementwise(SOFTPLUS, x),
-    "Phi": lambda x: elementwise(NORMAL, x),
+    "sinh": compositions.hyperbolic_sine,
+    "cosh": compositions.hyperbolic_cosine,
+    "asinh": compositions.area_sine,
+    "acosh": compositions.area_cosine,
+    "atanh": compositions.area_tangent,
+    "sigmoid": partial(elementwise, LOGISTIC),
+    "softplus": partial(elementwise, SOFTPLUS),
+    "Phi": partial(elementwise, NORMAL),
     "erf": erf,
     "erfc": erfc,
 }
 """By the names that formulas use."""
+REFUSED = {
+    "atan2": "it jumps where its first argument changes sign: write atan(y/x) where x is positive",
+    "gamma": "no enclosure of the gamma function between points is known here",
+    "lgamma": "no enclosure of the gamma function between points is known here",
+    "polygamma": "no enclosure of the gamma function's derivatives between points is known here",
+    **dict.fromkeys(("j0", "j1", "i0", "i1"), "no enclosure of Bessel functions between points is known here"),
+}
+"""The other names of formulas, and why."""

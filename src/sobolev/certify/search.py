@@ -14,6 +14,8 @@ _AT_ONCE = 8
 """So many batches of the worst cells are split before the attained values are looked at again."""
 _LEAST = 2.0**-40
 """A cell of this part of the box is not split: where its bounds are infinite, the quantity is."""
+_LEAST_INFINITE = {1: 2.0**-40, 2: 2.0**-10, 3: 2.0**-6, 4: 2.0**-4, 5: 2.0**-4}
+"""The same for infinite bounds, by the number of inputs: whole lines and surfaces of cells may have them."""
 
 
 class Batch(NamedTuple):
@@ -163,10 +165,12 @@ class Search:
         """Put aside the cells that are bounded well enough, and those that splitting does not help."""
         cells = self._open
         small: Array = ~np.any(self._splittable(cells), axis=1)
-        stuck: Array = (cells.upper - cells.lower <= _STUCK * cells.noise) | small[:, None]
+        hopeless = small[:, None] | self._endless(cells)
+        rounding = (cells.upper - cells.lower <= _STUCK * cells.noise) & np.isfinite(cells.noise)
+        stuck: Array = rounding | hopeless
         given_up = stuck & ~(cells.upper <= self._targets())  # so that NaN counts as not proved
         if given_up.any():
-            self._limit = "size" if (given_up & small[:, None]).any() else "rounding"
+            self._limit = "size" if (given_up & hopeless).any() else self._limit or "rounding"
             found = np.where(np.isnan(cells.upper), np.inf, cells.upper)
             self._floor = np.maximum(self._floor, np.where(given_up, found, -np.inf).max(0))
         finished: Array = np.all(stuck | (cells.upper <= self._targets()), axis=1)
@@ -201,6 +205,11 @@ class Search:
         centre, _ = middle(cells.low, cells.high)
         wide = cells.high - cells.low > _LEAST * self._width
         return (cells.low < centre) & (centre < cells.high) & wide
+
+    def _endless(self, cells: _Cells) -> Array:
+        """Where infinite bounds are not worth another cut, (cells, goals)."""
+        least = _LEAST_INFINITE.get(len(self._width), _LEAST) * self._width
+        return ~np.isfinite(cells.upper) & np.all(cells.high - cells.low <= least, axis=1)[:, None]
 
     def _look_at_peaks(self) -> None:
         """See what is attained where the highest bounds say that it may be much."""

@@ -1,6 +1,9 @@
 """One proved statement, and the search that it comes from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from sobolev.certify.search import Cover
 
@@ -43,3 +46,23 @@ class Part:
     cover: Cover
     limit: str
     evaluated: int
+
+
+def unbounded(part: Part, inputs: Sequence[str]) -> list[str]:
+    """Where a search found no bound, one sentence for each place: the smallest cell tells it best."""
+    found: dict[int, list[str]] = {}
+    for name, upper in zip(part.names, part.cover.upper.T, strict=True):
+        cells = np.flatnonzero(~np.isfinite(upper))
+        if len(cells):
+            volumes = np.prod(part.cover.high[cells] - part.cover.low[cells], axis=1)
+            found.setdefault(int(cells[volumes.argmin()]), []).append(name)
+    return [
+        f"no bound of {' and '.join(names)} at {_place(part, cell, inputs)}: there is a kink, a jump or a pole, "
+        "or something is not defined there"
+        for cell, names in found.items()
+    ]
+
+
+def _place(part: Part, cell: int, inputs: Sequence[str]) -> str:
+    middle = (part.cover.low[cell] + part.cover.high[cell]) / 2
+    return ", ".join(f"{name} = {x:.6g}" for name, x in zip(inputs, middle, strict=True))

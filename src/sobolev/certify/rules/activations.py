@@ -10,6 +10,7 @@ from sobolev.certify.enclosure import Enclosure, shifted
 from sobolev.certify.functions import (
     GELU,
     LOGISTIC,
+    Arctangent,
     Exponential,
     Logarithm,
     Normal,
@@ -23,7 +24,7 @@ from sobolev.certify.rules.arithmetic import in_place, power, quotient, scaled, 
 from sobolev.certify.rules.kinds import elementwise
 
 SILU, SOFTPLUS, NORMAL, GELU_EXACT = SiLU(), Softplus(), Normal(), GELU()
-SIN, COS, EXP, LOG = Trigonometric(0), Trigonometric(1), Exponential(), Logarithm()
+SIN, COS, EXP, LOG, ATAN = Trigonometric(0), Trigonometric(1), Exponential(), Logarithm(), Arctangent()
 _GELU_SCALE, _GELU_CUBE = 0.7978845608028654, 0.044715
 """PyTorch's numbers for the GELU by a tanh, sqrt(2/π) rounded to float64 among them."""
 
@@ -38,6 +39,7 @@ _register(COS, "cos")
 _register(EXP, "exp")
 _register(LOG, "log")
 _register(NORMAL, "ndtr")
+_register(ATAN, "atan", "arctan")
 
 
 @rule("erf")

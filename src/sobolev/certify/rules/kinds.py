@@ -21,6 +21,8 @@ def elementwise(f: Univariate, x: Enclosure) -> Enclosure:
     over = x.over_cell()
     centre = x.ball[0]
     low, high = ends(over[0])
+    defined = np.isfinite(low) & np.isfinite(high)  # where nothing is known, nothing may follow, not even |tanh| <= 1
+    low, high = np.where(defined, low, np.nan), np.where(defined, high, np.nan)
     at = np.clip(centre.mid, low, high)  # where rounding left it outside, Taylor's theorem starts from inside
     expansion = Expansion(f, at, low, high, k + 1)
     apart = np.abs(centre.mid - at) * 1.0000001 + centre.rad
