@@ -198,16 +198,53 @@ def test_refusals(kind):
         run(kind(embedding.parameters()), lambda: embedding(torch.tensor([0, 2])).square().sum(), 1)
 
 
+@BOTH
+def test_gradients_that_are_not_the_closure_s_own_are_refused(kind):
+    """A line search along gradients of several batches, or along clipped ones, ends anywhere."""
+    x = nn.Parameter(torch.tensor([3.0, -2.0], dtype=torch.float64))
+
+    def accumulating():
+        loss = x.square().sum()
+        loss.backward()
+        return loss
+
+    x.grad = torch.ones_like(x)
+    with pytest.raises(ValueError, match="cannot accumulate gradients"):
+        kind([x]).step(accumulating)
+
+    def clipping():
+        x.grad = None
+        loss = accumulating()
+        nn.utils.clip_grad_norm_([x], 0.1)
+        return loss
+
+    with pytest.raises(ValueError, match="changed after backward"):
+        kind([x]).step(clipping)
+    assert x.tolist() == [3.0, -2.0]
+    x.grad = None
+    kind([x]).step(accumulating)  # nothing was left by another batch
+    assert x.abs().max() < 1e-6
+
+
+@BOTH
+def test_a_closure_that_returns_none_passes_its_batch_over(kind):
+    x = nn.Parameter(torch.ones(2, dtype=torch.float64))
+    x.grad = torch.full_like(x, 5.0)
+    assert kind([x]).step(lambda: None) is None
+    assert x.tolist() == [1.0, 1.0]
+    assert x.grad.tolist() == [5.0, 5.0]
+
+
 # In Lightning
 
 
-def fitted(kind, epochs, checkpoint=None):
+def fitted(kind, epochs, checkpoint=None, module=None, **settings):
     torch.manual_seed(0)
     data = FunctionData("x**2", samples=200, batch_size=200, validation_samples=50, test_samples=50)
-    module = Regressor(MLP(hidden=(8,), activation="tanh"), optimizer=kind)
+    module = module or Regressor(MLP(hidden=(8,), activation="tanh"), optimizer=kind)
     trainer = Trainer(
         accelerator="cpu", devices=1, precision="64-true", max_epochs=epochs, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
+        enable_progress_bar=False, enable_model_summary=False, **settings,
     )  # fmt: skip
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return trainer, module
@@ -224,6 +261,25 @@ def test_automatic_optimisation_and_resuming(kind, tmp_path):
     _, resumed = fitted(kind, 30, tmp_path / "half.ckpt")
     pairs = zip(module.state_dict().values(), resumed.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+class Skipping(Regressor):
+    def training_step(self, batch, batch_idx):
+        return None if self.trainer.current_epoch == 1 else super().training_step(batch, batch_idx)
+
+
+@pytest.mark.filterwarnings("ignore:.training_step. returned .None.")
+def test_a_training_step_may_return_none():
+    module = Skipping(MLP(hidden=(8,), activation="tanh"), optimizer=SelfScaledBFGS)
+    trainer, _ = fitted(SelfScaledBFGS, 20, module=module)
+    assert float(trainer.callback_metrics["val/loss"]) < 1e-4
+
+
+@pytest.mark.parametrize("kind", [SelfScaledBFGS, LBFGS, torch.optim.LBFGS])
+def test_settings_that_mix_or_cut_gradients_are_refused_before_the_training(kind):
+    for setting in ({"accumulate_grad_batches": 2}, {"gradient_clip_val": 0.5}):
+        with pytest.raises(ValueError, match=f"leave out trainer.{next(iter(setting))}"):
+            fitted(kind, 1, **setting)
 
 
 # Several processes

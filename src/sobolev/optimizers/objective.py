@@ -1,6 +1,8 @@
 """A closure as a function of one flat vector of parameters."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,9 +14,12 @@ from sobolev.optimizers.line_search import Trial
 class Objective:
     """Evaluates a closure along directions from a point, which is where the parameters are.
 
+    A loss and its gradient at several points are needed, so all of it must come from the closure: what other batches
+    left in the gradients is unknown elsewhere, and clipped gradients are slopes of no function.
+
     Args:
         parameters: real or complex; those without a gradient have the gradient 0.
-        closure: returns the loss after `backward`.
+        closure: returns the loss after `backward`, or None for a batch that is to be passed over.
 
     Attributes:
         first: what the closure returned first.
@@ -26,26 +31,31 @@ class Objective:
         self._point = torch.cat([view.reshape(-1).double() for view in self._views])
         self.first: Any = None
 
-    def start(self) -> Trial:
-        """The loss and the gradient at the point.
+    def start(self) -> Trial | None:
+        """The loss and the gradient at the point; None where the closure passes over its batch.
 
         Raises:
-            ValueError: one of them is not finite, or a gradient is sparse.
+            ValueError: one of them is not finite, or a gradient is sparse, accumulated or changed after `backward`.
         """
-        self.first = self._closure()
+        left = [p.grad for p in self._parameters]
+        for parameter in self._parameters:
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad * math.nan  # shows whether the closure clears it
+        self.first = self._evaluated()
+        if self.first is None:
+            for parameter, gradient in zip(self._parameters, left, strict=True):
+                parameter.grad = gradient
+            return None
         trial = self._trial(self.first, None)
         if not (trial.finite and trial.gradient.isfinite().all()):
-            count = int((~trial.gradient.isfinite()).sum())
-            raise ValueError(
-                f"the loss is {trial.loss:g} and its gradient has {count} entries that are not finite, before the "
-                "first step on this batch; look for infinite data or too large weights"
-            )
+            self._refuse(trial)
         return trial
 
     def along(self, direction: Tensor, step: float) -> Trial:
         """The loss, its slope and its gradient at the point plus a multiple of the direction."""
         self._write(self._point + step * direction)
-        return self._trial(self._closure(), direction, step)
+        self._clear()
+        return self._trial(self._evaluated(), direction, step)
 
     def move(self, direction: Tensor, step: float) -> None:
         """Make that the point."""
@@ -56,10 +66,60 @@ class Objective:
         for view, part in zip(self._views, point.split([view.numel() for view in self._views]), strict=True):
             view.copy_(part.view_as(view))
 
+    def _clear(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def _evaluated(self) -> Any:
+        """What the closure returns, with gradients as `backward` left them."""
+        with _unchanged(self._parameters):
+            return self._closure()
+
+    def _refuse(self, trial: Trial) -> None:
+        """Raise why there is no finite gradient at the start."""
+        self._clear()
+        if math.isfinite(trial.loss) and self._trial(self._evaluated(), None).gradient.isfinite().all():
+            raise ValueError(
+                "quasi-Newton optimisers cannot accumulate gradients: of other batches they know no loss. Leave out "
+                "accumulate_grad_batches and take a batch of all rows; a closure of your own calls zero_grad()"
+            )
+        count = int((~trial.gradient.isfinite()).sum())
+        raise ValueError(
+            f"the loss is {trial.loss:g} and its gradient has {count} entries that are not finite, before the "
+            "first step on this batch; look for infinite data or too large weights"
+        )
+
     def _trial(self, loss: Any, direction: Tensor | None, step: float = 0.0) -> Trial:
         gradient = torch.cat([_flat(p) for p in self._parameters])
         slope = 0.0 if direction is None else float(gradient @ direction)
         return Trial(step, _over_all_processes(loss), slope, gradient)
+
+
+@contextmanager
+def _unchanged(parameters: list[Tensor]) -> Iterator[None]:
+    """Refuse gradients that are changed between `backward` and the end, by clipping for example.
+
+    Several processes are left alone, as their gradients are averaged behind `backward`.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        yield
+        return
+    versions: dict[Tensor, int] = {}
+
+    def note(parameter: Tensor) -> None:
+        versions[parameter] = parameter.grad._version  # pyright: ignore[reportOptionalMemberAccess]
+
+    handles = [p.register_post_accumulate_grad_hook(note) for p in parameters if p.requires_grad]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    if any(p.grad is not None and p.grad._version != version for p, version in versions.items()):
+        raise ValueError(
+            "quasi-Newton optimisers need the gradient of the loss itself, but it is changed after backward: leave out "
+            "clipping (gradient_clip_val); the line search bounds the steps"
+        )
 
 
 def as_real(tensor: Tensor) -> Tensor:
@@ -82,6 +142,8 @@ def _flat(parameter: Tensor) -> Tensor:
 
 def _over_all_processes(loss: Any) -> float:
     """The mean of the losses of all processes, as their gradients are means: all must take the same step."""
+    if loss is None:  # passed over at a trial point, after it was there at the start
+        loss = math.nan
     mean = torch.as_tensor(loss).detach().double()
     if not (distributed.is_available() and distributed.is_initialized()):
         return float(mean)

@@ -69,18 +69,21 @@ class QuasiNewton(Optimizer):
         """Do some iterations, fewer where the loss cannot be lowered further.
 
         Args:
-            closure: clears the gradients, computes the loss, calls `backward`, and returns the loss.
+            closure: clears the gradients, computes the loss, calls `backward`, and returns the loss; None: no step.
 
         Returns:
             What the closure returned first.
 
         Raises:
-            ValueError: no closure; sparse gradients; a loss or a gradient that is not finite at the start.
+            ValueError: no closure; sparse, accumulated or clipped gradients; a loss or a gradient that is not finite at
+                the start.
         """
         if closure is None:
             raise ValueError(f"{type(self).__name__}.step needs a closure; a precision that scales gradients has none")
         objective = Objective([p for group in self.param_groups for p in group["params"]], closure)
         now, memory = objective.start(), self.state[_MEMORY]  # pyright: ignore[reportArgumentType]
+        if now is None:
+            return None
         if memory.get("converged_at") == now.loss:
             return objective.first
         memory.pop("converged_at", None)

@@ -22,6 +22,7 @@ from sobolev.losses.comparison import FirstOrder, SecondOrder
 from sobolev.losses.sobolev_loss import SobolevLoss, check_labels, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
 from sobolev.networks import MLP, Standardized
+from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.checkpoint import read_checkpoint
 from sobolev.training.collapse import collapse
 from sobolev.training.schedules import CosineToZero
@@ -206,10 +207,24 @@ class Regressor(LightningModule):
     @override
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.parameters())
+        if isinstance(optimizer, QuasiNewton | torch.optim.LBFGS):
+            self._check_whole_gradients(type(optimizer).__name__)
         scheduler = self.scheduler(optimizer)
         if isinstance(scheduler, CosineToZero):
             scheduler.T_max = int(self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": self._schedule(scheduler)}
+
+    def _check_whole_gradients(self, name: str) -> None:
+        """Refuse what a line search cannot do with."""
+        settings = {
+            "accumulate_grad_batches": self.trainer.accumulate_grad_batches > 1,
+            "gradient_clip_val": bool(self.trainer.gradient_clip_val),
+        }
+        for setting in (setting for setting, given in settings.items() if given):
+            raise ValueError(
+                f"{name} compares losses and gradients of one batch at several weights, which {setting} "
+                f"mixes or cuts: leave out trainer.{setting} and take a batch of all rows, or another optimiser"
+            )
 
     def _schedule(self, scheduler: LRScheduler | ReduceLROnPlateau) -> dict[str, Any]:
         if isinstance(scheduler, ReduceLROnPlateau):
