@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import sobolev
-from sobolev.autodiff.guard import evaluating, guarded, products_are_coarse, undisturbed
+from sobolev.autodiff.guard import evaluating, guarded, plain_forward, products_are_coarse
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -91,7 +91,7 @@ def test_right_inside_and_restored_outside(mode, fails, device):
 def test_undisturbed_leaves_gradients_as_they_are(mode):
     with mode():
         before = switches()
-        with pytest.raises(KeyError), undisturbed(CPU):
+        with pytest.raises(KeyError), plain_forward(CPU):
             inside = switches()
             assert not inside["inference"] and not inside["autocast"]
             assert inside["stance"] == "force_eager"
@@ -125,7 +125,7 @@ def test_float32_products_are_float32(restored, how, device):
     if how == "both names":
         torch.backends.cuda.matmul.fp32_precision = "ieee"
     before = switches()
-    for context in (guarded, undisturbed):
+    for context in (guarded, plain_forward):
         with context(device):
             assert torch.get_float32_matmul_precision() == "highest"
             assert torch.backends.cuda.matmul.fp32_precision == "ieee"
@@ -162,7 +162,7 @@ def test_each_operations_own_precision_is_switched_off_and_comes_back(device, pl
     try:
         outside = precisions()
         assert products_are_coarse(device)
-        with undisturbed(device):
+        with plain_forward(device):
             assert set(precisions()) == {"ieee"}
         with guarded(device, exact=False):
             assert precisions() == outside
@@ -184,7 +184,7 @@ def test_convolutions_on_a_gpu_are_coarse_unless_told_otherwise():
 def test_what_is_inherited_stays_inherited():
     torch.backends.fp32_precision = "tf32"
     try:
-        with undisturbed(CPU):
+        with plain_forward(CPU):
             pass
     finally:
         torch.backends.fp32_precision = "none"

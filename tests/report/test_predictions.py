@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from sobolev import MLP, DerivativeMonitor, Regressor, TableData
-from sobolev.data.points import PointsGrid, PointsLoader
+from sobolev.data.prediction_points import PointsGrid, PointsLoader
 from sobolev.report.predictions import PredictionWriter, column_names
 
 pytestmark = [
@@ -191,7 +191,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 from sobolev.report.predictions import PredictionWriter
 from sobolev.data.loader import BatchLoader, EpochBatches
-from sobolev.data.points import PointsLoader
+from sobolev.data.prediction_points import PointsLoader
 from sobolev.data.tables import Table
 torch.set_num_threads(1)
 class Square(LightningModule):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.agreement import Mismatch, confirmed, mismatch
-from sobolev.audit.close_up import CloseUp
 from sobolev.audit.finding import Method
 from sobolev.audit.finite import Estimate
 from sobolev.audit.probe import Derivatives, Probe
+from sobolev.audit.single_entries import SingleEntries
 
 _SLIGHT = 1e-5
 _PLAIN = 1e-2
@@ -86,7 +86,7 @@ def _failures(probe: Probe) -> dict[Method, Failure | None]:
     """How each method fares; one that does well on sums of all inputs and outputs is then tried on each alone."""
     failures: dict[Method, Failure | None] = {method: failure_of(probe, method) for method in ("taylor", "reverse")}
     if probe.x[0].numel() * len(probe.output_sizes) > 1:
-        close = CloseUp(probe)
+        close = SingleEntries(probe)
         for method, failure in failures.items():
             if failure is None or failure.size < _PLAIN:
                 failures[method] = _graver(failure, failure_of(close, method))

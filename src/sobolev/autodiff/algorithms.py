@@ -20,7 +20,7 @@ from typing import Literal
 
 import torch
 
-from sobolev.autodiff.written_out import passes_backwards, recording
+from sobolev.autodiff.torch_export import passes_backwards, recording
 
 Algorithm = Literal["directional", "units", "reversed", "collapsed", "pushed", "nested"]
 Situation = Literal["no graph", "graph", "compiled", "transformed", "recorded"]

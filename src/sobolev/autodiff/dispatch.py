@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from sobolev.autodiff import reverse
 from sobolev.autodiff.algorithms import of_perceptron
-from sobolev.autodiff.attempts import failure, remember
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.custom_functions import cut_function, refused_backward
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
-from sobolev.autodiff.guard import attention_by_its_formula, guarded, undisturbed
+from sobolev.autodiff.failed_attempts import failure, remember
+from sobolev.autodiff.guard import attention_by_its_formula, guarded, plain_forward
 from sobolev.autodiff.perceptron import directional, many_inputs
 from sobolev.autodiff.perceptron.layers import Layers, is_plain, perceptron
 from sobolev.autodiff.precision import HALF, SinglePrecision
@@ -23,9 +23,9 @@ from sobolev.autodiff.taylor import operators as taylor
 from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.array_libraries import introduce_jets
 from sobolev.autodiff.taylor.jet import Jet
-from sobolev.autodiff.taylor.stored import settle
+from sobolev.autodiff.taylor.module_attributes import settle
 from sobolev.autodiff.tensor_classes import ordinary, plain
-from sobolev.autodiff.written_out import is_to_be_written_out, recording, written_out
+from sobolev.autodiff.torch_export import is_to_be_written_out, recording, written_out
 from sobolev.errors import UntrustworthyDerivativeError
 
 _METHODS = ("auto", "taylor", "reverse")
@@ -60,7 +60,7 @@ def by_blocks(
     size = rows if own_blocks else block_rows(f, x, chunk_size, operator, options)
     if direction is not None:
         options["direction"] = direction
-    with undisturbed(x.device, perceptron=layers is not None):
+    with plain_forward(x.device, perceptron=layers is not None):
         if rows <= size:
             return run(usable(x), **options)
         blocks = []

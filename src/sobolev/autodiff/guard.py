@@ -30,7 +30,7 @@ def guarded(device: torch.device, *, exact: bool = True) -> Iterator[None]:
         exact: whether the precision of products is raised as well, for which cuDNN is avoided.
     """
     with ExitStack() as stack:
-        stack.enter_context(undisturbed(device, exact=exact))
+        stack.enter_context(plain_forward(device, exact=exact))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(_DIFFERENTIABLE)
         if device.type == "cuda" and exact:
@@ -38,7 +38,9 @@ def guarded(device: torch.device, *, exact: bool = True) -> Iterator[None]:
         yield
 
 
-def undisturbed(device: torch.device, *, exact: bool = True, perceptron: bool = False) -> AbstractContextManager[None]:
+def plain_forward(
+    device: torch.device, *, exact: bool = True, perceptron: bool = False
+) -> AbstractContextManager[None]:
     """Switch off what blurs or breaks even a single forward pass.
 
     That is inference mode, autocast, float32 products in less than float32 (TF32, bfloat16), compiled code. What is

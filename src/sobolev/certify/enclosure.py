@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sobolev.certify.balls import Array, Ball, add, common, exact, outward
-from sobolev.certify.pairs import Pair, exact_pair
-from sobolev.certify.pairs import add as add_pairs
+from sobolev.certify.double_double import Pair, exact_pair
+from sobolev.certify.double_double import add as add_pairs
 from sobolev.certify.registry import find
 from sobolev.certify.space import Space, space_of
 

@@ -10,9 +10,9 @@ import sympy
 
 from sobolev.certify import elementary
 from sobolev.certify.balls import Ball, between, ends
+from sobolev.certify.double_double import Pair, rational_pair
 from sobolev.certify.enclosure import Enclosure, constant
 from sobolev.certify.functions import LOGISTIC, Power
-from sobolev.certify.pairs import Pair, rational_pair
 from sobolev.certify.rules import NoEnclosureError, compositions
 from sobolev.certify.rules.activations import ATAN, COS, EXP, LOG, NORMAL, SIN, SOFTPLUS, erf, erfc, tanh
 from sobolev.certify.rules.arithmetic import plus, times

@@ -8,7 +8,16 @@ import numpy as np
 
 from sobolev.certify import elementary
 from sobolev.certify.balls import Array, U, outward
-from sobolev.certify.pairs import Pair, add, exact_pair, multiply, negative, polynomial, rational_pair, reciprocal
+from sobolev.certify.double_double import (
+    Pair,
+    add,
+    exact_pair,
+    multiply,
+    negative,
+    polynomial,
+    rational_pair,
+    reciprocal,
+)
 
 _DIGITS = 60
 

@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
 from sobolev.audit import Audit, audit
+from sobolev.cli.inputs_option import read_points
 from sobolev.cli.models import load_model, load_weights
-from sobolev.cli.points import read_points
 from sobolev.cli.trained_data import points_within
 
 if TYPE_CHECKING:

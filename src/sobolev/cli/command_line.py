@@ -14,8 +14,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_info
 
 from sobolev import __version__
+from sobolev.cli.arguments import as_parsed
 from sobolev.cli.mistakes import UsageError, nearest
-from sobolev.cli.words import as_parsed
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.training.checkpoint import of_another_network
 

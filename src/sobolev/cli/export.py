@@ -10,8 +10,8 @@ from typing import Any, get_args
 import torch
 
 from sobolev.cli.audit import Configured, configured, joined
+from sobolev.cli.inputs_option import read_points
 from sobolev.cli.models import load_model, load_weights
-from sobolev.cli.points import read_points
 from sobolev.export import Export, export
 from sobolev.export.signature import Operator
 

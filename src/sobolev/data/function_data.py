@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
-from sobolev.data.points import PredictPoints
+from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.errors import check_counts
 from sobolev.functions import Function

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from sobolev.data.description import KEY, check_same, plain, variables
 from sobolev.data.loader import BatchLoader, EpochBatches
-from sobolev.data.points import PointsLoader, PredictPoints, points_source
+from sobolev.data.prediction_points import PointsLoader, PredictPoints, points_source
 from sobolev.data.suspicions import beyond_single
 from sobolev.errors import check_counts
 from sobolev.functions import Function

@@ -6,7 +6,7 @@ import torch
 
 from sobolev.data.market import BachelierBasket, BlackScholes, Contract, Market
 from sobolev.data.module import Split, TensorDataModule
-from sobolev.data.points import PredictPoints
+from sobolev.data.prediction_points import PredictPoints
 from sobolev.errors import check_counts
 from sobolev.functions import Function
 

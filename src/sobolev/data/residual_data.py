@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
-from sobolev.data.points import PredictPoints
+from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.equations import Problem
 from sobolev.errors import check_counts

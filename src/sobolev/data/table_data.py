@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sobolev.data.module import Split, TensorDataModule
-from sobolev.data.points import PredictPoints
+from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.suspicions import Columns, refuse_beyond_float64, suspicions
 from sobolev.data.tables import Table
 from sobolev.data.tables.layout import checked_separator

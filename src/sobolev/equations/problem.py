@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sobolev.equations.components import compute_components
 from sobolev.equations.condition import Condition, Domain
-from sobolev.equations.determined import check_determined
 from sobolev.equations.expression import Expression, Symbols
 from sobolev.equations.scales import Statement, residual_size, unknown_sizes
+from sobolev.equations.well_posedness import check_determined
 
 _POINTS = 500
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sobolev.estimates.evidence import JITTER, hyperparameters, kernel
+from sobolev.estimates.hyperparameters import JITTER, hyperparameters, kernel
 
 Moments = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """From covariances with the values at the centres and prior variances to posterior means and variances."""

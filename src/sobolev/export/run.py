@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from sobolev.autodiff.written_out import pushed_only
+from sobolev.autodiff.torch_export import pushed_only
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.export import onnx_file, torch_file
 from sobolev.export.check import BATCHES, Errors, Run, check, sizes
 from sobolev.export.graph import Derivatives, differentiate, frozen, recorded
 from sobolev.export.operations import caller_of, numbers_of, operation_in
-from sobolev.export.points import Inputs, points_for
+from sobolev.export.sample_points import Inputs, points_for
 from sobolev.export.signature import Names, Operator, Signature, signature
 
 _SUFFIXES = (".onnx", ".pt2")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import BatchedFunction
-from sobolev.autodiff.guard import undisturbed
+from sobolev.autodiff.guard import plain_forward
 from sobolev.monitor.batch import entry, leaves, length, mapped, repeated, replaced, some_rows
 from sobolev.monitor.forward import Arguments, Observer
 from sobolev.monitor.inputs import Evaluation, Keys, Targets, evaluation, evaluation_by_user
@@ -109,7 +109,7 @@ class Evaluations:
         converted = _converted(batch, model, precision)
         form = _form(batch)
         if form not in self._known:
-            with torch.no_grad(), undisturbed(model.device):  # pyright: ignore[reportArgumentType]
+            with torch.no_grad(), plain_forward(model.device):  # pyright: ignore[reportArgumentType]
                 self._known[form] = self._found_out(model, converted, self.observer.arguments(given), own)
         self.present = self._known[form]
         if converted is given:

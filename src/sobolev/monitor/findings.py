@@ -14,7 +14,7 @@ from sobolev.callbacks.tensorboard import add_text
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.monitor.batch import copied, length, mapped, repeated, some_rows
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
-from sobolev.monitor.sampling import AUDITED_POINTS
+from sobolev.monitor.measured_points import AUDITED_POINTS
 from sobolev.monitor.weights import differentiable, fingerprint
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.callbacks.base import callbacks_of, pass_over
 from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.callbacks.tensorboard import add_charts, add_image
-from sobolev.callbacks.undisturbed import random_numbers_kept
 from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.estimates.estimate import KEY
 from sobolev.functions import Function
@@ -28,13 +28,13 @@ from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordab
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
+from sobolev.monitor.measured_points import Sample, Sampling
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.named_derivatives import named_places, names_for_figures
-from sobolev.monitor.points import Places, places
-from sobolev.monitor.sampling import Sample, Sampling
 from sobolev.monitor.scalars import Scalars, digits
 from sobolev.monitor.standardized import network_inside, scaled_tensors
 from sobolev.monitor.truth import ExactDerivatives, labels_of
+from sobolev.monitor.user_points import Places, places
 from sobolev.monitor.validation_hooks import ValidationHooks
 from sobolev.monitor.weights import differentiable, fingerprint, is_sharded_otherwise, which_weights
 from sobolev.readout.training_data import validation_batches

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.callbacks.undisturbed import random_numbers_kept
+from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.functions import Function
 from sobolev.monitor.batch import entry, leaves, numbers
 from sobolev.monitor.inputs import Evaluation
+from sobolev.monitor.measured_points import REMEMBERED
 from sobolev.monitor.measurement import Truth, measured_order
-from sobolev.monitor.sampling import REMEMBERED
 
 
 class ExactDerivatives:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sobolev.audit.distributed import is_in_pieces, whole, without_distributed
 from sobolev.callbacks.base import is_a
-from sobolev.callbacks.undisturbed import undisturbed
+from sobolev.callbacks.restored_state import state_restored
 
 _HALF = (torch.float16, torch.bfloat16)
 _USUAL = (Tensor, nn.Parameter)
@@ -27,7 +27,7 @@ def differentiable(model: Any, *, others: bool = True) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(lent_weights(model))
-        stack.enter_context(undisturbed(model, model.device, others=others))
+        stack.enter_context(state_restored(model, model.device, others=others))
         stack.enter_context(torch.inference_mode(False))
         yield
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from sobolev.autodiff.engine import Method
 from sobolev.callbacks.base import Callback, pass_over
 from sobolev.callbacks.processes import gathered
-from sobolev.callbacks.undisturbed import undisturbed
+from sobolev.callbacks.restored_state import state_restored
 from sobolev.readout import Readout, solve_readout
 from sobolev.readout.equations import Samples
 from sobolev.readout.training_data import held_out_samples, training_samples
@@ -171,7 +171,7 @@ class LeastSquaresReadout(Callback):
         check_own_weights(trainer)
         if last and self.precision == "float64":
             make_double(trainer, pl_module, training_samples(trainer, self.samples))
-        with undisturbed(pl_module, pl_module.device):
+        with state_restored(pl_module, pl_module.device):
             self.result = solve_readout(
                 pl_module,
                 lambda: training_samples(trainer, self.samples),

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
-from sobolev.autodiff.guard import evaluating, undisturbed
+from sobolev.autodiff.guard import evaluating, plain_forward
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose
 from sobolev.readout.equations import Equations, Factors, Samples, Scales, entries, equations, orders_of
@@ -240,7 +240,7 @@ class _Solver:
     def _evaluating(self) -> Iterator[None]:
         """The network as it is used, without gradients."""
         with ExitStack() as stack:
-            stack.enter_context(undisturbed(self.found.device))
+            stack.enter_context(plain_forward(self.found.device))
             stack.enter_context(torch.no_grad())
             stack.enter_context(evaluating(self.model))
             yield

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sobolev.autodiff.guard import evaluating, undisturbed
+from sobolev.autodiff.guard import evaluating, plain_forward
 from sobolev.networks.scales import moments, variation
 
 _FEWEST_ROWS = 8
@@ -34,7 +34,7 @@ def collapse(
     """
     if len(inputs) < _FEWEST_ROWS:
         return None
-    with evaluating(network), undisturbed(inputs.device), _Watch(network) as watch:
+    with evaluating(network), plain_forward(inputs.device), _Watch(network) as watch:
         predicted = network(inputs)
     if not predicted.isfinite().all():
         return (

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from sobolev.audit.agreement import Mismatch
 from sobolev.audit.checks.shape import is_level
-from sobolev.audit.close_up import CloseUp
 from sobolev.audit.culprit import Culprit, find_culprit
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
 from sobolev.audit.locate import attempt, name_of
 from sobolev.audit.probe import Probe
+from sobolev.audit.single_entries import SingleEntries
 from sobolev.audit.trace import ESCAPES
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.errors import UntrustworthyDerivativeError
@@ -116,7 +116,7 @@ def _taylor_is_off(failure: Failure, off: Mismatch) -> str:
 
 def _seen(failure: Failure, off: Mismatch) -> str:
     """By which input and of which output, if only a close-up shows it."""
-    if not isinstance(failure.probe, CloseUp):
+    if not isinstance(failure.probe, SingleEntries):
         return ""
     return " " + failure.probe.named(int(off.rows.nonzero()[0]))
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.taylor.entries import NotCollapsibleError
+from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.space import Space
 

@@ -16,14 +16,14 @@ from sobolev.autodiff.algorithms import Algorithm, are_few, of_any_function
 from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.taylor.agreement import agree, random_state, restore_random_state
-from sobolev.autodiff.taylor.entries import NotCollapsibleError
+from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import padded
 from sobolev.autodiff.taylor.propagation import padded_rows
 from sobolev.autodiff.taylor.space import Second, Space
 from sobolev.autodiff.taylor.tape import Path, Tape, leads_elsewhere
+from sobolev.autodiff.torch_export import recording
 from sobolev.autodiff.tracing import traced
-from sobolev.autodiff.written_out import recording
 
 
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:

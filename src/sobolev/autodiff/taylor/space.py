@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.taylor.entries import NotCollapsibleError
+from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError
 from sobolev.autodiff.taylor.tape import Tape
 
 BilinearMap = Callable[[Tensor, Tensor], Tensor]

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.taylor.entries import Entry, NotCollapsibleError, contribution
+from sobolev.autodiff.taylor.hessian_contributions import Entry, NotCollapsibleError, contribution
+from sobolev.autodiff.torch_export import recording
 from sobolev.autodiff.tracing import traced
-from sobolev.autodiff.written_out import recording
 
 
 @dataclass

@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.balls import (
     Array,
     Ball,
@@ -21,9 +21,9 @@ from sobolev.certify.balls import (
     scaled,
     stack,
 )
+from sobolev.certify.double_double import Pair
 from sobolev.certify.elementary import sine_cosine
 from sobolev.certify.functions.univariate import Univariate
-from sobolev.certify.pairs import Pair
 
 
 class Arctangent(Univariate):
@@ -45,18 +45,20 @@ class Arctangent(Univariate):
 
     def precise(self, x: Array, count: int) -> Pair:
         """The same in twice the precision."""
-        at, one = pairs.exact_pair(x), pairs.exact_pair(1.0)
-        square = pairs.reciprocal(pairs.add(pairs.multiply(at, at), one))
-        real, imaginary = pairs.multiply(at, square), square
+        at, one = double_double.exact_pair(x), double_double.exact_pair(1.0)
+        square = double_double.reciprocal(double_double.add(double_double.multiply(at, at), one))
+        real, imaginary = double_double.multiply(at, square), square
         found, power = [_precise_arctangent(x)], (real, imaginary)
         for j in range(1, count):
-            found.append(pairs.multiply(power[1], pairs.rational_pair(Fraction((-1) ** (j - 1), j))))
+            found.append(double_double.multiply(power[1], double_double.rational_pair(Fraction((-1) ** (j - 1), j))))
             a, b = power
             power = (
-                pairs.add(pairs.multiply(a, real), pairs.negative(pairs.multiply(b, imaginary))),
-                pairs.add(pairs.multiply(a, imaginary), pairs.multiply(b, real)),
+                double_double.add(
+                    double_double.multiply(a, real), double_double.negative(double_double.multiply(b, imaginary))
+                ),
+                double_double.add(double_double.multiply(a, imaginary), double_double.multiply(b, real)),
             )
-        return pairs.stacked(found)
+        return double_double.stacked(found)
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """It rises; |w|^j is largest where |x| is least."""
@@ -84,10 +86,12 @@ def _arctangent(x: Array) -> Ball:
 
 
 def _precise_arctangent(x: Array) -> Pair:
-    guess, at = np.arctan(x), pairs.exact_pair(x)
+    guess, at = np.arctan(x), double_double.exact_pair(x)
     sine, cosine = precise.sine_cosine(guess)
-    below = pairs.reciprocal(pairs.add(cosine, pairs.multiply(at, sine)))
-    d = pairs.multiply(pairs.add(pairs.multiply(at, cosine), pairs.negative(sine)), below)
+    below = double_double.reciprocal(double_double.add(cosine, double_double.multiply(at, sine)))
+    d = double_double.multiply(
+        double_double.add(double_double.multiply(at, cosine), double_double.negative(sine)), below
+    )
     off = d.ball.magnitude
-    value = pairs.add(pairs.exact_pair(guess), d)
+    value = double_double.add(double_double.exact_pair(guess), d)
     return Pair(value.high, value.low, np.where(off < 1e-3, outward(value.rad + off**3), np.inf))

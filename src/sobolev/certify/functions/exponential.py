@@ -5,11 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.balls import Array, Ball, between, ends, negative, outward, scaled, smaller, stack
+from sobolev.certify.double_double import Pair
 from sobolev.certify.elementary import exp, sine_cosine
 from sobolev.certify.functions.univariate import Univariate
-from sobolev.certify.pairs import Pair
 
 
 class Trigonometric(Univariate):
@@ -27,7 +27,7 @@ class Trigonometric(Univariate):
     def precise(self, x: Array, count: int) -> Pair:
         """The same in twice the precision."""
         sine, cosine = precise.sine_cosine(x)
-        cycle = [sine, cosine, pairs.negative(sine), pairs.negative(cosine)]
+        cycle = [sine, cosine, double_double.negative(sine), double_double.negative(cosine)]
         return _over_factorials([cycle[(j + self.shift) % 4] for j in range(count)])
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
@@ -63,5 +63,5 @@ class Exponential(Univariate):
 
 
 def _over_factorials(values: list[Pair]) -> Pair:
-    factors = [pairs.rational_pair(Fraction(1, math.factorial(j))) for j in range(len(values))]
-    return pairs.stacked([pairs.multiply(*pair) for pair in zip(values, factors, strict=True)])
+    factors = [double_double.rational_pair(Fraction(1, math.factorial(j))) for j in range(len(values))]
+    return double_double.stacked([double_double.multiply(*pair) for pair in zip(values, factors, strict=True)])

@@ -6,12 +6,12 @@ from functools import cache
 
 import numpy as np
 
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.balls import Array, Ball, U, add, exact, multiply, outward
+from sobolev.certify.double_double import Pair
 from sobolev.certify.elementary import exp, log
 from sobolev.certify.functions.polynomials import Polynomial, derivative, floats, horner, size, slope, times
 from sobolev.certify.functions.univariate import Table, Tails
-from sobolev.certify.pairs import Pair
 
 _ONE_MINUS_SQUARE = (Fraction(1), Fraction(0), Fraction(-1))
 _UNBOUNDED: Tails = ((-math.inf, math.inf), (-math.inf, math.inf))
@@ -40,10 +40,10 @@ class Logistic(Table):
     def precise(self, x: Array, count: int) -> Pair:
         """With t = σ(x) - σ(-x) and 1 - t² = 4 σ(x) σ(-x)."""
         value, other = precise.logistic(x)
-        t = pairs.add(value, pairs.negative(other))
-        weight = pairs.multiply(pairs.multiply(value, other), pairs.exact_pair(4.0))
-        rest = [pairs.multiply(weight, pairs.polynomial(_logistic(j), t)) for j in range(1, count)]
-        return pairs.stacked([value, *rest])
+        t = double_double.add(value, double_double.negative(other))
+        weight = double_double.multiply(double_double.multiply(value, other), double_double.exact_pair(4.0))
+        rest = [double_double.multiply(weight, double_double.polynomial(_logistic(j), t)) for j in range(1, count)]
+        return double_double.stacked([value, *rest])
 
     def bound(self, near: Array, far: Array, j: int) -> Array:  # noqa: ARG002
         """(1 - t²) at the near end, times the sum of the magnitudes of the coefficients."""
@@ -68,8 +68,8 @@ class SiLU(Table):
     def precise(self, x: Array, count: int) -> Pair:
         """From those of σ."""
         s = LOGISTIC.precise(x, count)
-        scaled = [pairs.multiply(pairs.exact_pair(x), s[j]) for j in range(count)]
-        return pairs.stacked([scaled[0], *(pairs.add(scaled[j], s[j - 1]) for j in range(1, count))])
+        scaled = [double_double.multiply(double_double.exact_pair(x), s[j]) for j in range(count)]
+        return double_double.stacked([scaled[0], *(double_double.add(scaled[j], s[j - 1]) for j in range(1, count))])
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """From those of σ."""
@@ -106,8 +106,8 @@ class Softplus(Table):
     def precise(self, x: Array, count: int) -> Pair:
         """From those of σ."""
         s = LOGISTIC.precise(x, count - 1)
-        rest = [pairs.multiply(s[j], pairs.rational_pair(Fraction(1, j + 1))) for j in range(count - 1)]
-        return pairs.stacked([precise.softplus(x), *rest])
+        rest = [double_double.multiply(s[j], double_double.rational_pair(Fraction(1, j + 1))) for j in range(count - 1)]
+        return double_double.stacked([precise.softplus(x), *rest])
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
         """σ_(j-1) / j; σ' is at most 1/4."""

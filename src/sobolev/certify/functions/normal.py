@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.balls import Array, Ball, U, add, exact, multiply, outward, stack
+from sobolev.certify.double_double import Pair
 from sobolev.certify.elementary import exp, normal, normal_density
 from sobolev.certify.functions.polynomials import Polynomial, derivative, difference, floats, horner, magnitude
 from sobolev.certify.functions.univariate import Table, Tails
-from sobolev.certify.pairs import Pair
 
 
 class Normal(Table):
@@ -53,8 +53,8 @@ class GELU(Table):
 
     def precise(self, x: Array, count: int) -> Pair:
         """The same in twice the precision."""
-        value, density, at = precise.normal(x), precise.normal_density(x), pairs.exact_pair(x)
-        first = [pairs.multiply(at, value), pairs.add(value, pairs.multiply(at, density))]
+        value, density, at = precise.normal(x), precise.normal_density(x), double_double.exact_pair(x)
+        first = [double_double.multiply(at, value), double_double.add(value, double_double.multiply(at, density))]
         return _precise_with_density(x, count, first[:count], _gelu)
 
     def bound(self, near: Array, far: Array, j: int) -> Array:
@@ -80,9 +80,11 @@ def _with_density(x: Array, count: int, first: list[Ball], polynomial: Callable[
 
 
 def _precise_with_density(x: Array, count: int, first: list[Pair], polynomial: Callable[[int], Polynomial]) -> Pair:
-    density, at = precise.normal_density(x), pairs.exact_pair(x)
-    rest = [pairs.multiply(pairs.polynomial(polynomial(j), at), density) for j in range(len(first), count)]
-    return pairs.stacked([*first, *rest])
+    density, at = precise.normal_density(x), double_double.exact_pair(x)
+    rest = [
+        double_double.multiply(double_double.polynomial(polynomial(j), at), density) for j in range(len(first), count)
+    ]
+    return double_double.stacked([*first, *rest])
 
 
 def _density_bound(near: Array, far: Array, polynomial: Polynomial) -> Array:

@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.balls import (
     Array,
     Ball,
@@ -21,9 +21,9 @@ from sobolev.certify.balls import (
     smaller,
     stack,
 )
+from sobolev.certify.double_double import Pair
 from sobolev.certify.elementary import exp, log, rational
 from sobolev.certify.functions.univariate import Univariate
-from sobolev.certify.pairs import Pair
 
 
 class Logarithm(Univariate):
@@ -39,11 +39,11 @@ class Logarithm(Univariate):
 
     def precise(self, x: Array, count: int) -> Pair:
         """The same in twice the precision."""
-        inverse = pairs.reciprocal(pairs.exact_pair(x))
+        inverse = double_double.reciprocal(double_double.exact_pair(x))
         known = Pair(inverse.high, inverse.low, np.where(x > 0, inverse.rad, np.inf))
-        signs = [pairs.rational_pair(Fraction((-1) ** (j - 1), j)) for j in range(1, count)]
-        rest = [pairs.multiply(_pair_power(known, j), sign) for j, sign in enumerate(signs, 1)]
-        return pairs.stacked([precise.log(pairs.exact_pair(x)), *rest])
+        signs = [double_double.rational_pair(Fraction((-1) ** (j - 1), j)) for j in range(1, count)]
+        rest = [double_double.multiply(_pair_power(known, j), sign) for j, sign in enumerate(signs, 1)]
+        return double_double.stacked([precise.log(double_double.exact_pair(x)), *rest])
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """Each is monotone on the positive side."""
@@ -69,16 +69,18 @@ class Power(Univariate):
 
     def precise(self, x: Array, count: int) -> Pair | None:
         """Whole powers in twice the precision."""
-        a, at = self.exponent, pairs.exact_pair(x)
+        a, at = self.exponent, double_double.exact_pair(x)
         if a.denominator != 1:
             return None
-        inverse = pairs.reciprocal(at) if a < count else at
+        inverse = double_double.reciprocal(at) if a < count else at
         balls = []
         for j in range(count):
             power = _pair_power(at, int(a) - j) if a >= j else _pair_power(inverse, j - int(a))
-            zero = pairs.exact_pair(0 * x)
-            balls.append(pairs.multiply(power, pairs.rational_pair(_binomial(a, j))) if _binomial(a, j) else zero)
-        return pairs.stacked(balls)
+            zero = double_double.exact_pair(0 * x)
+            balls.append(
+                double_double.multiply(power, double_double.rational_pair(_binomial(a, j))) if _binomial(a, j) else zero
+            )
+        return double_double.stacked(balls)
 
     def hull(self, low: Array, high: Array, count: int) -> Ball:
         """Monotone on either side of 0; across it whole powers take their values in between."""
@@ -114,7 +116,7 @@ def _power(x: Ball, exponent: Fraction | int) -> Ball:
 
 
 def _pair_power(x: Pair, n: int) -> Pair:
-    return reduce(pairs.multiply, [x] * n, pairs.exact_pair(np.ones_like(x.high)))
+    return reduce(double_double.multiply, [x] * n, double_double.exact_pair(np.ones_like(x.high)))
 
 
 def _square(x: Ball) -> Ball:

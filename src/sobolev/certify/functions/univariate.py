@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from sobolev.certify.balls import Array, Ball, between, common, ends, outward, stack
-from sobolev.certify.pairs import Pair
+from sobolev.certify.double_double import Pair
 
 Tails = tuple[tuple[float, float], tuple[float, float]]
 """The least and the largest value below an interval, and those above it."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sobolev.certify import pairs
+from sobolev.certify import double_double
 from sobolev.certify.balls import Ball, add, multiply, reciprocal
+from sobolev.certify.double_double import Pair
 from sobolev.certify.enclosure import Enclosure, shifted
 from sobolev.certify.functions import Power
-from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.kinds import array, elementwise, fixed_beside
 from sobolev.certify.rules.series import Rows, product_pairs, product_rows
@@ -29,13 +29,13 @@ def plus(a: Any, b: Any, *, alpha: float = 1) -> Enclosure:
     if not isinstance(b, Enclosure):
         return shifted(a, fixed_beside(a, b))
     _check_alike(a, b)
-    return Enclosure(a.space, add(a.ball, b.ball), _both(a.fine, b.fine, pairs.add))
+    return Enclosure(a.space, add(a.ball, b.ball), _both(a.fine, b.fine, double_double.add))
 
 
 @rule("neg", "negative")
 def minus(a: Enclosure) -> Enclosure:
     """The negative."""
-    return Enclosure(a.space, Ball(-a.ball.mid, a.ball.rad), None if a.fine is None else pairs.negative(a.fine))
+    return Enclosure(a.space, Ball(-a.ball.mid, a.ball.rad), None if a.fine is None else double_double.negative(a.fine))
 
 
 @rule("pos", "positive")
@@ -73,7 +73,7 @@ def quotient(a: Any, b: Any, *, rounding_mode: str | None = None) -> Enclosure:
     if isinstance(b, Enclosure):
         return times(a, elementwise(INVERSE, b))
     divisor = fixed_beside(a, b)
-    return scaled(a, reciprocal(divisor), pairs.reciprocal(pairs.exact_pair(divisor.mid)))
+    return scaled(a, reciprocal(divisor), double_double.reciprocal(double_double.exact_pair(divisor.mid)))
 
 
 @rule("rtruediv", "rdiv")
@@ -127,7 +127,7 @@ def scaled(x: Enclosure, factor: Ball, precise: Pair | None = None) -> Enclosure
     """An enclosure times numbers that are the same everywhere; `precise` are these in twice the precision."""
     fine = None
     if x.fine is not None:
-        fine = pairs.multiply(x.fine, precise or Pair(factor.mid, 0 * factor.mid, factor.rad))
+        fine = double_double.multiply(x.fine, precise or Pair(factor.mid, 0 * factor.mid, factor.rad))
     return Enclosure(x.space, multiply(x.ball, factor), fine)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from sobolev.certify.balls import Array, Ball, ends, exact, outward
+from sobolev.certify.double_double import Pair, add, exact_pair, multiply
 from sobolev.certify.enclosure import Enclosure
 from sobolev.certify.functions import Expansion, Univariate
-from sobolev.certify.pairs import Pair, add, exact_pair, multiply
 from sobolev.certify.registry import NoEnclosureError
 from sobolev.certify.rules.series import Rows, composed, composed_pairs
 from sobolev.certify.space import Space

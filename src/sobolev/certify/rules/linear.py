@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from sobolev.certify.balls import Ball, growth, outward
+from sobolev.certify.double_double import times_matrix
 from sobolev.certify.enclosure import Enclosure, shifted
-from sobolev.certify.pairs import times_matrix
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.arithmetic import times
 from sobolev.certify.rules.kinds import array, fixed, fixed_beside

@@ -5,9 +5,9 @@ from functools import reduce
 
 import numpy as np
 
-from sobolev.certify import pairs
+from sobolev.certify import double_double
 from sobolev.certify.balls import Array, Ball, U, outward
-from sobolev.certify.pairs import Pair
+from sobolev.certify.double_double import Pair
 from sobolev.certify.space import Space
 
 
@@ -100,9 +100,9 @@ def product_pairs(space: Space, a: Pair, b: Pair) -> Pair:
     """The rows of a product in twice the precision, as many as both have."""
     rows = []
     for row in range(len(a.high)):
-        terms = [pairs.multiply(a[i], b[j]) for i, j in ((0, row), *space.pairs(row, 0))]
-        rows.append(reduce(pairs.add, terms))
-    return pairs.stacked(rows)
+        terms = [double_double.multiply(a[i], b[j]) for i, j in ((0, row), *space.pairs(row, 0))]
+        rows.append(reduce(double_double.add, terms))
+    return double_double.stacked(rows)
 
 
 def composed_pairs(space: Space, outer: Sequence[Pair], inner: Pair) -> Pair:
@@ -113,14 +113,16 @@ def composed_pairs(space: Space, outer: Sequence[Pair], inner: Pair) -> Pair:
     for j in range(1, max(degrees) + 1):
         if j > 1:
             power = {
-                row: reduce(pairs.add, [pairs.multiply(inner[a], power[b]) for a, b in space.pairs(row, j - 1)])
+                row: reduce(
+                    double_double.add, [double_double.multiply(inner[a], power[b]) for a, b in space.pairs(row, j - 1)]
+                )
                 for row in range(1, rows)
                 if degrees[row] >= j
             }
         for row, value in power.items():
-            term = pairs.multiply(outer[j], value)
-            total[row] = pairs.add(total[row], term) if row in total else term
-    return pairs.stacked([total[row] for row in range(rows)])
+            term = double_double.multiply(outer[j], value)
+            total[row] = double_double.add(total[row], term) if row in total else term
+    return double_double.stacked([total[row] for row in range(rows)])
 
 
 def _empty(like: Rows, rows: int) -> tuple[Array, Array]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sobolev.certify.balls import Ball
+from sobolev.certify.double_double import Pair
 from sobolev.certify.enclosure import Enclosure, constant
-from sobolev.certify.pairs import Pair
 from sobolev.certify.registry import NoEnclosureError, rule
 from sobolev.certify.rules.kinds import fixed_beside
 

@@ -14,15 +14,11 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped
 from sobolev.autodiff.taylor.propagation import compose
 from sobolev.autodiff.taylor.space import Space
+from sobolev.autodiff.torch_export import recording
 from sobolev.autodiff.tracing import traced
-from sobolev.autodiff.written_out import recording
 
 Coefficients = Callable[[Tensor, int], list[Tensor]]
 """(x, order) -> [f(x), f'(x), f''(x)/2!, ..., f^(order)(x)/order!]"""
-
-
-Gradients = tuple[Tensor, Tensor]
-"""With respect to a value and its higher coefficients."""
 
 
 class Line(Protocol):
@@ -74,14 +70,11 @@ class Elementwise:
         push: z -> y = f(z).
         slope: z, y -> f'(z), to the same order.
         line: see there.
-        pull_back: z, y, gradients of y -> gradients of z, where there is a faster way than by the slope; it may
-            answer None. It is not differentiable.
     """
 
     push: Callable[[Jet], Jet]
     slope: Callable[[Jet, Jet], Jet]
     line: Line
-    pull_back: Callable[[Jet, Jet, Gradients], Gradients | None] = lambda z, y, gradients: None  # noqa: ARG005
 
 
 def pointwise(coefficients: Coefficients) -> Elementwise:
@@ -168,9 +161,8 @@ class _Chain(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, higher_gradient: Tensor) -> tuple[Tensor | None, ...]:
         value, higher, y_value, y_higher = ctx.saved_tensors
-        z, y, gradients = Jet(ctx.space, value, higher), Jet(ctx.space, y_value, y_higher), (gradient, higher_gradient)
-        result = None if torch.is_grad_enabled() else ctx.f.pull_back(z, y, gradients)
-        to_value, to_higher = result or _transposed_product(ctx.f.slope(z, y), *gradients)
+        z, y = Jet(ctx.space, value, higher), Jet(ctx.space, y_value, y_higher)
+        to_value, to_higher = _transposed_product(ctx.f.slope(z, y), gradient, higher_gradient)
         return to_value, to_higher[: higher.shape[0]].sum_to_size(higher.shape), None, None
 
 

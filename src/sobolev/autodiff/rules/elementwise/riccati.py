@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.rules.elementwise import compiled_tanh
-from sobolev.autodiff.rules.elementwise.chain import Elementwise, Gradients, apply
+from sobolev.autodiff.rules.elementwise.chain import Elementwise, apply
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.propagation import compose, in_rows, rows
 from sobolev.autodiff.taylor.registry import rule
@@ -59,14 +59,6 @@ class Riccati:
         if z.space.order > 1:
             z.space.add_crossed(lambda a, b: a * b * self.square, y.higher, y.higher, higher)
         return Jet(z.space, slope, higher)
-
-    def pull_back(self, z: Jet, y: Jet, gradients: Gradients) -> Gradients | None:
-        """Along one direction up to order 2: the transpose of y' dz, in the fewest passes."""
-        if z.space.order != 2 or z.space.directions > 1:
-            return None
-        g = torch.cat((gradients[0][None], gradients[1]))
-        self.transpose(self.terms(z.value, y.value), y.higher.unbind(0), g, len(y.higher))
-        return g[0], g[1:]
 
     @property
     def factors(self) -> tuple[float, float]:
@@ -216,7 +208,7 @@ def _sech_squared(x: Tensor, y: Tensor) -> Tensor:
 tanh = Riccati(torch.tanh, _tanh_terms, rate=-2, square=-1, at_once=_tanh_at_once)
 sigmoid = Riccati(torch.sigmoid, _sigmoid_terms, rate=1, square=-1)
 tan = Riccati(torch.tan, _tan_terms, rate=2, square=1)
-TANH, SIGMOID, TAN = (Elementwise(f.push, f.derivative, f, f.pull_back) for f in (tanh, sigmoid, tan))
+TANH, SIGMOID, TAN = (Elementwise(f.push, f.derivative, f) for f in (tanh, sigmoid, tan))
 
 for _elementwise, *_names in ((TANH, "tanh"), (SIGMOID, "sigmoid", torch.special.expit), (TAN, "tan")):
     rule(*_names)(lambda x, elementwise=_elementwise: apply(elementwise, x))

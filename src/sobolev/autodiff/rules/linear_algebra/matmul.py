@@ -11,7 +11,7 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import aligned, dims, mapped
 from sobolev.autodiff.taylor.propagation import bilinear, in_rows, rows
 from sobolev.autodiff.taylor.registry import NoRuleError, rule
-from sobolev.autodiff.written_out import recording
+from sobolev.autodiff.torch_export import recording
 
 
 @rule(functional.linear)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sobolev.estimates.evidence import _minus_log_evidence, hyperparameters
+from sobolev.estimates.hyperparameters import _minus_log_evidence, hyperparameters
 
 
 def rows(inputs, noise=0.0, count=60):

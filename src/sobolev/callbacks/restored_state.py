@@ -18,7 +18,7 @@ _NOT_KNOWN = "torch.nn.modules.transformer"
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device, *, others: bool = True) -> Iterator[None]:
+def state_restored(model: nn.Module, device: torch.device, *, others: bool = True) -> Iterator[None]:
     """Eval mode inside; afterwards flags, buffers, attributes and random numbers are those of before.
 
     A forward may count its calls in a buffer or an attribute, keep a state, store by a hook, draw random numbers even

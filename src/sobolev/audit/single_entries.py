@@ -12,7 +12,7 @@ _EACH, _FEWEST, _MOST = 3, 16, 64
 """How many points look at each input or output, and how many points there are."""
 
 
-class CloseUp(Probe):
+class SingleEntries(Probe):
     """The same function, one input and one output at each point.
 
     Attributes:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sobolev.autodiff.taylor.entries import NotCollapsibleError, arrangement, contracted
+from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError, arrangement, contracted
 
 
 def test_gradients_of_which_rounding_is_left_are_not_trusted():

@@ -10,7 +10,7 @@ import torch
 from flint import arb
 
 import sobolev
-from sobolev.certify import pairs, precise
+from sobolev.certify import double_double, precise
 from sobolev.certify.enclosure import variables
 from sobolev.certify.functions import Arctangent
 
@@ -31,7 +31,7 @@ def _numbers(count=200):
 
 def _pair(count=200):
     high = _numbers(count)
-    return pairs.Pair(high, high * RNG.uniform(-1, 1, count) * 2.0**-54, np.zeros(count))
+    return double_double.Pair(high, high * RNG.uniform(-1, 1, count) * 2.0**-54, np.zeros(count))
 
 
 def _exact(p):
@@ -45,27 +45,27 @@ def _holds(p, truths):
 
 def test_sums_products_and_quotients():
     a, b = _pair(), _pair()
-    near = pairs.Pair(-a.high * (1 + 2.0**-52), a.low, a.rad)  # most digits cancel
+    near = double_double.Pair(-a.high * (1 + 2.0**-52), a.low, a.rad)  # most digits cancel
     x, y, z = _exact(a), _exact(b), _exact(near)
-    assert _holds(pairs.add(a, b), [s + t for s, t in zip(x, y, strict=True)])
-    assert _holds(pairs.add(a, near), [s + t for s, t in zip(x, z, strict=True)])
-    assert _holds(pairs.multiply(a, b), [s * t for s, t in zip(x, y, strict=True)])
-    assert _holds(pairs.reciprocal(a), [1 / s for s in x])
-    assert np.all(pairs.multiply(a, b).rad <= 1e-30 * np.abs(a.high * b.high))
+    assert _holds(double_double.add(a, b), [s + t for s, t in zip(x, y, strict=True)])
+    assert _holds(double_double.add(a, near), [s + t for s, t in zip(x, z, strict=True)])
+    assert _holds(double_double.multiply(a, b), [s * t for s, t in zip(x, y, strict=True)])
+    assert _holds(double_double.reciprocal(a), [1 / s for s in x])
+    assert np.all(double_double.multiply(a, b).rad <= 1e-30 * np.abs(a.high * b.high))
 
 
 def test_products_with_matrices_that_cancel():
     weights = _numbers(40).reshape(20, 2)
-    a = pairs.Pair(*(part.reshape(1, 20) for part in _pair(20)))
+    a = double_double.Pair(*(part.reshape(1, 20) for part in _pair(20)))
     weights[-1] = -(a.high[0, :-1] @ weights[:-1]) / a.high[0, -1]
     truths = [sum(Fraction(float(w)) * x for w, x in zip(column, _exact(a[0]), strict=True)) for column in weights.T]
-    found = pairs.times_matrix(a, weights)
+    found = double_double.times_matrix(a, weights)
     assert _holds(found[0], truths)
     assert np.all(found.rad < 1e-24 * (np.abs(a.high) @ np.abs(weights)))
 
 
 def test_infinite_and_undefined_numbers_say_nothing():
-    p = pairs.reciprocal(pairs.exact_pair(np.array([0.0, np.nan, np.inf])))
+    p = double_double.reciprocal(double_double.exact_pair(np.array([0.0, np.nan, np.inf])))
     assert not np.any(p.rad < np.inf)
     assert not np.any(precise.exp(np.array([np.nan, np.inf, 800.0])).rad < np.inf)
 
@@ -77,7 +77,10 @@ FUNCTIONS = {
     "sigmoid": (lambda x: precise.logistic(x)[0], lambda a: 1 / (1 + (-a).exp())),
     "1 - sigmoid": (lambda x: precise.logistic(x)[1], lambda a: 1 / (1 + a.exp())),
     "softplus": (precise.softplus, lambda a: (1 + a.exp()).log()),
-    "log": (lambda x: precise.log(pairs.exact_pair(np.abs(x) + 1e-9)), lambda a: (a.__abs__() + arb(1e-9)).log()),
+    "log": (
+        lambda x: precise.log(double_double.exact_pair(np.abs(x) + 1e-9)),
+        lambda a: (a.__abs__() + arb(1e-9)).log(),
+    ),
     "density": (precise.normal_density, lambda a: (-a * a / 2).exp() / (2 * arb.pi()).sqrt()),
     "atan": (lambda x: Arctangent().precise(x, 4)[0], lambda a: a.atan()),
     "Phi": (precise.normal, lambda a: (1 + (a / arb(2).sqrt()).erf()) / 2),
@@ -96,7 +99,7 @@ def test_functions(name):
 
 def test_logarithm():
     x = np.exp(RNG.uniform(-50, 50, 100))
-    p = precise.log(pairs.exact_pair(x))
+    p = precise.log(double_double.exact_pair(x))
     for value, high, low, rad in zip(x, p.high, p.low, p.rad, strict=True):
         assert abs(arb(float(high)) + arb(float(low)) - arb(float(value)).log()) <= arb(float(rad)) < 1e-25
 

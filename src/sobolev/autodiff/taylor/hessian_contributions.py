@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.written_out import recording
+from sobolev.autodiff.torch_export import recording
 
 _FEW_INPUTS = 4
 """Up to so many, pairs of them are multiplied one by one where operations are recorded."""

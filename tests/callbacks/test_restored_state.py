@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchmetrics import MeanMetric
 
-from sobolev.callbacks.undisturbed import undisturbed
+from sobolev.callbacks.restored_state import state_restored
 
 
 class Restless(nn.Module):
@@ -28,7 +28,7 @@ class Restless(nn.Module):
 def test_the_model_is_left_as_it_was(inference):
     model, state = Restless(), torch.get_rng_state()
     buffer = model.count
-    with torch.inference_mode(inference), undisturbed(model, torch.device("cpu")):
+    with torch.inference_mode(inference), state_restored(model, torch.device("cpu")):
         assert not model.training
         model(torch.rand(3, 1))
     assert model.count is buffer and (buffer == 0).all()
@@ -38,7 +38,7 @@ def test_the_model_is_left_as_it_was(inference):
 
 def test_the_model_is_left_as_it_was_after_an_error():
     model = Restless()
-    with pytest.raises(RuntimeError), undisturbed(model, torch.device("cpu")):
+    with pytest.raises(RuntimeError), state_restored(model, torch.device("cpu")):
         model(torch.rand(3, 1))
         raise RuntimeError
     assert (model.count == 0).all() and model.training
@@ -75,14 +75,14 @@ def hooked():
 def test_where_nothing_but_known_layers_runs_there_is_less_to_restore(model, others, kept):
     """Python's numbers would be drawn by somebody else's layer, a hook, an activation, or other code around."""
     state = random.getstate()
-    with undisturbed(model, torch.device("cpu"), others=others):
+    with state_restored(model, torch.device("cpu"), others=others):
         random.random()
     assert (random.getstate() == state) == kept
 
 
 def test_a_layer_of_somebody_elses_leaves_no_trace():
     model, state = nn.Sequential(nn.Linear(1, 3), Drawing()), random.getstate()
-    with undisturbed(model, torch.device("cpu"), others=False):
+    with state_restored(model, torch.device("cpu"), others=False):
         model(torch.ones(2, 1))
     assert random.getstate() == state and model[1].count == 0
 
@@ -112,7 +112,7 @@ def test_what_forward_keeps_in_attributes_is_as_before():
     hidden, seen, total = model.hidden, model.seen, model.total
     values = hidden[0].clone(), total.clone(), model.metric.compute()
     del model.new
-    with undisturbed(model, torch.device("cpu")), torch.no_grad():
+    with state_restored(model, torch.device("cpu")), torch.no_grad():
         model(torch.rand(4, 1))
         model(torch.rand(4, 1))
     assert model.count == 1 and model.hidden is hidden and model.seen is seen and model.total is total
@@ -135,7 +135,7 @@ def test_what_hooks_store_is_as_before():
     x = torch.rand(4, 1)
     model(x)
     before = stored["activation"]
-    with undisturbed(model, torch.device("cpu"), others=False):
+    with state_restored(model, torch.device("cpu"), others=False):
         model(torch.rand(7, 1))
     assert stored["activation"] is before and calls == 1
     model(x)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.data.points import PointsGrid, PredictPoints
+from sobolev.data.prediction_points import PointsGrid, PredictPoints
 from sobolev.data.tables import Table, is_table
 
 Places = PredictPoints | Callable[[], Any]

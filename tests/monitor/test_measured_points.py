@@ -6,8 +6,8 @@ import pytest
 import torch
 from cases import Plain
 
-from sobolev.monitor import sampling
-from sobolev.monitor.sampling import Samples, Sampling
+from sobolev.monitor import measured_points
+from sobolev.monitor.measured_points import Samples, Sampling
 
 
 def trainer(batches, fn="fit", rank=0, world_size=1, **options):
@@ -18,7 +18,7 @@ def trainer(batches, fn="fit", rank=0, world_size=1, **options):
     )
 
 
-def drawn(sampling, batches, points=None, **options):
+def drawn(measured_points, batches, points=None, **options):
     """The samples of one pass."""
     model, ready = Plain(), []
     sampling.begin()
@@ -49,10 +49,10 @@ def test_batches_that_cannot_be_joined_come_one_by_one():
 
 def test_only_a_training_keeps_its_samples():
     sampling = sampling_of(max_points=None)
-    drawn(sampling, LINE, fn="validate")
+    drawn(measured_points, LINE, fn="validate")
     assert not sampling.samples
     for _ in range(2):
-        drawn(sampling, LINE)
+        drawn(measured_points, LINE)
     assert sum(len(batch[0]) for batch, _ in sampling.samples.on(torch.device("cpu"))) == 96
 
 
@@ -70,7 +70,7 @@ def test_where_there_was_no_batch_nothing_is_drawn():
 
 
 def test_a_copy_is_kept_while_there_is_room(monkeypatch):
-    monkeypatch.setattr(sampling, "REMEMBERED", 10)
+    monkeypatch.setattr(measured_points, "REMEMBERED", 10)
     kept, x = Samples(), torch.ones(6, 1)
     assert not kept
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_a_copy_is_kept_while_there_is_room(monkeypatch):
 
 
 def test_one_sample_is_kept_whatever_its_size(monkeypatch):
-    monkeypatch.setattr(sampling, "REMEMBERED", 10)
+    monkeypatch.setattr(measured_points, "REMEMBERED", 10)
     (kept := Samples()).add((torch.ones(50), None))
     assert kept
 

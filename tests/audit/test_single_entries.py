@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sobolev.audit.close_up import CloseUp
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import probing
+from sobolev.audit.single_entries import SingleEntries
 
 UNITS = torch.tensor([1.0, 1e-6, 1e6])
 
@@ -16,7 +16,7 @@ def f(x):
 
 def test_every_input_and_every_output_has_points_of_its_own():
     with probing(f, torch.randn(10, 2), 1, modules_behind(f)) as probe:
-        close = CloseUp(probe)
+        close = SingleEntries(probe)
         seen = set(zip(close.inputs.tolist(), close.outputs.tolist(), strict=True))
         assert seen == {(i, o) for i in range(2) for o in range(3)}
         assert ((close.direction != 0).sum(1) == 1).all()
@@ -24,7 +24,7 @@ def test_every_input_and_every_output_has_points_of_its_own():
 
 def test_each_point_sees_its_output_in_units_of_its_size_along_its_input():
     with probing(f, torch.randn(10, 2), 1, modules_behind(f)) as probe:
-        close = CloseUp(probe)
+        close = SingleEntries(probe)
         value, slope = close.reverse
         rows = torch.arange(len(close.x))
         output, by = close.outputs, close.inputs
@@ -40,7 +40,7 @@ def test_of_many_inputs_or_outputs_some_all_along(width, height):
         return x.sum(1, keepdim=True).expand(-1, height)
 
     with probing(g, torch.randn(10, width), 1, {}) as probe:
-        close = CloseUp(probe)
+        close = SingleEntries(probe)
         places, count = (close.inputs, width) if width > 1 else (close.outputs, height)
         assert len(close.x) == 64
         assert places.min() == 0 and places.max() > 0.9 * count
@@ -48,6 +48,6 @@ def test_of_many_inputs_or_outputs_some_all_along(width, height):
 
 def test_names_only_what_there_are_several_of():
     with probing(f, torch.randn(4, 2), 1, {}) as probe:
-        assert CloseUp(probe).named(3) == "by input 1 of output 0"
+        assert SingleEntries(probe).named(3) == "by input 1 of output 0"
     with probing(lambda x: f(x)[:, 0], torch.randn(4, 2), 1, {}) as probe:
-        assert CloseUp(probe).named(1) == "by input 1"
+        assert SingleEntries(probe).named(1) == "by input 1"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sobolev.monitor.points import places
+from sobolev.monitor.user_points import places
 
 
 def three_points():

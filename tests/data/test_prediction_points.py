@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sobolev.data.points import PointsGrid, PointsLoader, points_source
+from sobolev.data.prediction_points import PointsGrid, PointsLoader, points_source
 
 
 def whole(source, size=7):

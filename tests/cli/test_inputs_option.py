@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 import torch
 
-from sobolev.cli.points import read_points
+from sobolev.cli.inputs_option import read_points
 
 
 @pytest.fixture
