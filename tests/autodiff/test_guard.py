@@ -88,7 +88,7 @@ def test_right_inside_and_restored_outside(mode, fails, device):
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-def test_undisturbed_leaves_gradients_as_they_are(mode):
+def test_a_plain_forward_leaves_gradients_as_they_are(mode):
     with mode():
         before = switches()
         with pytest.raises(KeyError), plain_forward(CPU):
