@@ -29,8 +29,11 @@ class Certificate:
         ranges: without a function: the proved least and largest value of every derivative, by name.
         parts: the searches.
         tolerance: how near the bounds were asked for, relative.
-        network: its layers in plain numbers, where it is a chain of known ones, for `sobolev.certify.check`.
-        function: the formula that it is compared with.
+        network: the operations of its forward in plain types, for `sobolev.certify.check`; None where they could not
+            be recorded.
+        function: the formula that it is compared with, or the name of a callable.
+        target: the operations of that callable.
+        unknowns: for an equation the names of the network's outputs.
     """
 
     subject: str
@@ -42,6 +45,8 @@ class Certificate:
     tolerance: float = 0.02
     network: list[dict[str, Any]] | None = None
     function: str | None = None
+    target: list[dict[str, Any]] | None = None
+    unknowns: tuple[str, ...] | None = None
 
     @property
     def upper(self) -> tuple[float, ...]:
@@ -96,7 +101,8 @@ class Certificate:
             "cells": self.cells,
         }
         if cells:
-            outcome |= {"network": self.network, "function": self.function}
+            outcome |= {"network": self.network, "function": self.function, "target": self.target}
+            outcome["unknowns"] = None if self.unknowns is None else list(self.unknowns)
             outcome["parts"] = [
                 {
                     "names": list(part.names),

@@ -83,7 +83,7 @@ class Box:
 
 def errors(network: Enclose, box: Box, order: int, function: str | Function | Callable) -> Certificate:
     """How far the network's derivatives of each order are off those of a function."""
-    target, outputs, text = target_of(function, box.names)
+    target, outputs, text, steps = target_of(function, box.names)
     with np.errstate(all="ignore"):
         found = network(variables(box.low[None], (box.high - box.low)[None], 0)).shape[1]
     if found != outputs:
@@ -93,7 +93,7 @@ def errors(network: Enclose, box: Box, order: int, function: str | Function | Ca
     labels = tuple(f"|error of f{_PRIMES[k]}|" for k in range(order + 1))
     bounds = [_bound(label, outcome, k) for k, label in enumerate(labels)]
     part = Part(labels, tuple(range(order + 1)), box.intervals, outcome.cover, outcome.limit, outcome.evaluated)
-    return box.certificate(f"the network is off {text} by", bounds, [part], function=text)
+    return box.certificate(f"the network is off {text} by", bounds, [part], function=text, target=steps)
 
 
 def alone(network: Enclose, box: Box, order: int) -> Certificate:
@@ -135,7 +135,7 @@ def violations(
         bounds.append(_bound(text, outcome, 0))
         ends = box.intervals if part is None else tuple(zip(*(end.tolist() for end in part), strict=True))
         parts.append(Part((text,), (0,), ends, outcome.cover, outcome.limit, outcome.evaluated))
-    return box.certificate("both sides of these differ by", bounds, parts)
+    return box.certificate("both sides of these differ by", bounds, parts, unknowns=unknowns)
 
 
 def _bound(label: str, outcome: Outcome, goal: int) -> Bound:

@@ -8,8 +8,8 @@ import numpy as np
 
 from sobolev.certify.balls import Array
 from sobolev.certify.certificate import Certificate
-from sobolev.certify.describe import describe
 from sobolev.certify.network import check_agreement, on_enclosures, widest
+from sobolev.certify.program import steps_of
 from sobolev.certify.proofs import Box, alone, errors, violations
 from sobolev.errors import check_counts
 from sobolev.functions import Function
@@ -65,9 +65,12 @@ def certify(
             raise ValueError("give a function or a residual with its conditions, not both")
         equations = [residual] if isinstance(residual, str) else list(residual or [])
         given = [conditions] if isinstance(conditions, str) else list(conditions)
-        return violations(enclosed, box, equations, given, tuple(unknowns))
-    found = alone(enclosed, box, order) if function is None else errors(enclosed, box, order, function)
-    return replace(found, network=describe(network, low, high))
+        found = violations(enclosed, box, equations, given, tuple(unknowns))
+    elif function is None:
+        found = alone(enclosed, box, order)
+    else:
+        found = errors(enclosed, box, order, function)
+    return replace(found, network=steps_of(network, len(names)))
 
 
 def _check(order: int, tolerance: float, seconds: float) -> None:
