@@ -32,7 +32,9 @@ _FEWEST_COLLAPSED: dict[Situation, int] = {
     "transformed": 4,
     "recorded": 2,
 }
-"""With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass."""
+"""With fewer inputs, carrying the entries of the Hessian along takes less time than a reverse pass..."""
+_FEWEST_ENTRIES: dict[Situation, int] = {"no graph": 1500, "graph": 500}
+"""...and if the Hessians of the batch have fewer entries than this: what counts then is the calls."""
 _FEWEST_REVERSED = 4
 """With fewer inputs, carrying the columns of the Jacobian along takes less time than a reverse pass..."""
 _FEW_INPUTS, _FEW_NUMBERS = 16, 2000
@@ -68,7 +70,8 @@ def of_any_function(operator: str, rows: int, inputs: int) -> list[Algorithm]:
     if operator == "jacobian" and rows and now in ("no graph", "graph"):
         enough = rows * inputs >= _FEW_NUMBERS
         found += ["reversed"] if inputs >= (_FEWEST_REVERSED if enough else _FEW_INPUTS) else []
-    if operator == "hessian" and rows and inputs >= _FEWEST_COLLAPSED[now]:
+    enough = now not in _FEWEST_ENTRIES or rows * inputs**2 >= _FEWEST_ENTRIES[now]
+    if operator == "hessian" and rows and enough and inputs >= _FEWEST_COLLAPSED[now]:
         found.append("collapsed")
     found.append("pushed")
     return found
