@@ -59,11 +59,19 @@ def forces(x):
     return torch.autograd.grad(torch.cos(z).sum(), z)[0]
 
 
+@pytest.mark.parametrize("f", [forces, lambda x: x + forces(x)])
+def test_derivatives_inside_f_are_kept_and_noted(f):
+    x = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
+    found = sobolev.audit(f, x)
+    (finding,) = found.findings
+    assert found.trustworthy and (finding.kind, finding.severity) == ("inner-gradient", "note")
+    assert "create_graph=True" in finding.message
+    torch.testing.assert_close(sobolev.derivatives(f, x)[2], x.sin())
+
+
 @pytest.mark.parametrize(
     ("f", "advice"),
     [
-        (forces, "create_graph=True"),
-        (lambda x: x + forces(x), "create_graph=True"),
         (torch.special.airy_ai, "no derivative of `special_airy_ai`"),
         (lambda x: torch.sin(x.detach()), "Remove the detach"),
     ],

@@ -6,10 +6,17 @@ import torch
 from cases import formulas, tower
 from torch import nn
 
+import sobolev
 from sobolev.autodiff import reverse
 from sobolev.errors import UntrustworthyDerivativeError
 
 X = sympy.symbols("x:2")
+WEIGHT = nn.Parameter(torch.ones(1))
+
+
+def weighted_without_graph(x):
+    """Has a graph, to its weights."""
+    return WEIGHT * x.detach()
 
 
 @pytest.fixture
@@ -61,7 +68,11 @@ def test_a_derivative_of_zero_is_no_error(f):
     assert (reverse.hessian(f, x)[2] == 0).all()
 
 
-@pytest.mark.parametrize("f", [lambda x: x.detach() ** 2, torch.no_grad()(torch.sin)], ids=["detach", "no_grad"])
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: x.detach() ** 2, torch.no_grad()(torch.sin), weighted_without_graph],
+    ids=["detach", "no_grad", "weights"],
+)
 def test_a_lost_graph_is_no_derivative_of_zero(f):
     with pytest.raises(UntrustworthyDerivativeError, match="no graph"):
         reverse.jacobian(f, torch.randn(4, 1))
@@ -73,3 +84,26 @@ def test_a_function_may_write_to_its_argument():
     found = reverse.hessian(lambda z: z.add_(1).square(), x)
     close(found, ((x + 1) ** 2, 2 * (x + 1)[:, :, None], torch.full((4, 1, 1, 1), 2.0, dtype=torch.float64)))
     assert torch.equal(x, before)
+
+
+def test_results_of_a_function_without_weights_carry_no_graph():
+    x = torch.rand(4, 3, dtype=torch.float64)
+    for operator in (reverse.hessian, reverse.laplacian, sobolev.hessian):
+        assert not any(tensor.requires_grad for tensor in operator(lambda z: z.sin().prod(1), x))
+        assert all(tensor.requires_grad for tensor in operator(lambda z: WEIGHT * z.sin().prod(1), x))
+    assert all(tensor.requires_grad for tensor in reverse.hessian(torch.sin, x.clone().requires_grad_()))
+
+
+@pytest.mark.parametrize("options", [{}, {"retain_graph": False}, {"create_graph": False, "allow_unused": True}])
+def test_derivatives_inside_the_function_keep_their_graph(options):
+    def forces(x):
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.clone().requires_grad_()
+            energy = x.sin().prod(1)
+            (gradient,) = torch.autograd.grad(energy.sum(), x, **options)
+        return torch.cat([energy[:, None], -gradient], 1)
+
+    x = torch.rand(4, 3, dtype=torch.float64)
+    y, J, H = sobolev.hessian(lambda z: z.sin().prod(1), x, method="taylor")
+    found = sobolev.jacobian(forces, x)
+    close(found, (torch.cat([y[:, None], -J], 1), torch.cat([J[:, None], -H], 1)))

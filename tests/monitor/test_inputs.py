@@ -1,19 +1,12 @@
 """How a module is called, from its signature and a batch."""
 
+import lightning.pytorch
 import pytest
 import torch
 from torch import nn
 
-from sobolev.monitor.forward import Arguments
-from sobolev.monitor.inputs import (
-    OutputError,
-    evaluation,
-    evaluation_by_user,
-    joined,
-    literal,
-    output_paths,
-    target_paths,
-)
+from sobolev.monitor.inputs import evaluation, evaluation_by_user, joined
+from sobolev.monitor.targets import Target
 
 X, T, MASK, Y = torch.rand(4, 2), torch.rand(4, 1), torch.ones(4, dtype=torch.bool), torch.rand(4, 1)
 
@@ -43,7 +36,7 @@ def test_by_position_by_name_and_nested():
 
 def test_one_input_others_fixed():
     found = evaluation(Sum(), (X, T, Y), inputs=0)
-    assert found.inputs == ("0",) and not found.alone and found.targets == ("2",)
+    assert found.inputs == ("0",) and not found.alone and found.targets == (Target("2"),)
     assert torch.equal(found.y(Sum(), (X, T, Y), 2 * X), 2 * X.sum(1, keepdim=True) * T)
 
 
@@ -61,7 +54,7 @@ def test_inputs_made_from_the_batch_are_handed_to_forward():
 
 def test_where_the_user_calls_forward():
     found = evaluation_by_user({"ids": MASK, "x": X, "y": Y}, None, None)
-    assert found.inputs == ("x",) and found.targets == ("y",) and not found.alone
+    assert found.inputs == ("x",) and found.targets == (Target("y"),) and not found.alone
 
 
 def test_what_cannot_be_told_is_asked_for():
@@ -75,39 +68,41 @@ def test_a_single_tensor_is_not_copied():
     assert joined([X]) is X and joined([X, T]).shape == (4, 3)
 
 
-Y = torch.rand(4, 1)
-FIRST = Arguments(lambda batch: ((batch[0],), {}))
+class Wrapped:
+    """A batch of a class of somebody's own."""
+
+    def __init__(self, x, y):
+        self.x, self.y, self.name = x, y, "mine"
 
 
-@pytest.mark.parametrize(
-    ("returned", "output", "paths"),
-    [
-        (Y, None, ("",)),
-        ((Y, torch.zeros(())), None, ("0",)),
-        ({"ids": torch.arange(4), "y": Y}, None, ("y",)),
-        ({"u": Y, "v": Y}, ["v", "u"], ("v", "u")),
-        ((Y, Y), 1, ("1",)),
-    ],
-)
-def test_outputs(returned, output, paths):
-    assert output_paths(returned, 4, output) == paths
+class OfWrapped(nn.Module):
+    def forward(self, batch):
+        return batch.x.square().sum(1, keepdim=True)
 
 
-def test_outputs_that_do_not_fit():
-    with pytest.raises(OutputError, match="several as a list"):
-        output_paths((Y, Y), 4, None)
-    with pytest.raises(OutputError, match="no 'z'"):
-        output_paths(Y, 4, "z")
-    with pytest.raises(ValueError, match="for 5 samples"):
-        output_paths(Y, 5, None)
+def test_attributes_of_an_object_are_entries_like_keys():
+    found = evaluation(nn.Linear(2, 1), Wrapped(X, Y), inputs="x")
+    assert found.inputs == ("x",) and found.targets == (Target("y"),)
+    whole = evaluation(OfWrapped(), Wrapped(X, Y), inputs="x")
+    assert torch.equal(whole.y(OfWrapped(), Wrapped(X, Y), 2 * X), 4 * X.square().sum(1, keepdim=True))
 
 
-def test_targets_stand_behind_the_inputs_or_have_a_usual_name():
-    assert target_paths((Y, Y, Y), None, FIRST) == ("1", "2")
-    assert target_paths({"x": Y, "target": Y}, None, Arguments(lambda batch: ((batch["x"],), {}))) == ("target",)
-    assert target_paths((Y, Y), [1, None], FIRST) == ("1", None)
-    assert target_paths(Y, None, FIRST) == ()
+def test_overridden_methods_are_asked_before_anything_is_guessed():
+    class Opaque:
+        numbers = X.tolist()
+
+    assert evaluation_by_user(Opaque(), None, None, x=X).inputs is None
+    with pytest.raises(ValueError, match=r"no tensor of floating point.*inputs_of"):
+        evaluation_by_user(Opaque(), None, None)
 
 
-def test_a_path_as_in_python():
-    assert literal("x") == "'x'" and literal("0") == "0"
+class WithoutForward(lightning.pytorch.LightningModule):
+    pass
+
+
+def test_questions_name_what_can_be_answered():
+    with pytest.raises(TypeError, match=r"WithoutForward has no forward of its own.*outputs_at"):
+        evaluation(WithoutForward(), X)
+    with pytest.raises(TypeError) as asked:
+        evaluation(nn.Linear(3, 1), X)
+    assert "inputs: `" not in str(asked.value) and "override" in str(asked.value)

@@ -185,7 +185,7 @@ def test_what_is_no_label_is_not_taken_for_one(tmp_path):
 
 @pytest.mark.parametrize("batch", [{"a": torch.rand(4, 1), "b": torch.rand(4, 1)}, [], "text"])
 def test_a_batch_without_inputs_is_refused_with_the_remedy(tmp_path, batch):
-    with pytest.raises(TypeError, match="Name the entries"):
+    with pytest.raises(TypeError, match=r"Name the entries|override the method `inputs_of"):
         quiet_trainer(tmp_path, DerivativeMonitor(**QUIET)).validate(Plain(), Batches(batch), verbose=False)
 
 
@@ -558,7 +558,7 @@ def test_what_waits_for_a_value_finds_one_at_every_epoch(tmp_path, every, logger
 
 
 class Energy(Plain):
-    """Computes forces in forward, with a graph in training only: the usual idiom, which eval mode breaks."""
+    """Computes forces in forward, with a graph in training only: the usual idiom."""
 
     def forward(self, x):
         with torch.enable_grad():
@@ -612,8 +612,20 @@ def weights_after(folder, module, batches, *callbacks):
     return module.state_dict()
 
 
+@pytest.mark.filterwarnings("ignore:(the inputs|f varies|derivative)")
+def test_forces_in_forward_are_differentiated(tmp_path):
+    x = torch.rand(48, 1)
+    batches, monitor = loader(x, x), DerivativeMonitor(on_finding="raise", figure_every_n_epochs=None)
+    alone, watched = weights_after(tmp_path, Energy, batches), weights_after(tmp_path, Energy, batches, monitor)
+    assert all(torch.equal(alone[name], watched[name]) for name in alone)
+    module = Energy()
+    module.load_state_dict(watched)
+    (_, _, bend) = sobolev.derivatives(module.network.double(), x.double())
+    assert monitor.errors[2]["rms"] == pytest.approx(bend.square().mean().sqrt().item(), rel=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:.*(the graph|gradient|differ|calls|f is)")
-@pytest.mark.parametrize("kind", [Energy, Unguessable, Remembering])
+@pytest.mark.parametrize("kind", [Unguessable, Remembering])
 def test_what_cannot_be_measured_is_said_and_the_training_goes_on(tmp_path, kind):
     x = torch.rand(48, 1)
     batches = DataLoader([{"a": row, "b": row} for row in x], batch_size=16) if kind is Unguessable else loader(x, x)

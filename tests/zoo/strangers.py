@@ -323,7 +323,7 @@ CASES = [
     Case("tensor-parallel", of_the_group, "distributed", around=lambda: in_a_group(tensor_parallel)),
     Case("adapter-on-frozen-base", lambda: Adapter().eval(), "detached"),
     Case("bits-of-activations", lambda: nn.Sequential(nn.Linear(1, 16), nn.Tanh(), BitLinear(16, 16), nn.Tanh(), nn.Linear(16, 1)).eval(), "discontinuity"),
-    Case("hamiltonian-graph-in-training", lambda: Hamiltonian().eval(), "detached", x=D2),
+    Case("hamiltonian-graph-in-training", lambda: Hamiltonian().eval(), x=D2),
     Case("adjoint-euler", lambda: Wrap(lambda s, x: AdjointEuler.apply(x, s.w), w=torch.randn(2, 2)), "autograd-disagrees", x=D2),
     Case("fails-later", OneCall, "fails"),
     Case("anderson-in-place", lambda: Wrap(anderson, w=0.4 * torch.randn(2, 2)), "no-derivative", x=D2),

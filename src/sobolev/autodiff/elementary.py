@@ -1,8 +1,12 @@
-"""Normalisations by elementary operations: PyTorch's own are wrong where they are differentiated often.
+"""What a function does by its own means, but so that it can be differentiated often.
+
+Normalisations by elementary operations: PyTorch's own are wrong where they are differentiated often.
 
 The backward pass of `layer_norm` and `instance_norm` is right, and so is its derivative by the input of the network.
 The derivative of that is 10 to 25 % off: in third derivatives, and in the gradient of a loss on second ones
 (pytorch#196700, #198017).
+
+Derivatives inside a function, the forces of an energy, keep their graph: they often do so in training mode only.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +23,22 @@ class ElementaryNormalization(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _RULES.get(func, func)(*args, **(kwargs or {}))
+
+
+class GraphsKept(TorchFunctionMode):
+    """Derivatives that a function computes inside, forces say, can be differentiated, in eval mode as well.
+
+    Attributes:
+        needed: whether any would not have had a graph.
+    """
+
+    needed = False
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.autograd.grad:
+            self.needed |= not (kwargs or {}).get("create_graph")
+            args, kwargs = args[:3], {**(kwargs or {}), "retain_graph": True, "create_graph": True}
+        return func(*args, **(kwargs or {}))
 
 
 def _layer_norm(

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sobolev.autodiff.elementary import ElementaryNormalization
+from sobolev.autodiff.elementary import ElementaryNormalization, GraphsKept
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF, SinglePrecision
+from sobolev.autodiff.taylor.tape import leads_elsewhere, leads_to
 from sobolev.autodiff.tracing import traced
 from sobolev.errors import UntrustworthyDerivativeError
 
@@ -36,7 +37,8 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     tower, flat = [_components(y)], (x.shape[0], x.shape[1:].numel())
     for _ in range(order):
         tower.append([(_gradient(component, x) * direction).reshape(flat).sum(1) for component in tower[-1]])
-    return tuple(torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
+    found = (torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
+    return _without_own_graph(x, *found)
 
 
 @_in_single_precision
@@ -44,14 +46,14 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
     x = _differentiable(x)
     y = _value(f, x)
-    return y, _jacobian(y, x)
+    return _without_own_graph(x, y, _jacobian(y, x))
 
 
 @_in_single_precision
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
     y, J, x = _value_and_jacobian(f, x)
-    return y, J, _jacobian(J, x)
+    return _without_own_graph(x, y, J, _jacobian(J, x))
 
 
 @_in_single_precision
@@ -63,7 +65,7 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
     diagonal = [
         _gradient(rows[:, o, i], x).reshape(x.shape[0], inputs)[:, i] for o in range(outputs) for i in range(inputs)
     ]
-    return y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J
+    return _without_own_graph(x, y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J)
 
 
 @_in_single_precision
@@ -78,10 +80,18 @@ def _differentiable(x: Tensor) -> Tensor:
     return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
 
 
+def _without_own_graph(x: Tensor, y: Tensor, *higher: Tensor) -> tuple[Tensor, ...]:
+    """The results; of a function without weights, whose graph leads to our alias alone, without a graph."""
+    if traced() or x.grad_fn is not None or leads_elsewhere(y, x):
+        return y, *higher
+    return y.detach(), *(tensor.detach() for tensor in higher)
+
+
 def _value(f: BatchedFunction, x: Tensor) -> Tensor:
-    with torch.enable_grad(), ElementaryNormalization():  # gradients also afterwards: f may leave them switched off
+    # gradients also afterwards: f may leave them switched off
+    with torch.enable_grad(), ElementaryNormalization(), GraphsKept():
         y = f(x.clone())  # a clone: f may write to its argument
-    if not (y.requires_grad or traced()) and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
+    if not (traced() or leads_to(y, x)) and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
         raise UntrustworthyDerivativeError(
             "the output changes with x, but carries no graph back to it: the forward runs under no_grad, "
             "detaches, or leaves torch. Remove that, or use method='taylor'"

@@ -25,12 +25,24 @@ def plain(f: Callable[[Any], Any], x: Tensor) -> tuple[Callable[[Any], Any], Ten
     return evaluate, ordinary(x)
 
 
+def changed(change: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a change of its numbers makes of x: of the same class, with the same attributes."""
+    kind = type(x)
+    if kind in (Tensor, nn.Parameter, nn.Buffer) or not _holds_numbers(kind):
+        return change(x)
+    new = change(ordinary(x)).as_subclass(kind)
+    vars(new).update(vars(x))
+    return new
+
+
 def _holds_numbers(kind: type) -> bool:
     """Whether it is an ordinary tensor but for its methods; others (DTensor, FakeTensor) do their calculations."""
     return getattr(kind, "__torch_dispatch__", None) is getattr(Tensor, "__torch_dispatch__", None)
 
 
 def ordinary(x: Tensor) -> Tensor:
-    """The same numbers, of no other class."""
+    """The same numbers, of no other class, where there are numbers."""
+    if type(x) in (Tensor, nn.Parameter, nn.Buffer) or not _holds_numbers(type(x)):
+        return x
     with torch._C.DisableTorchFunctionSubclass():
         return x.as_subclass(Tensor)

@@ -4,6 +4,7 @@ A trainer of one does not know the classes of the other. Our callbacks belong to
 """
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 _LIGHTNINGS = ("lightning.pytorch.", "pytorch_lightning.")
@@ -43,6 +44,34 @@ def pass_over(callback: Callback, trainer: "Trainer", *done: str) -> None:
     if callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
         idle, homes = done or _AT_EACH_STEP, ("sobolev.",) if done else _LIGHTNINGS
         own.update({name: None for name in idle if _home(callback, name).startswith(homes)})
+
+
+def needs_trainer(callback: Callback) -> None:
+    """Refuse calls of the callback's hooks that no `setup` came before, as in loops of Fabric; `has_trainer` ends it.
+
+    To be called when it is made.
+    """
+    refusal = partial(_refuse, type(callback).__name__)
+    vars(callback).update(dict.fromkeys(_hooks_of(callback), refusal))
+
+
+def _refuse(name: str, *_: Any, **__: Any) -> None:
+    raise TypeError(
+        f"{name} is a callback of Lightning's Trainer, which calls its `setup` first. In a loop of one's own, as with "
+        "Fabric, sobolev.metrics.DerivativeError sums the errors of sobolev.jacobian and sobolev.hessian, and "
+        "sobolev.audit says whether they can be trusted"
+    )
+
+
+def has_trainer(callback: Callback) -> None:
+    """In `setup`: the hooks are its own."""
+    for name in _hooks_of(callback):
+        if isinstance(vars(callback).get(name), partial):
+            del vars(callback)[name]
+
+
+def _hooks_of(callback: Callback) -> list[str]:
+    return [name for name in dir(type(callback)) if name.startswith("on_") and _home(callback, name)[:8] == "sobolev."]
 
 
 def _home(callback: Callback, hook: str) -> str:

@@ -1,7 +1,7 @@
-"""Batches of any form: tensors, and tuples, lists, dicts, dataclasses of them, nested as one likes.
+"""Batches of any form: tensors, and tuples, lists, dicts, dataclasses, objects of them, nested as one likes.
 
 An entry has a path: `x`, `0`, `inputs.x`, `1.mask`; the path of a batch that is a tensor is empty. The samples of a
-batch are the rows of those tensors that have one for each sample.
+batch are the rows of those tensors that have one for each sample; of a batch of graphs (torch_geometric) its graphs.
 """
 
 import copy
@@ -10,14 +10,24 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from sobolev.autodiff.tensor_classes import changed, ordinary
+
+_OPAQUE = (str, bytes, int, float, complex, bool, type(None), type, nn.Module)
 
 Key = str | int
 """A path; a single position may be a number."""
 
 
 def children(value: Any) -> dict[str, Any]:
-    """The entries directly inside a container; of a namedtuple by name. Nothing else has any."""
+    """The entries directly inside a container; of a namedtuple by name, of an object that holds tensors by attribute.
+
+    Nothing else has any.
+    """
+    if isinstance(value, Tensor):
+        return {}
     if isinstance(value, Mapping):
         return {str(key): part for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
@@ -26,7 +36,28 @@ def children(value: Any) -> dict[str, Any]:
         return dict(zip(value._fields, value, strict=True))  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, list | tuple):
         return {str(position): part for position, part in enumerate(value)}
-    return {}
+    if isinstance(value, Distribution):
+        return {name: getattr(value, name) for name in (*value.arg_constraints, "mean", "stddev")}
+    return _attributes(value)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """The public attributes of an object of somebody's own, if any is a tensor or holds one."""
+    if isinstance(value, _OPAQUE) or hasattr(type(value), "__torch_function__"):  # jets are no containers either
+        return {}
+    keys: Any = getattr(value, "keys", None)
+    if callable(keys):  # those of torch_geometric keep them elsewhere
+        names = [name for name in keys() if isinstance(name, str)]
+    else:
+        slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        names = [*getattr(value, "__dict__", {}), *slots]
+    found = {name: getattr(value, name, None) for name in names if not name.startswith("_")}
+    return found if any(map(_holds_tensors, found.values())) else {}
+
+
+def _holds_tensors(value: Any) -> bool:
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Tensor) or any(isinstance(part, Tensor) for part in inside)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -53,6 +84,24 @@ def entry(value: Any, path: Key) -> Any:
     return value
 
 
+def by_sample(batch: Any, path: Key) -> Any:
+    """What lies at a path, with the samples first: the nodes of graphs that are all of one size, (graphs, nodes, ...).
+
+    Raises:
+        LookupError: nothing does.
+    """
+    value, owner = entry(batch, path), entry(batch, ".".join(_steps(path)[:-1]))
+    if is_of_graphs(owner) and isinstance(value, Tensor) and _are_nodes(owner, value):
+        return value.unflatten(0, (owner.num_graphs, -1))
+    return value
+
+
+def _are_nodes(graphs: Any, value: Tensor) -> bool:
+    """Of graphs with the same number of nodes, more than one."""
+    sizes = graphs.ptr.diff()
+    return value.dim() > 0 and 1 < int(sizes[0]) == len(value) / len(sizes) and bool((sizes == sizes[0]).all())
+
+
 def replaced(value: Any, path: Key, new: Any) -> Any:
     """A copy, of the same type, with something else at a path; what is not on the path is shared."""
     steps = _steps(path)
@@ -67,24 +116,55 @@ def replaced(value: Any, path: Key, new: Any) -> Any:
 def mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
     """A copy, of the same type, with every tensor changed."""
     if isinstance(value, Tensor):
-        return change(value)
+        return changed(change, value)
     inside = children(value)
     return _rebuilt(value, {name: mapped(change, part) for name, part in inside.items()}) if inside else value
 
 
 def length(batch: Any) -> int:
     """The number of samples: rows of the first tensor that has any axis."""
-    return next((len(leaf) for _, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.dim()), 1)
+    return next(_lengths(batch), 1)
+
+
+def _lengths(value: Any) -> Iterator[int]:
+    if is_of_graphs(value):
+        yield value.num_graphs
+    elif isinstance(value, Tensor):
+        if value.dim():
+            yield len(value)
+    else:
+        for part in children(value).values():
+            yield from _lengths(part)
+
+
+def is_of_graphs(value: Any) -> bool:
+    """Whether it is a batch of torch_geometric, whose tensors have a row for each node or edge of its graphs."""
+    return all(hasattr(value, name) for name in ("num_graphs", "index_select", "from_data_list"))
 
 
 def some_rows(batch: Any, rows: slice, count: int) -> Any:
     """Some of the `count` samples; what has no row for each sample stays."""
-    return mapped(lambda t: t[rows] if t.dim() and len(t) == count else t, batch)
+    return _chosen(batch, count, lambda t: t[rows], lambda graphs: graphs.index_select(rows))
 
 
 def repeated(batch: Any, times: int, count: int) -> Any:
     """The first of the `count` samples, so many times."""
-    return mapped(lambda t: t[:1].expand(times, *t.shape[1:]) if t.dim() and len(t) == count else t, batch)
+    return _chosen(
+        batch,
+        count,
+        lambda t: t[:1].expand(times, *t.shape[1:]),
+        lambda graphs: graphs.index_select(slice(1)) * times,
+    )
+
+
+def _chosen(value: Any, count: int, rows: Callable[[Tensor], Tensor], graphs: Callable[[Any], list[Any]]) -> Any:
+    """A copy with other samples in place of the `count` there are."""
+    if isinstance(value, Tensor):
+        return changed(rows, value) if value.dim() and len(value) == count else value
+    if is_of_graphs(value):
+        return type(value).from_data_list(graphs(value))
+    inside = children(value)
+    return _rebuilt(value, {k: _chosen(v, count, rows, graphs) for k, v in inside.items()}) if inside else value
 
 
 def copied(batch: Any) -> Any:
@@ -111,16 +191,22 @@ def joined_batches(batches: list[Any], counts: list[int]) -> Any:
     columns = zip(*([leaf for _, leaf in leaves(batch)] for batch in batches), strict=True)
     for (path, leaf), column in zip(leaves(first), columns, strict=True):
         if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) == counts[0]:
-            total = replaced(total, path, torch.cat(column))
+            total = replaced(total, path, changed(lambda _, c=column: torch.cat([ordinary(t) for t in c]), leaf))
     return total
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two batches can be joined: the same entries, whose samples have the same shape."""
+    """Whether two batches can be joined: the same entries, whose samples have the same shape, but no graphs."""
     pairs = zip(leaves(one), leaves(other), strict=False)
-    return len(list(leaves(one))) == len(list(leaves(other))) and all(
-        a == b and getattr(v, "shape", ())[1:] == getattr(w, "shape", ())[1:] for (a, v), (b, w) in pairs
+    return (
+        not _has_graphs(one)
+        and len(list(leaves(one))) == len(list(leaves(other)))
+        and all(a == b and getattr(v, "shape", ())[1:] == getattr(w, "shape", ())[1:] for (a, v), (b, w) in pairs)
     )
+
+
+def _has_graphs(value: Any) -> bool:
+    return is_of_graphs(value) or any(map(_has_graphs, children(value).values()))
 
 
 def described(batch: Any) -> str:
@@ -154,4 +240,9 @@ def _rebuilt(value: Any, changes: dict[str, Any]) -> Any:
         return new
     if hasattr(value, "_fields"):
         return value._replace(**changes)
+    if not isinstance(value, list | tuple):
+        new = copy.copy(value)
+        for name, part in changes.items():
+            setattr(new, name, part)
+        return new
     return type(value)(changes.get(str(position), part) for position, part in enumerate(value))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
+from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.estimates import DerivativeEstimate, Expected, verdict
 from sobolev.estimates.estimate import Reference
@@ -64,7 +65,8 @@ class Estimation:
 
     def see(self, x: Tensor, labels: Truth, *, held_out: bool = False) -> None:
         """Keep rows of a batch: inputs (batch, *in), values (batch, *out), then labels of derivatives."""
-        (self._held_out if held_out else self._training).add(x, labels)
+        plain = tuple(ordinary(label) if isinstance(label, Tensor) else None for label in labels)
+        (self._held_out if held_out else self._training).add(ordinary(x), plain)
 
     def add(self, errors: list[dict[str, Any]], trainer: Any, model: nn.Module, kept: list[Any], *, last: bool) -> None:
         """Put `estimated_rmse` and `estimated_relative_l2` into the entries they belong to.
@@ -85,6 +87,10 @@ class Estimation:
         if x is None or not self._prepared(trainer):
             return
         assert self._rows is not None
+        values, outputs = self._rows.training[1].shape[1:].numel(), tower[0].shape[1:].numel()
+        if values != outputs:
+            self.remark = f"no error is estimated: the targets have {values} values a row, the model {outputs}"
+            return
         with torch.inference_mode(False), torch.no_grad():
             self.estimate = self._judged(model) if last else self._rows
             self.expected = self._expected(model, x, tower)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.guard import plain_forward
+from sobolev.autodiff.tensor_classes import changed
 from sobolev.monitor.batch import entry, leaves, length, mapped, repeated, replaced, some_rows
 from sobolev.monitor.forward import Arguments, Observer
-from sobolev.monitor.inputs import Evaluation, Keys, Targets, evaluation, evaluation_by_user
+from sobolev.monitor.inputs import Evaluation, Keys, evaluation, evaluation_by_user
+from sobolev.monitor.targets import Targets
 from sobolev.monitor.weights import differentiable
 
 
@@ -67,7 +69,8 @@ class Evaluations:
 
     def plain(self, own: OwnMethods) -> bool:
         """Whether forward takes the inputs as they are, nothing else, and what it returns is what counts."""
-        return self.alone(own) and self.present.output == ("",) and len(self.present.inputs or ("",)) == 1
+        present = self.present
+        return self.alone(own) and present.ordinary and present.output == ("",) and len(present.inputs or ("",)) == 1
 
     def function(
         self, model: Any, batch: Any, rows: int, one_sample: bool, own: OwnMethods
@@ -114,15 +117,15 @@ class Evaluations:
         self.present = self._known[form]
         if converted is given:
             self._as_it_is = given, precision, self.present
-        for path in self.present.targets if converted is not batch else ():
-            if path is not None and path in form[1:]:
-                converted = replaced(converted, path, entry(batch, path))
+        for target in self.present.targets if converted is not batch else ():
+            if target is not None and target.path in form[1:]:
+                converted = replaced(converted, target.path, entry(batch, target.path))
         return converted
 
     def _found_out(self, model: nn.Module, batch: Any, observed: Arguments | None, own: OwnMethods) -> Evaluation:
-        if own.outputs_at is not None:
-            return evaluation_by_user(batch, self._inputs, self._targets)
         x = None if own.inputs_of is None else own.inputs_of(batch)
+        if own.outputs_at is not None:
+            return evaluation_by_user(batch, self._inputs, self._targets, x)
         return evaluation(model, batch, self._inputs, self._output, self._targets, x, observed)
 
 
@@ -136,7 +139,7 @@ def in_shape_of(x: Tensor, points: Tensor | None) -> Tensor:
             f"DerivativeMonitor: the points have {points.shape[1]} columns, but the model is differentiated by "
             f"{inputs} inputs; give a column for each, or name the inputs: inputs=..."
         )
-    return points.to(x).reshape(-1, *x.shape[1:])
+    return changed(lambda plain: points.to(plain).reshape(-1, *plain.shape[1:]), x)
 
 
 def _form(batch: Any) -> tuple[str, ...]:

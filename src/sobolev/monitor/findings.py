@@ -9,6 +9,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from sobolev.audit import Finding, audit
+from sobolev.autodiff.tensor_classes import changed
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.tensorboard import add_text
 from sobolev.errors import UntrustworthyDerivativeError
@@ -84,12 +85,13 @@ class ModuleAudit:
         with differentiable(model):
             batch = evaluations.prepared(model, self._first_on(model), own)
             x = in_shape_of(evaluations.x(batch, own), points())
-            x = x[torch.linspace(0, len(x) - 1, min(len(x), AUDITED_POINTS)).round().long().to(x.device)]
+            rows = torch.linspace(0, len(x) - 1, min(len(x), AUDITED_POINTS)).round().long().to(x.device)
+            x = changed(lambda plain: plain[rows], x)
             outputs_at = own.outputs_at or evaluations.present.y
-            rows, alone = length(batch), evaluations.alone(own)
+            count, alone = length(batch), evaluations.alone(own)
 
             def outputs(model: Any, x: Tensor) -> Tensor:
-                return outputs_at(model, batch if alone else repeated(batch, x.shape[0], rows), x)
+                return outputs_at(model, batch if alone else repeated(batch, x.shape[0], count), x)
 
             return audit(MethodType(outputs, model), x, order=max(1, min(self._order, 2))).findings
 

@@ -8,13 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sobolev.monitor.batch import Key, children, described, entry, leaves, replaced
+from sobolev.autodiff.tensor_classes import ordinary
+from sobolev.monitor.batch import Key, by_sample, described, entry, leaves, replaced
 from sobolev.monitor.forward import Arguments, calls, floating, taken, takes_all
+from sobolev.monitor.outputs import OutputError, literal, output_entry, output_paths
+from sobolev.monitor.targets import Target, Targets, targets_in
 
 Keys = Key | Sequence[Key] | None
-Targets = Key | Sequence[Key | None] | None
 
-_TARGETS = ("y", "target", "targets", "label", "labels")
+_OUTPUTS_AT = "`outputs_at(self, model, batch, x)`"
+_INPUTS_OF = (
+    "`inputs_of(self, batch)` for other inputs than entries of the batch (where points=... are given, their shape)"
+)
+_NOTHING = (
+    "the batch is {}, which holds no tensor of floating point to differentiate by: override the method " + _INPUTS_OF
+)
+_NO_FORWARD = ("lightning.pytorch.core.module", "pytorch_lightning.core.module", "torch.nn.modules.module")
 _ALL = "it takes as many tensors as a batch has, the last of which may be the targets, and no step called it on them"
 
 
@@ -26,36 +35,37 @@ class Evaluation:
         arguments: of forward.
         inputs: the paths of the entries that are differentiated; None: x alone is handed to forward.
         output: the paths of the outputs that count, in what forward returns.
-        targets: the paths of targets and derivative labels, None where there is none.
+        targets: where targets and derivative labels are, None where there is none.
         alone: forward takes nothing but the inputs.
+        ordinary: these are tensors of no class of somebody's own.
     """
 
     arguments: Arguments
     inputs: tuple[str, ...] | None
     output: tuple[str, ...]
-    targets: tuple[str | None, ...]
+    targets: tuple[Target | None, ...]
     alone: bool
+    ordinary: bool = True
 
     def x(self, batch: Any) -> Tensor:
         """The inputs, (batch, *in); several as the columns of one tensor, (batch, in)."""
-        return joined([entry(batch, path) for path in self.inputs or ("",)])
+        return joined([by_sample(batch, path) for path in self.inputs or ("",)])
 
     def y(self, model: Callable[..., Any], batch: Any, x: Tensor) -> Tensor:
         """The outputs at x, all else as in the batch, which has as many rows."""
         args, kwargs = self.arguments.of(self._with(batch, x))
         value = model(*args, **kwargs)
-        return joined([entry(value, path) for path in self.output])
+        return joined([output_entry(value, path) for path in self.output])
 
     def _with(self, batch: Any, x: Tensor) -> Any:
         if self.inputs is None:
             return x
-        shapes = [entry(batch, path).shape[1:] for path in self.inputs]
-        if len(shapes) == 1:
-            return replaced(batch, self.inputs[0], x)
+        given = [(path, entry(batch, path), by_sample(batch, path).shape[1:]) for path in self.inputs]
         start = 0
-        for path, shape in zip(self.inputs, shapes, strict=True):
-            columns = x[:, start : start + shape.numel()]
-            batch = replaced(batch, path, columns.reshape(x.shape[0], *shape))
+        for path, old, shape in given:
+            part = x if len(given) == 1 else x[:, start : start + shape.numel()].reshape(x.shape[0], *shape)
+            part = part.flatten(0, 1) if old.dim() == len(shape) else part  # of graphs, to rows of nodes
+            batch = replaced(batch, path, part)
             start += shape.numel()
         return batch
 
@@ -111,13 +121,25 @@ def evaluation(
     raise TypeError(_question(model, batch, failure)) from failure
 
 
-def evaluation_by_user(batch: Any, inputs: Keys, targets: Targets) -> Evaluation:
-    """Where the user's own method calls forward: the inputs named, or the first entry; errors as in `evaluation`."""
-    first = next((path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()), "")
+def evaluation_by_user(batch: Any, inputs: Keys, targets: Targets, x: Tensor | None = None) -> Evaluation:
+    """Where the user's own method calls forward.
+
+    Args:
+        batch: one of them.
+        inputs: which entries to differentiate by; None: the first of floating point.
+        targets: as in `evaluation`.
+        x: what the user's own method takes as inputs.
+
+    Raises:
+        ValueError: there is nothing to differentiate by.
+    """
+    first = next((path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()), None)
+    if first is None and x is None:
+        raise ValueError(f"DerivativeMonitor: {_NOTHING.format(described(batch))}")
     arguments = Arguments(lambda batch: ((batch,), {}))
-    paths = _chosen(batch, first if inputs is None else inputs, None)
+    paths = _chosen(batch, first if inputs is None and x is None else inputs, x)
     behind = Arguments(lambda batch: (tuple(entry(batch, path) for path in paths or ()), {}))
-    return Evaluation(arguments, paths, ("",), target_paths(batch, targets, behind), alone=False)
+    return Evaluation(arguments, paths, ("",), targets_in(batch, targets, behind), alone=False)
 
 
 def _tried(
@@ -131,14 +153,16 @@ def _tried(
 ) -> Evaluation:
     args, kwargs = arguments.of(batch if x is None else x)
     y = model(*args, **kwargs)
-    rows = len(entry(batch, inputs[0]) if inputs else x)  # pyright: ignore[reportArgumentType]
+    first = by_sample(batch, inputs[0]) if inputs else x
+    rows = len(first)  # pyright: ignore[reportArgumentType]
     tensors = [leaf for _, leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     return Evaluation(
         arguments,
         inputs,
         output_paths(y, rows, output),
-        target_paths(batch, targets, arguments),
+        targets_in(batch, targets, arguments),
         alone=inputs is None or len(tensors) == len(inputs),
+        ordinary=ordinary(first) is first,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -167,63 +191,24 @@ def _path_of(batch: Any, key: Key) -> str:
 
 def _question(model: nn.Module, batch: Any, failure: Exception | None) -> str:
     """What cannot be guessed is asked for, with an example."""
+    if type(model).forward.__module__ in _NO_FORWARD:
+        return (
+            f"DerivativeMonitor: {type(model).__name__} has no forward of its own; the batch is {described(batch)}. "
+            f"Override the method {_OUTPUTS_AT}, which calls the network, and {_INPUTS_OF}"
+        )
     found = [path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    example = (found or ["x"])[0]
+    if not found:
+        return f"DerivativeMonitor: {_NOTHING.format(described(batch))}; and {_OUTPUTS_AT}, if need be"
     signature = f"forward{inspect.signature(model.forward)}"
     reason = f" ({type(failure).__name__}: {str(failure).strip().splitlines()[0]})" if failure and str(failure) else ""
+    names = ""
+    if found[0]:
+        names = (
+            f" Name the entries: in a configuration `inputs: {found[0]}`, in Python "
+            f"`DerivativeMonitor(inputs={literal(found[0])})`; several as a list."
+        )
     return (
         f"DerivativeMonitor cannot tell by which entries of a batch to differentiate, or how {signature} takes "
-        f"them{reason}; the batch is {described(batch)}. Name the entries: in a configuration `inputs: {example}`, "
-        f"in Python `DerivativeMonitor(inputs={literal(example)})`; several as a list. Where forward takes them in "
-        "another form, override the method `outputs_at(self, model, batch, x)`, and `inputs_of(self, batch)` for "
-        "other inputs"
+        f"them{reason}; the batch is {described(batch)}.{names} Where forward takes them in another form, override the "
+        f"method {_OUTPUTS_AT}, and {_INPUTS_OF}"
     )
-
-
-class OutputError(TypeError):
-    """An output in which nothing, or too much, can be differentiated."""
-
-
-def output_paths(y: Any, rows: int, output: Keys) -> tuple[str, ...]:
-    """The paths of the outputs that count."""
-    if output is not None:
-        keys = output if isinstance(output, Sequence) and not isinstance(output, str) else [output]
-        for key in keys:
-            try:
-                entry(y, key)
-            except (LookupError, ValueError):
-                raise OutputError(f"forward returns no {key!r}, but {described(y)}") from None
-        return tuple(map(str, keys))
-    if isinstance(y, Tensor):
-        if y.shape[:1] != (rows,):
-            raise ValueError(
-                f"forward returns shape {tuple(y.shape)} for {rows} samples; the first axis must be the samples"
-            )
-        return ("",)
-    tensors = {path: leaf for path, leaf in leaves(y) if isinstance(leaf, Tensor) and leaf.is_floating_point()}
-    found = [path for path, leaf in tensors.items() if leaf.shape[:1] == (rows,)]
-    if len(found) == 1:
-        return (found[0],)
-    example = (found or list(tensors) or ["y"])[0]
-    raise OutputError(
-        f"forward returns {described(y)}; say which of these is meant. In a configuration `output: {example}`, in "
-        f"Python `DerivativeMonitor(output={literal(example)})`; several as a list"
-    )
-
-
-def target_paths(batch: Any, targets: Targets, arguments: Arguments) -> tuple[str | None, ...]:
-    """The paths of targets and derivative labels: those named, else what stands behind the arguments."""
-    if targets is not None:
-        keys = targets if isinstance(targets, Sequence) and not isinstance(targets, str) else [targets]
-        return tuple(None if key is None else str(key) for key in keys)
-    names = children(batch)
-    handed = set(taken(arguments, batch))
-    by_name = [name for name in _TARGETS if name in names and name not in handed and not isinstance(names[name], str)]
-    if by_name:
-        return (by_name[0],)
-    return tuple(list(names)[arguments.behind :]) if isinstance(batch, list | tuple) else ()
-
-
-def literal(path: str) -> str:
-    """A path as one writes it in Python."""
-    return path if path.isdigit() else repr(path)

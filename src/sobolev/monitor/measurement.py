@@ -10,6 +10,7 @@ from torch import distributed as dist
 
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.operators import derivative_tensors
+from sobolev.autodiff.tensor_classes import changed, ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.functions.notation import Place
 from sobolev.metrics import DerivativeErrors, Exact, as_exact
@@ -98,14 +99,14 @@ class Measurement:
         chunk = self.chunk_size if block is None else None
         for start in range(0, len(x), size):
             rows = slice(start, start + size)
-            part = x if size >= len(x) else x[rows]
+            part = x if size >= len(x) else changed(lambda plain, rows=rows: plain[rows], x)
             with torch.no_grad():
                 values = differentiate(function(rows), part, order, method=self.method, chunk_size=chunk)
                 self._count(part, values, truth if part is x else _rows(truth, rows), required)
 
     def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
-        x, *values = (_countable(tensor) for tensor in (x, *predicted))
-        truth = (*truth, *(None for _ in values))[: len(values)]
+        x, *values = (_countable(tensor) for tensor in (ordinary(x), *predicted))
+        truth = (*(None if t is None else ordinary(t) for t in truth), *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
         points = x.reshape(len(x), -1)
         if not self.rows:
@@ -235,7 +236,8 @@ def _fitting(order: int, predicted: Tensor, exact: Tensor | None, required: bool
         return exact.reshape(predicted.shape)
     if not required:
         return None
+    column = " (where the targets belong to one of its columns: output=0, or targets=[None])" if order == 0 else ""
     raise ValueError(
         f"the model's derivative of order {order} has shape {tuple(predicted.shape)}, the reference's or label's "
-        f"{tuple(exact.shape)}; give a reference with the inputs and outputs of the model"
+        f"{tuple(exact.shape)}; give a reference with the inputs and outputs of the model{column}"
     )

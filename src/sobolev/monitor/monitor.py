@@ -15,8 +15,8 @@ from typing_extensions import override
 from sobolev.audit import Finding
 from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
-from sobolev.callbacks.base import callbacks_of, pass_over
-from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.base import callbacks_of, has_trainer, needs_trainer, pass_over
+from sobolev.callbacks.processes import awaits_results, gathered, send_home
 from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.callbacks.tensorboard import add_charts, add_image
 from sobolev.errors import UntrustworthyDerivativeError
@@ -25,6 +25,7 @@ from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
+from sobolev.monitor.contradictions import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
@@ -33,6 +34,7 @@ from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.named_derivatives import named_places, names_for_figures
 from sobolev.monitor.scalars import Scalars, digits
 from sobolev.monitor.standardized import network_inside, scaled_tensors
+from sobolev.monitor.targets import Target
 from sobolev.monitor.truth import ExactDerivatives, labels_of
 from sobolev.monitor.user_points import Places, places
 from sobolev.monitor.validation_hooks import ValidationHooks
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 _PACKAGE = Path(__file__).parents[1]
+
+_RESULTS = ("errors", "named_errors", "findings", "points", "weights", "history", "_stopwatch")
 
 _GRID = 44
 """Points along each axis of a figure of two inputs."""
@@ -63,8 +67,10 @@ class DerivativeMonitor(ValidationHooks):
 
     Args:
         order: the highest order of derivative.
-        reference: the exact function of the inputs: a formula, an import path, or a `sobolev.Function`. If left out,
-            that of the data module; else derivative labels in the batches.
+        reference: the exact function of the inputs: a formula, an import path, or a `sobolev.Function`. A formula's
+            inputs are in the order in which the data module or the batch names them, else alphabetically; where the
+            targets of the batch contradict it, that is said. If left out, the reference of the data module; else
+            derivative labels in the batches.
         method: as in `sobolev.derivatives`.
         chunk_size: as in `sobolev.derivatives`.
         figure_every_n_epochs: how often the figure goes to TensorBoard, besides the one at the end that `Report`
@@ -76,10 +82,12 @@ class DerivativeMonitor(ValidationHooks):
         inputs: by which entries of a batch to differentiate, as keys, positions or paths (`x`, `0`, `inputs.x`), one
             or several; all else that forward takes is held fixed. If left out, all that forward takes and that is of
             floating point. Several are one vector, in this order.
-        output: which entry of what forward returns is looked at, or several; can be left out where it returns one
-            tensor, or one with a row for each sample.
+        output: which entry of what forward returns is looked at, or several; of a tensor a column, by its number. Can
+            be left out where it returns one tensor, one with a row for each sample, or a distribution: that is its
+            mean.
         targets: the entries of a batch with the targets and, behind them, labels of the derivatives, None where there
-            is none. If left out, what stands behind the inputs, or `y`, `target(s)`, `label(s)`.
+            is none; or by orders, `{1: "-forces"}`. They may have a sign and a unit: `-forces`, `0.001 * forces`,
+            `forces / 27.2`. If left out, what stands behind the inputs, or `y`, `target(s)`, `label(s)`.
         points: where to measure in place of the validation batches: the axes of a grid, `{"x": [-1, 1, 50]}`, a
             CSV or Parquet file with a column for each input, or a function without arguments that returns (points,
             inputs), or its import path. All else that forward takes is then that of the first sample.
@@ -109,7 +117,7 @@ class DerivativeMonitor(ValidationHooks):
         name: str | None = None,
         inputs: Key | list[Key] | None = None,
         output: Key | list[Key] | None = None,
-        targets: Key | list[Key | None] | None = None,
+        targets: Key | list[Key | None] | dict[int, Key | None] | None = None,
         points: Places | None = None,
         max_points: int | Literal["auto"] | None = "auto",
         every_n_epochs: int = 1,
@@ -138,7 +146,9 @@ class DerivativeMonitor(ValidationHooks):
         self.every_n_epochs = every_n_epochs
         self.estimate: When = estimate
         self._stopwatch = Stopwatch()
+        self._id = awaits_results(self)
         self._forget()
+        needs_trainer(self)
 
     def _forget(self, named: Mapping[str, Place] | None = None) -> None:
         """Everything about a module: the next one may be another, on another device.
@@ -160,9 +170,11 @@ class DerivativeMonitor(ValidationHooks):
         self._scalars = Scalars(self.name)
         self._audit = ModuleAudit(self.order, self.on_finding, self._scalars.tag("audit"))
         self._own_points: Tensor | None = None
+        self._ordered: Function | None = None
         self._fingerprint: list[float] = []
         self._measured_epoch = 1 - self.every_n_epochs  # so that the first is measured, for whoever waits for a value
         self._off = self._failed = self._said_too_high = False
+        self._said_factors: set[Target] = set()
 
     @property
     def seconds(self) -> float:
@@ -198,7 +210,7 @@ class DerivativeMonitor(ValidationHooks):
 
     def exact_function(self, trainer: "Trainer") -> Function | None:
         """The reference, or that of the data module."""
-        return self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+        return self._ordered or self.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
 
     def figure(self, trainer: "Trainer") -> Any:
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
@@ -240,14 +252,17 @@ class DerivativeMonitor(ValidationHooks):
 
     @override
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        has_trainer(self)
         names = [c.name for c in callbacks_of(trainer) if isinstance(c, DerivativeMonitor)]
         if len(set(names)) < len(names):
             raise ValueError(
                 "two DerivativeMonitors would log under the same names; give each a name of its own: "
                 "DerivativeMonitor(..., name='coarse')"
             )
-        self._start = perf_counter()
         pass_over(self, trainer)
+        if stage == "predict":  # what was measured before is not forgotten
+            return
+        self._start = perf_counter()
         self._forget(named_places(getattr(trainer, "datamodule", None)))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
@@ -304,6 +319,7 @@ class DerivativeMonitor(ValidationHooks):
     @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """What turned out wrong at the end is raised when the report has been written."""
+        send_home(trainer, self._id, {name: getattr(self, name) for name in _RESULTS})
         self._audit.raise_what_is_wrong()
 
     # One pass through validation or test data: x and labels out of each batch, differentiate, count, log
@@ -377,6 +393,8 @@ class DerivativeMonitor(ValidationHooks):
         own, evaluations, (_, points) = self._own, self._evaluations, sample
         batch = evaluations.prepared(pl_module, sample[0], own)
         x = in_shape_of(evaluations.x(batch, own), points)
+        if self.reference is not None and self._ordered is None:
+            self._order_reference(trainer, batch, x, compared=points is None)
         reference = self.exact_function(trainer)
         if points is None:
             truth = self.truth(trainer, batch)
@@ -392,11 +410,38 @@ class DerivativeMonitor(ValidationHooks):
         block = None if evaluations.alone(own) else _BLOCK
         self.measurement.update(function, x, truth, required=required, block=block)
 
+    def _order_reference(self, trainer: "Trainer", batch: Any, x: Tensor, *, compared: bool) -> None:
+        """Once: the reference by the names that the data have; where their targets contradict it, say so."""
+        assert self.reference is not None
+        present = self._evaluations.present
+        names = names_of(getattr(trainer, "datamodule", None), present, x)
+        self._ordered = in_order_of(self.reference, names)
+        targets = labels_of(batch, present, x, named=False)[:1] if compared and self.on_finding != "ignore" else ()
+        if targets and isinstance(targets[0], Tensor) and len(self._ordered.inputs) == x.shape[1:].numel():
+            said = contradiction(self._ordered, x.flatten(1), targets[0])
+            if said is not None:
+                rank_zero_warn(f"DerivativeMonitor: {said}")
+
+    def _say_other_factors(self) -> None:
+        """Once for each label: where a derivative fits it but for the sign or the unit."""
+        if self.reference is not None or self.on_finding == "ignore" or not self.measurement.kept:
+            return
+        _, predicted, exact = self.measurement.figure_data()
+        triples = zip(predicted, exact, self._evaluations.present.targets, strict=False)
+        for order, (values, labels, target) in enumerate(triples):
+            if order and labels is not None and target is not None and target not in self._said_factors:
+                said = other_factor(order, values, labels, target)
+                if said is not None:
+                    self._said_factors.add(target)
+                    rank_zero_warn(f"DerivativeMonitor: {said}")
+
     def _conclude(self, trainer: "Trainer", pl_module: "LightningModule", *, last: bool) -> None:
         self.errors, self.points = self.measurement.errors(pl_module.device)
         self.named_errors = self.measurement.named_errors
         if trainer.sanity_checking:
             return
+        if last:
+            self._say_other_factors()
         if self._evaluations.alone(self._own):
             plain = last and self._evaluations.plain(self._own)
             self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain)

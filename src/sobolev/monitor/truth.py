@@ -5,12 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.functions import Function
-from sobolev.monitor.batch import entry, leaves, numbers
+from sobolev.monitor.batch import by_sample, leaves, numbers
 from sobolev.monitor.inputs import Evaluation
 from sobolev.monitor.measured_points import REMEMBERED
 from sobolev.monitor.measurement import Truth, measured_order
+from sobolev.monitor.targets import Target
 
 
 class ExactDerivatives:
@@ -26,6 +28,7 @@ class ExactDerivatives:
 
     def at(self, reference: Function, x: Tensor) -> Truth:
         """Orders 0, 1, ... at x, (batch, *in), as far as they are of a size one can compute."""
+        x = ordinary(x)
         known = next((truth for points, truth in self._known if torch.equal(points, x)), None)
         if known is not None:
             return known
@@ -46,22 +49,29 @@ def labels_of(batch: Any, evaluation: Evaluation, x: Tensor, *, named: bool) -> 
         x: the inputs, (batch, *in).
         named: whether the user has named them; then whatever stands there is meant.
     """
-    items = tuple(None if path is None else _label(batch, path) for path in evaluation.targets)
+    items = tuple(None if target is None else _label(batch, target) for target in evaluation.targets)
     if named or not items:
         return items
     target = items[0]
     if not isinstance(target, Tensor) or not target.is_floating_point():
         return ()
-    shapes = (target.shape + x.shape[1:] * k for k in range(len(items)))
-    return tuple(
-        item if isinstance(item, Tensor) and item.shape == shape else None
-        for item, shape in zip(items, shapes, strict=True)
-    )
+    return tuple(item if _is_label(item, target, x, order) else None for order, item in enumerate(items))
 
 
-def _label(batch: Any, path: str) -> Any:
+def _is_label(item: Any, target: Tensor, x: Tensor, order: int) -> bool:
+    """Whether it has the shape of a derivative; of one output also without the axis for it.
+
+    A column beside one input and one output stays what it may be, a weight of each sample.
+    """
+    entries, shape = x.shape[1:], getattr(item, "shape", None)
+    without = len(target) == target.numel() and entries.numel() > 1 and shape == target.shape[:1] + entries * order
+    return isinstance(item, Tensor) and (without or shape == target.shape + entries * order)
+
+
+def _label(batch: Any, target: Target) -> Any:
     try:
-        return entry(batch, path)
+        found = by_sample(batch, target.path)
     except (LookupError, ValueError):
         known = ", ".join(name for name, _ in leaves(batch))
-        raise ValueError(f"DerivativeMonitor: the batch has no target {path!r}; it has {known}") from None
+        raise ValueError(f"DerivativeMonitor: the batch has no target {target.path!r}; it has {known}") from None
+    return found if target.factor == 1 else target.factor * found

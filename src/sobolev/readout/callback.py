@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from sobolev.autodiff.engine import Method
 from sobolev.callbacks.base import Callback, pass_over
-from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.processes import awaits_results, gathered, send_home
 from sobolev.callbacks.restored_state import state_restored
 from sobolev.readout import Readout, solve_readout
 from sobolev.readout.equations import Samples
@@ -64,6 +64,7 @@ class LeastSquaresReadout(Callback):
         self.precision: Literal["network", "float64"] = precision
         self.every_n_epochs = every_n_epochs
         self.method: Method = method
+        self._id = awaits_results(self)
         self._forget()
 
     def _forget(self) -> None:
@@ -113,6 +114,7 @@ class LeastSquaresReadout(Callback):
         if not self._said and trainer.is_global_zero:
             Console(soft_wrap=True).print(str(self.result), markup=False, highlight=False)
         self._said = True
+        send_home(trainer, self._id, {"result": self.result, "seconds": self.seconds})
 
     def samples(self, batch: Any) -> Samples:
         """Points, targets and derivative labels of a batch, (x, y[, d1[, d2]]). Override it for other batches.

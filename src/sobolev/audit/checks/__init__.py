@@ -5,7 +5,14 @@ from sobolev.audit.checks import consistency, derivatives, kinks, shape, transfo
 CONSISTENCY = (consistency.stochastic, consistency.grad_mode, consistency.cross_sample)
 """Whether f is a function of each sample alone: these run in the mode f is in, too."""
 
-CALCULUS = (derivatives.non_finite, derivatives.unverified, derivatives.agreement, shape.piecewise, kinks.kinks)
+CALCULUS = (
+    derivatives.non_finite,
+    derivatives.unverified,
+    derivatives.agreement,
+    derivatives.inner,
+    shape.piecewise,
+    kinks.kinks,
+)
 """Whether its derivatives are right: these need a function of each sample alone."""
 
 SENSE = (shape.constant, shape.clipped, units.scaling, transform.transform)

@@ -1,6 +1,7 @@
 """Are the derivatives finite, and do they agree with finite differences?"""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from sobolev.audit.probe import Probe
 from sobolev.audit.single_entries import SingleEntries
 from sobolev.audit.trace import ESCAPES
 from sobolev.audit.verdict import Failure, verdict
+from sobolev.autodiff.elementary import GraphsKept
 from sobolev.errors import UntrustworthyDerivativeError
 
 _TAYLOR = ". Taylor mode is right: method='taylor'"
@@ -27,7 +29,10 @@ _ADVICE = {
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
     "autograd-disagrees": "Correct the custom backward or the hook there, or write it in plain torch operations",
 }
-_KEEP_GRAPH = "Give torch.autograd.grad create_graph=True there, in eval mode as well"
+_KEEP_GRAPH = (
+    "f computes derivatives inside (torch.autograd.grad) without a graph. sobolev keeps one; autograd elsewhere takes "
+    "them for constants: give torch.autograd.grad create_graph=True there, in eval mode as well"
+)
 _DETACHING = {"detach", "detach_", "data", "new_tensor", "tensor", "grad", *ESCAPES}
 _WRITES = (
     "it writes into a tensor that autograd needs later (y[i] = ..., y += ..., copy_). Collect the parts and join them "
@@ -55,6 +60,15 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
                 + (_relief(probe) if right else ""),
             )
             return
+
+
+def inner(probe: Probe) -> Iterator[Finding]:
+    """Derivatives that f computes inside, which autograd outside of sobolev could not differentiate."""
+    kept = GraphsKept()
+    with kept, suppress(Exception):
+        probe(probe.x.clone().requires_grad_())
+    if kept.needed:
+        yield Finding("inner-gradient", "note", "f", _KEEP_GRAPH)
 
 
 def unverified(probe: Probe) -> Iterator[Finding]:
@@ -154,8 +168,6 @@ def _advice(kind: str, culprit: Culprit | None) -> str:
     if kind != "detached" or culprit is None:
         return _ADVICE[kind]
     step = culprit.step
-    if step.operation == "grad":
-        return _KEEP_GRAPH
     lost = step.recorded and not step.output.requires_grad and any(tensor.requires_grad for tensor in step.inputs)
     if lost and step.operation not in _DETACHING:
         return f"Torch has no derivative of `{step.operation}`: write it in operations that have one"

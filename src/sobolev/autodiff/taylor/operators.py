@@ -107,6 +107,8 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None)
 
     by_dynamo = torch.compiler.is_compiling() and not recording()
     H = tape.compiled_hessian(probed, d) if by_dynamo else tape.hessian(probed, d)
+    if not (traced() or y.requires_grad or J.requires_grad):  # what is left leads to our probes alone
+        H = H.detach()
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 

@@ -7,7 +7,7 @@ linear part transposed). It costs one first-order pass and as many reverse passe
 the reverse passes alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,14 +171,21 @@ def _check_finite(found: Tensor, rows_first: bool) -> None:
 
 def leads_elsewhere(y: Tensor, x: Tensor) -> bool:
     """Whether the graph of y ends in other tensors than the leaf x: in weights that are trained."""
+    leaves = (getattr(node, "variable", None) for node in _graph_of(y))
+    return any(leaf is not None and leaf is not x for leaf in leaves)
+
+
+def leads_to(y: Tensor, x: Tensor) -> bool:
+    """Whether the graph of y reaches x, a leaf or not."""
+    return any(getattr(node, "variable", None) is x or node is x.grad_fn for node in _graph_of(y))
+
+
+def _graph_of(y: Tensor) -> Iterator[Any]:
+    """The nodes of a graph, each once."""
     waiting, seen = [y.grad_fn], set()
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and leaf is not x:
-            return True
-        waiting += [following for following, _ in node.next_functions]
-    return False
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            waiting += [following for following, _ in node.next_functions]
