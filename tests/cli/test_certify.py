@@ -60,6 +60,14 @@ def test_limits_decide_the_exit_status(certified):
     assert certified(*words, "--at_most", "much")[0] == 2
 
 
+def test_the_rounding_of_a_forward(certified):
+    words = ("models:smooth", "--domain", "x=-1:2", "--function", "x**2", "--json")
+    plain, counted = (json.loads(certified(*words, *more)[1]) for more in ((), ("--rounding", "float32")))
+    assert plain["rounding"] is None and counted["rounding"]["precision"] == "float32"
+    assert counted["bounds"][0]["upper"] >= plain["bounds"][0]["upper"] + counted["rounding"]["upper"]
+    assert certified(*words, "--rounding", "half")[0] == 2
+
+
 def test_what_cannot_be_proved_is_no_outcome(certified):
     status, _, err = certified("models:staircase", "--domain", "x=-1:2")
     assert status == 2 and "relu" in err and "Traceback" not in err

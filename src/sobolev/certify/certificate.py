@@ -1,13 +1,13 @@
 """What a proof says: bounds, how near they are to what is attained, and over which cells they were proved."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sobolev.certify.picture import draw
-from sobolev.certify.statement import Bound, Part, unbounded
+from sobolev.certify.statement import Bound, Part, Rounding, unbounded
 
 _ENDS = {
     "time": "the time was up: what stands here is proved, but could be nearer",
@@ -33,6 +33,7 @@ class Certificate:
             be recorded.
         function: the formula that it is compared with, or the name of a callable.
         target: the operations of that callable.
+        rounding: of the forward, if it was asked for: then it is counted in the bound of order 0.
         unknowns: for an equation the names of the network's outputs.
     """
 
@@ -47,6 +48,7 @@ class Certificate:
     function: str | None = None
     target: list[dict[str, Any]] | None = None
     unknowns: tuple[str, ...] | None = None
+    rounding: Rounding | None = None
 
     @property
     def upper(self) -> tuple[float, ...]:
@@ -77,6 +79,9 @@ class Certificate:
     def remarks(self) -> tuple[str, ...]:
         """What ended the searches early, and where there is no bound: sentences."""
         places = [sentence for part in self.parts for sentence in unbounded(part, self.inputs)]
+        if self.rounding:
+            precision, upper = self.rounding.precision, _up(self.rounding.upper)
+            places.append(f"counted above: a forward in {precision} is off the real numbers by at most {upper}")
         return (*places, *(_ENDS[limit] for limit in sorted({part.limit for part in self.parts} - {""})))
 
     def to_dict(self, cells: bool = False) -> dict[str, Any]:
@@ -97,6 +102,7 @@ class Certificate:
                 for b in self.bounds
             ],
             "ranges": {name: [_finite(low), _finite(high)] for name, (low, high) in self.ranges.items()},
+            "rounding": self.rounding and {**asdict(self.rounding), "upper": _finite(self.rounding.upper)},
             "remarks": list(self.remarks),
             "cells": self.cells,
         }

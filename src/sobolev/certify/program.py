@@ -141,6 +141,8 @@ class _Recorder(TorchFunctionMode):
         return found
 
     def _record(self, name: str, function: Callable, args: Any, kwargs: Any, leaves: list[Tensor]) -> None:
+        if name in _SAME and self.find(args[0]) is None:
+            return  # a constant, converted to what depends on the input
         if name in _SAME:
             found = [self.step("same", args[0])]
         elif name in _REARRANGING:

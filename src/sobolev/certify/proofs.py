@@ -14,7 +14,7 @@ from sobolev.certify.enclosure import Enclosure, variables
 from sobolev.certify.goals import Magnitude, Magnitudes, Signed, difference
 from sobolev.certify.residual import Residual, Violation
 from sobolev.certify.search import Evaluate, Outcome, Search
-from sobolev.certify.statement import Bound, Part
+from sobolev.certify.statement import Bound, Part, Rounding
 from sobolev.certify.target import target_of
 from sobolev.equations.condition import Condition
 from sobolev.equations.expression import Expression, Symbols
@@ -81,7 +81,9 @@ class Box:
         )
 
 
-def errors(network: Enclose, box: Box, order: int, function: str | Function | Callable) -> Certificate:
+def errors(
+    network: Enclose, box: Box, order: int, function: str | Function | Callable, rounding: Rounding | None = None
+) -> Certificate:
     """How far the network's derivatives of each order are off those of a function."""
     target, outputs, text, steps = target_of(function, box.names)
     with np.errstate(all="ignore"):
@@ -89,14 +91,18 @@ def errors(network: Enclose, box: Box, order: int, function: str | Function | Ca
     if found != outputs:
         raise ValueError(f"the network has {found} output(s), {text!r} has {outputs}")
     count = len(box.names)
-    outcome = box.searched(Magnitudes(difference(network, target), count, order, order + _EXTRA.get(count, 1)))
+    enclose = difference(network, target)
+    outcome = box.searched(Magnitudes(enclose, count, order, order + _EXTRA.get(count, 1)))
     labels = tuple(f"|error of f{_PRIMES[k]}|" for k in range(order + 1))
     bounds = [_bound(label, outcome, k) for k, label in enumerate(labels)]
+    bounds[0] = _computed(bounds[0], enclose, box, rounding)
     part = Part(labels, tuple(range(order + 1)), box.intervals, outcome.cover, outcome.limit, outcome.evaluated)
-    return box.certificate(f"the network is off {text} by", bounds, [part], function=text, target=steps)
+    return box.certificate(
+        f"the network is off {text} by", bounds, [part], function=text, target=steps, rounding=rounding
+    )
 
 
-def alone(network: Enclose, box: Box, order: int) -> Certificate:
+def alone(network: Enclose, box: Box, order: int, rounding: Rounding | None = None) -> Certificate:
     """Ranges of a network's own derivatives, and the largest magnitude of each order."""
 
     def slack(best: Array) -> Array:
@@ -111,10 +117,12 @@ def alone(network: Enclose, box: Box, order: int) -> Certificate:
     labels = [_derivative(index, output, box.names, outputs == 1) for index, output in components]
     orders = [sum(index) for index, _ in components for _ in "+-"]
     bounds = [_of_order(k, orders, outcome, box.tolerance) for k in range(order + 1)]
+    bounds[0] = _computed(bounds[0], network, box, rounding)
     ranges = {n: (float(-outcome.upper[2 * i + 1]), float(outcome.upper[2 * i])) for i, n in enumerate(labels)}
+    ranges |= {n: _widened(ranges[n], rounding) for n in labels[:outputs]}
     signed = tuple(sign + label for label in labels for sign in ("", "-"))
     part = Part(signed, tuple(orders), box.intervals, outcome.cover, outcome.limit, outcome.evaluated)
-    return box.certificate("the network's values and derivatives", bounds, [part], ranges=ranges)
+    return box.certificate("the network's values and derivatives", bounds, [part], ranges=ranges, rounding=rounding)
 
 
 def violations(
@@ -141,6 +149,25 @@ def violations(
 def _bound(label: str, outcome: Outcome, goal: int) -> Bound:
     lower, upper = max(float(outcome.lower[goal]), 0.0), float(outcome.upper[goal])
     return Bound(label, lower, upper, _point(outcome, goal), bool(outcome.reached[goal]))
+
+
+def _computed(bound: Bound, enclose: Enclose, box: Box, rounding: Rounding | None) -> Bound:
+    """The bound of what a forward computes, attained at a number of its precision."""
+    if rounding is None:
+        return bound
+    point = np.array(bound.where).astype(rounding.precision).astype(np.float64)
+    inside = np.all((box.low <= point) & (point <= box.high))
+    with np.errstate(all="ignore"):
+        value = enclose(variables(point[None], 0 * point[None], 0)).ball[0]
+    attained = float((np.abs(value.mid) - value.rad).max()) - rounding.upper if inside else 0.0
+    lower = max(np.nextafter(attained, -inf), 0.0) if attained > 0 else 0.0
+    name, upper = f"{bound.name[:-1]} in {rounding.precision}|", np.nextafter(bound.upper + rounding.upper, inf)
+    return Bound(name, float(lower), float(upper), tuple(point.tolist()), bound.complete and bool(np.isfinite(upper)))
+
+
+def _widened(ends: tuple[float, float], rounding: Rounding | None) -> tuple[float, float]:
+    more = rounding.upper if rounding else 0.0
+    return float(np.nextafter(ends[0] - more, -inf)), float(np.nextafter(ends[1] + more, inf))
 
 
 def _of_order(k: int, orders: list[int], outcome: Outcome, tolerance: float) -> Bound:

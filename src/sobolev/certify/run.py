@@ -11,6 +11,7 @@ from sobolev.certify.certificate import Certificate
 from sobolev.certify.network import check_agreement, on_enclosures, widest
 from sobolev.certify.program import steps_of
 from sobolev.certify.proofs import Box, alone, errors, violations
+from sobolev.certify.rounding import rounding as bound_rounding
 from sobolev.errors import check_counts
 from sobolev.functions import Function
 
@@ -29,12 +30,13 @@ def certify(
     residual: str | Sequence[str] | None = None,
     conditions: str | Sequence[str] = (),
     unknowns: Sequence[str] = ("u",),
+    rounding: str | None = None,
 ) -> Certificate:
     """Prove how wrong a network and its derivatives can be anywhere in a domain.
 
-    The bounds hold for every point, not for samples, and for the weights as they are, in real arithmetic: a forward in
-    float32 adds its own rounding. Without a function and an equation the network's own values and derivatives are
-    bounded, with the range of each.
+    The bounds hold for every point, not for samples, and for the weights as they are, in real arithmetic; with
+    `rounding="float32"` the one of order 0 holds for what a forward in float32 computes. Without a function and an
+    equation the network's own values and derivatives are bounded, with the range of each.
 
     Args:
         network: maps (batch, inputs) to (batch, outputs); made of linear layers, tanh, sigmoid, SiLU, GELU, softplus,
@@ -47,6 +49,8 @@ def certify(
         residual: in place of a function a differential equation such as `"du_dt = 0.1*d2u_dx2"`, or several.
         conditions: with it, such as `"u(x, 0) = sin(pi*x)"`; one bound each.
         unknowns: with it, the names of the network's outputs.
+        rounding: "float32" or "float64": count the rounding of a forward in this precision, for all inputs that are
+            numbers of it, in the bound of order 0.
 
     Returns:
         The certificate: `.upper[k]`, `.lower[k]`, `.where[k]` for each order, or equation and condition.
@@ -63,13 +67,15 @@ def certify(
     if residual is not None or conditions:
         if function is not None:
             raise ValueError("give a function or a residual with its conditions, not both")
+        if rounding is not None:
+            raise ValueError("rounding is counted in the values of a network, not in an equation's derivatives")
         equations = [residual] if isinstance(residual, str) else list(residual or [])
         given = [conditions] if isinstance(conditions, str) else list(conditions)
         found = violations(enclosed, box, equations, given, tuple(unknowns))
-    elif function is None:
-        found = alone(enclosed, box, order)
     else:
-        found = errors(enclosed, box, order, function)
+        rounded = None if rounding is None else bound_rounding(network, low, high, rounding)
+        own = function is None
+        found = alone(enclosed, box, order, rounded) if own else errors(enclosed, box, order, function, rounded)
     return replace(found, network=steps_of(network, len(names)))
 
 

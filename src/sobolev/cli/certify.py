@@ -73,8 +73,8 @@ def _of_model(target: str, options: argparse.Namespace, parser: argparse.Argumen
         load_weights(model, options.state_dict or options.ckpt_path)
     if isinstance(model, nn.Module):
         model.eval()
-    domain = _domain(options.domain, parser)
-    return certify(model, options.function, domain, options.order, options.tolerance, options.seconds)
+    domain, about = _domain(options.domain, parser), {"rounding": options.rounding}
+    return certify(model, options.function, domain, options.order, options.tolerance, options.seconds, **about)
 
 
 def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argparse.ArgumentParser) -> Certificate:
@@ -89,7 +89,7 @@ def _of_configuration(options: argparse.Namespace, rest: list[str], parser: argp
         load_weights(model, options.ckpt_path)
     model.eval()
     domain = _domain(options.domain, parser) if options.domain else None
-    return certify_on(model, data, domain, options.order, options.tolerance, options.seconds)
+    return certify_on(model, data, domain, options.order, options.tolerance, options.seconds, options.rounding)
 
 
 def _double(model: Any) -> None:
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=60, metavar="S", help="then print what is proved so far (default: 60)")
     add("--at_most", metavar="BOUNDS", help="limits for each order, or equation and condition: 1e-8,1e-7,1e-6")
     add("--domain", metavar="DOMAIN", help="the interval of each input: x=-50:50,t=0:1 (default: that of the data)")
+    add("--rounding", choices=("float32", "float64"), help="count the rounding of a forward in this precision, order 0")
     add("--json", action="store_true", help="print JSON in place of the table")
     add("--output", metavar="FILE", help="write the certificate with its cells as JSON")
     add("--picture", metavar="FILE", help="draw the bounds over the domain")

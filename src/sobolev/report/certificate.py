@@ -67,7 +67,13 @@ class CertificateWriter(Callback):
 
 
 def certify_on(
-    model: Any, data: Any, domain: dict[str, tuple[float, float]] | None, order: int, tolerance: float, seconds: float
+    model: Any,
+    data: Any,
+    domain: dict[str, tuple[float, float]] | None,
+    order: int,
+    tolerance: float,
+    seconds: float,
+    rounding: str | None = None,
 ) -> Certificate:
     """The certificate of a model over the domain of its data, against their function or equation.
 
@@ -78,6 +84,7 @@ def certify_on(
         order: the highest derivative.
         tolerance: relative.
         seconds: how long it may take.
+        rounding: the precision of a forward whose rounding is counted.
 
     Raises:
         ValueError: there is no domain.
@@ -89,7 +96,7 @@ def certify_on(
     problem = getattr(data, "problem", None)
     if problem is None:
         reference = getattr(data, "reference", None)
-        return certify(model, reference, domain, order, tolerance, seconds)
+        return certify(model, reference, domain, order, tolerance, seconds, rounding=rounding)
     equations, conditions = problem.equations, problem.conditions
     return certify(
         model,
@@ -99,4 +106,5 @@ def certify_on(
         residual=equations,
         conditions=conditions,
         unknowns=data.output_names,
+        rounding=rounding,
     )

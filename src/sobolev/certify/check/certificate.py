@@ -57,7 +57,6 @@ def check(certificate: str | Path | dict[str, Any], cells: int = 3, slack: float
 class _Checks:
     def __init__(self, data: dict[str, Any], cells: int, slack: float, chance: random.Random) -> None:
         self._data, self._cells, self._slack, self._chance = data, cells, slack, chance
-        self._rounding = (data.get("rounding") or {}).get("upper", 0.0)
         self.found: list[str] = []
         for quantity in quantities(data):
             self._domain(quantity)
@@ -92,7 +91,7 @@ class _Checks:
         inside = zip(quantity.where, self._data["domain"].items(), strict=True)
         if any(not low <= x <= high for x, (name, (low, high)) in inside if name not in quantity.fixed):
             self.found.append(f"{quantity.name}: {quantity.where} lies outside the domain")
-        elif _reached(quantity.where, quantity) < quantity.lower * (1 - self._slack) - self._rounding:
+        elif _reached(quantity.where, quantity) < quantity.lower * (1 - self._slack):
             self.found.append(f"{quantity.name}: {quantity.lower:.6g} is not attained at {quantity.where}")
 
 
