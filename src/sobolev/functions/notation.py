@@ -17,6 +17,11 @@ def derivative_notation(output: str, inputs: Sequence[str]) -> str:
     return f"d{len(inputs) if len(inputs) > 1 else ''}{output}/{below}"
 
 
+def some(names: Sequence[str]) -> str:
+    """The first of many names, in a sentence."""
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
 def derivative_place(derivative: str, inputs: Sequence[str], outputs: Sequence[str], option: str) -> Place:
     """Which first or second derivative is meant, whatever the sequence of its inputs.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
+from itertools import chain
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -25,6 +26,8 @@ from sobolev.networks import MLP, Standardized
 from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.checkpoint import read_checkpoint
 from sobolev.training.collapse import collapse
+from sobolev.training.contradictions import contradictions
+from sobolev.training.left_open import left_open
 from sobolev.training.schedules import CosineToZero
 
 Batch = tuple[Tensor, ...] | list[Tensor]
@@ -145,20 +148,27 @@ class Regressor(LightningModule):
             buffers = dict(module.named_buffers(recurse=False))
             for name, value in self.trainer.strategy.broadcast(buffers).items():  # a process may see rows of its own
                 setattr(module, name, value.to(buffers[name].device))
-        self._warn_of(targets, labels)
+        self._warn_of(inputs, targets, labels)
 
-    def _warn_of(self, targets: Tensor, labels: Sequence[Tensor]) -> None:
+    def _warn_of(self, inputs: Tensor, targets: Tensor, labels: Sequence[Tensor]) -> None:
         """Say what will keep this network from learning from these data."""
         if labels and any(isinstance(module, _BatchNorm) for module in self.modules()):
             rank_zero_warn(
                 "batch normalisation mixes the samples of a training batch, so that its derivatives are not those of "
                 "a sample and derivative labels mislead it: use torch.nn.LayerNorm, or no normalisation"
             )
-        if targets.isnan().all(0).any():
-            rank_zero_warn(
-                "an output has no value in the training data, only derivatives: they leave its constant undetermined. "
-                "Give at least one value"
-            )
+        if labels:
+            names = self._names("input", inputs.shape[1], "x"), self._names("output", targets.shape[1], "y")
+            given = [label.detach().double().cpu() for label in (targets, *labels)]
+            points = inputs.detach().double().cpu()
+            for sentence in chain(left_open(points, given, *names), contradictions(points, given, *names)):
+                rank_zero_warn(sentence)
+
+    def _names(self, kind: str, count: int, letter: str) -> Sequence[str]:
+        """Of the inputs or outputs, as far as the data know them."""
+        names = getattr(getattr(self.trainer, "datamodule", None), f"{kind}_names", ())
+        numbered = [f"{letter}{i + 1}" for i in range(count)] if count > 1 else [letter]
+        return names if len(names) == count else numbered
 
     @override
     def on_train_end(self) -> None:
