@@ -180,3 +180,28 @@ def test_a_column_has_one_role():
         TableData("t.csv", ["x"], ["x"])
     with pytest.raises(ValueError, match="inputs is"):
         TableData("t.csv", [], ["x"])
+
+
+def test_the_last_column_is_the_output_where_nobody_names_it(tmp_path):
+    path = written(tmp_path, "a,b,c\n" + "\n".join(f"{i},{i * i % 7},{i + 1}" for i in range(20)))
+    data = TableData(path)
+    assert (data.input_names, data.output_names) == (("a", "b"), ("c",))
+    assert TableData(path, outputs=["a"]).input_names == ("b", "c")
+    assert TableData(path, inputs=["c"]).output_names == ("b",)
+    made = data.description()["init_args"]
+    assert (made["inputs"], made["outputs"]) == (["a", "b"], ["c"])
+
+
+def test_columns_named_as_derivatives_are_labels_where_nobody_names_any(tmp_path):
+    path = written(tmp_path, "x,y,dy/dx\n" + "\n".join(f"{i},{i * i},{2 * i}" for i in range(20)))
+    data = TableData(path)
+    assert (data.input_names, data.output_names, data.derivatives) == (("x",), ("y",), {"dy/dx": "dy/dx"})
+    training, *_ = splits(data)
+    assert torch.equal(training.labels[0][:, 0, 0], 2 * training.inputs[:, 0])
+    assert not TableData(path, ["x"], ["y"]).derivatives
+
+
+def test_a_table_of_one_column_is_refused(tmp_path):
+    path = written(tmp_path, "x\n1\n2\n3")
+    with pytest.raises(ValueError, match="inputs and outputs need one each, it has x"):
+        TableData(path)

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 _NUMBER = r"\s*[-+\d.][-+\d.eE_]*\s*"
 _SHORT = ("-c", "-h")
 _LISTS = (".domain", ".hidden")
+_COLUMNS = ("--data.inputs", "--data.outputs")
 
 
 def as_parsed(words: Sequence[str]) -> list[str]:
-    """A value that begins with a minus belongs to its option; a range or sizes need no brackets.
+    """A value that begins with a minus belongs to its option; a range, sizes or columns need no brackets.
 
-    `--data.function -x**2` is `--data.function=-x**2`, `--data.domain -3,3` is `--data.domain=[-3,3]`.
+    `--data.function -x**2` is `--data.function=-x**2`, `--data.domain -3,3` is `--data.domain=[-3,3]`, and
+    `--data.inputs a,b` is `--data.inputs=[a,b]`.
     """
     joined: list[str] = []
     for word in words:
         before = joined[-1] if joined else ""
         takes = before.startswith("--") and "=" not in before
         negative = word.startswith("-") and not word.startswith("--") and word not in _SHORT
-        listed = takes and before.endswith(_LISTS) and not word.startswith("--")
+        listed = takes and before.endswith((*_LISTS, *_COLUMNS)) and not word.startswith("--")
         if takes and (negative or listed):
             joined[-1] = f"{before}={word}"
         else:
@@ -29,4 +31,5 @@ def as_parsed(words: Sequence[str]) -> list[str]:
 def _with_brackets(word: str) -> str:
     option, _, value = word.partition("=")
     listed = option.endswith(_LISTS) and re.fullmatch(rf"{_NUMBER}(,{_NUMBER})+", value)
+    listed = listed or (option in _COLUMNS and value and value[0] not in "[{" and value != "null")
     return f"{option}=[{value}]" if listed else word

@@ -38,6 +38,10 @@ def explained(message: str, options: Collection[str] = ()) -> str:
         return f"there is no file {_shown(found[1])}{_nearest_file(found[1])}"
     if found := re.search(r"Problems parsing config: (.+)", message, re.DOTALL):
         return f"the configuration is no YAML: {' '.join(found[1].split())}"
+    if found := re.search(
+        r"Problem with given class_path '(.+?)':\s+the following arguments are required: (.+)", block
+    ):
+        return f"{found[1]} needs {found[2].replace(', ', ' and ')}"
     if found := re.search(r"Option '(.+?)' is not accepted", block):
         classes = re.findall(r"class_path[ =]'(.+?)'", message)
         return f"{classes[-1]} has no option {found[1]!r}{_hint(found[1], _arguments(classes[-1]))}"

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ class TableData(TensorDataModule):
 
     Args:
         path: a file of text with a header, such as .csv, .tsv, .txt, also compressed, or a .parquet file.
-        inputs: the columns of x.
-        outputs: the columns of y.
+        inputs: the columns of x; None: all that are left.
+        outputs: the columns of y; None: the last one that is neither an input nor a derivative.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
+            None: none; where inputs or outputs are not named either, the columns that have such a name themselves.
         separator: between the cells of a text; None: recognised.
         decimal_comma: whether numbers are written 1,5; None: recognised.
         validation_fraction: the part of the rows for validation.
@@ -52,8 +54,8 @@ class TableData(TensorDataModule):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        inputs: list[str],
-        outputs: list[str],
+        inputs: list[str] | None = None,
+        outputs: list[str] | None = None,
         derivatives: dict[str, str] | None = None,
         separator: str | None = None,
         decimal_comma: bool | None = None,
@@ -67,11 +69,17 @@ class TableData(TensorDataModule):
         predict_points: PredictPoints | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
-        _check_roles(inputs, outputs)
         if decimal_comma and separator == ",":
             raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")
         checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
+        self._guessed = inputs is None or outputs is None
+        if self._guessed:
+            columns = Table(path, separator=separator, decimal_comma=decimal_comma).columns
+            if derivatives is None:
+                derivatives = {name: name for name in columns if re.fullmatch(r"d\d*\w+/d\w+", name)}
+            inputs, outputs = _roles(self.path, columns, inputs, outputs, derivatives)
+        _check_roles(inputs, outputs)
         self.input_names, self.output_names = tuple(inputs), tuple(outputs)
         self.fractions = _fractions(validation_fraction, test_fraction)
         self.derivatives = dict(derivatives or {})
@@ -84,7 +92,8 @@ class TableData(TensorDataModule):
     def description(self) -> dict[str, Any]:
         """As of every data module; the table is found from any folder."""
         found = super().description()
-        found["init_args"]["path"] = str(self.path.absolute())
+        roles = {"inputs": list(self.input_names), "outputs": list(self.output_names)}
+        found["init_args"] |= {"path": str(self.path.absolute()), "derivatives": self.derivatives or None, **roles}
         return found
 
     @override
@@ -113,6 +122,12 @@ class TableData(TensorDataModule):
         """Read the table and deal out its rows."""
         table = self._table()
         self.units = table.units
+        if self._guessed:
+            inputs, outputs = ", ".join(self.input_names), ", ".join(self.output_names)
+            labels = f"; derivatives {', '.join(self.derivatives)}" if self.derivatives else ""
+            rank_zero_info(
+                f"{self.path}: inputs {inputs}; outputs {outputs}{labels}; --data.inputs, --data.outputs choose others"
+            )
         if table.units:
             rank_zero_info(f"{self.path}: the row below the header is read as units: {_listed(table.units)}")
         rows = table.read()
@@ -165,6 +180,22 @@ class TableData(TensorDataModule):
                     f"{self.path}: column {name!r} is {column[0]:g} in every training row; nothing can be learned "
                     f"from it: leave it out of the {role}"
                 )
+
+
+def _roles(
+    path: Path,
+    columns: Sequence[str],
+    inputs: Sequence[str] | None,
+    outputs: Sequence[str] | None,
+    derivatives: Mapping[str, str],
+) -> tuple[list[str], list[str]]:
+    """Those of a table whose user names none: the output is the last column, as in most tables there are."""
+    known = {*(inputs or ()), *(outputs or ()), *derivatives.values(), *derivatives}
+    free = [name for name in columns if name not in known]
+    if len(free) < 2 - bool(inputs) - bool(outputs):
+        raise ValueError(f"{path} has no further column; inputs and outputs need one each, it has {', '.join(columns)}")
+    outputs = list(outputs or free[-1:])
+    return list(inputs or (name for name in free if name not in outputs)), outputs
 
 
 def _check_roles(inputs: Sequence[str], outputs: Sequence[str]) -> None:
