@@ -3,11 +3,12 @@
 A Gaussian process through the training rows is the witness: of value, gradient and Hessian it knows a mean m and a
 variance s², so that a network's derivative g is wrong by (m - g)² + s² in the mean square. It knows nothing of the
 network, so it does not share the network's confidence in rows that it was trained on. Where held-out rows show that
-the network is far better than its witness, the posterior of its last linear layer speaks instead.
+the network is far better than its witness, the posterior of its last linear layer speaks instead. A `Surrogate` has a
+posterior of its own from the start; which of the two is to be believed, and how much, the held-out rows say.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from typing import Any, NamedTuple, Self
 
@@ -21,7 +22,9 @@ from sobolev.estimates.domain import Domain
 from sobolev.estimates.gaussian_process import GaussianProcess
 from sobolev.estimates.last_layer import LastLayer
 from sobolev.estimates.rows import repeated_noise, shuffled
+from sobolev.estimates.surrogate_posterior import SurrogatePosterior
 from sobolev.estimates.verdict import Expected
+from sobolev.estimates.weighing import Account, weighed
 from sobolev.readout.equations import Samples
 from sobolev.readout.layer import double
 
@@ -35,6 +38,9 @@ _HELD_OUT = 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
+_WITNESS_LEVEL, _POSTERIOR_LEVEL = (-0.5, 1.5), (0.7, 0.8)
+"""Logarithms of the factors that the variances of a surrogate's witness and of its posterior are usually wrong by, and
+their standard deviations: a posterior believes in the lengths and sizes that the evidence has chosen."""
 _FEWEST, _FEWEST_ROWS = 5, 4
 """Rows held out from which on they can contradict the witness, and rows of the training from which on there is one."""
 
@@ -79,13 +85,14 @@ class DerivativeEstimate:
         training: points and values that the witness was shown, (rows, *in), (rows, outputs).
         held_out: rows that were not trained on, and labels of derivatives; empty without any.
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
+        levels: by which the mean squares of witness and last layer are multiplied, (2, outputs), from held-out values.
     """
 
     witnesses: list[GaussianProcess]
     domain: Domain
     apart: list[Tensor]
     own: Float64[Tensor, " outputs"]
-    last_layer: LastLayer | None
+    last_layer: LastLayer | SurrogatePosterior | None
     scales: Float64[Tensor, "orders outputs"]
     noise: Float64[Tensor, " outputs"]
     spread: Float64[Tensor, " outputs"]
@@ -93,6 +100,7 @@ class DerivativeEstimate:
     training: list[Tensor]
     held_out: list[Tensor]
     remark: str = ""
+    levels: Float64[Tensor, "2 outputs"] = field(default_factory=lambda: torch.ones(2, 1, dtype=torch.float64))
 
     @classmethod
     @torch.no_grad()
@@ -148,6 +156,8 @@ class DerivativeEstimate:
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
             probes = self.domain.probes.reshape(-1, *self.training[0].shape[1:]).to(device)
             seen = replace(self, apart=_apart(self, model, probes, method))
+            if (posterior := SurrogatePosterior.fit(model, *_finite(self.training, device))) is not None:
+                return _weighed(replace(seen, last_layer=posterior), posterior, model, device)  # pyright: ignore[reportReturnType]
             if not self.held_out or len(self.held_out[0]) < _FEWEST:
                 return replace(seen, remark="no rows were held out, so the estimate may be too large")
             seen = _compared(seen, model, [self.held_out[0].to(device), *self.held_out[1:]], method)
@@ -232,6 +242,11 @@ class DerivativeEstimate:
             own = self._own_mean_squares(model, x, order)
         return self.expected(tower, self.reference(x, order), own)
 
+    def own_mean_squares(self, model: nn.Module, x: Tensor) -> list[Tensor] | None:
+        """What the last layer's posterior says at points (points, *in), up to order 2; None where it is not asked."""
+        with double(model):
+            return self._own_mean_squares(model, x.to(next(model.parameters())).double(), 2)
+
     def process_noise(self) -> Float64[Tensor, " outputs"]:
         """Standard deviations of the labels' noise as the witnesses see it, (outputs,)."""
         return torch.tensor([witness.noise for witness in self.witnesses], dtype=torch.float64)
@@ -243,8 +258,9 @@ class DerivativeEstimate:
         """Geometric means of what witness and last layer say."""
         if own is None:
             return squares
-        share = _like(self.own, squares, 1)
-        return squares ** (1 - share) * own.clamp_min(torch.finfo(own.dtype).tiny) ** share
+        share, tiny = _like(self.own, squares, 1), torch.finfo(own.dtype).tiny
+        witness, layer = (_like(level, squares, 1) for level in self.levels)
+        return (witness * squares).clamp_min(tiny) ** (1 - share) * (layer * own).clamp_min(tiny) ** share
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers, for a checkpoint."""
@@ -279,7 +295,9 @@ class DerivativeEstimate:
         parts = dict(state)
         parts["witnesses"] = [GaussianProcess(**witness) for witness in parts["witnesses"]]
         parts["domain"] = Domain(**parts["domain"])
-        parts["last_layer"] = None if parts["last_layer"] is None else LastLayer(**parts["last_layer"])
+        layer = parts["last_layer"]
+        if layer is not None:
+            parts["last_layer"] = SurrogatePosterior.from_state(layer) if "parts" in layer else LastLayer(**layer)
         return cls(**parts)
 
 
@@ -327,12 +345,39 @@ def _ratio(observed: Tensor, expected: Tensor) -> Float64[Tensor, " outputs"]:
     return (sums[0] / sums[1]).nan_to_num(1.0)
 
 
+def _weighed(
+    estimate: DerivativeEstimate,
+    posterior: SurrogatePosterior,
+    model: nn.Module,
+    device: torch.device,
+) -> DerivativeEstimate:
+    """Witness and posterior, each multiplied by what held-out values show, in proportion to their probability."""
+    if not estimate.held_out or not len(estimate.held_out[0]):
+        levels = torch.tensor([_WITNESS_LEVEL[:1], _POSTERIOR_LEVEL[:1]], dtype=torch.float64).exp()
+        remark = "no rows were held out, so the estimate believes in what was learnt"
+        return replace(estimate, levels=levels, own=torch.full_like(estimate.own, 0.5), remark=remark)
+    x, y = estimate.held_out[0].to(device), estimate.held_out[1].reshape(len(estimate.held_out[0]), -1)
+    given, own = model(x).cpu().reshape(y.shape), posterior.mean_squares(model, x, 0)[0]
+    (mean,), (variance,) = estimate.reference(x, 0)
+    found, noises = [], torch.stack([estimate.process_noise(), posterior.noise]).square()
+    for o in range(y.shape[1]):
+        known = y[:, o].isfinite()
+        witness = (mean - given).square()[known, o] + variance[known, o]
+        accounts = [
+            Account(witness, float(noises[0, o]), *_WITNESS_LEVEL),
+            Account(own[known, o], float(noises[1, o]), *_POSTERIOR_LEVEL),
+        ]
+        found.append(weighed((y - given).square()[known, o], accounts))
+    levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
+    repeated = estimate.noise != estimate.process_noise()
+    noise = estimate.noise.where(repeated, (noises * shares).sum(0).sqrt())
+    return replace(estimate, levels=levels, own=shares[1], noise=noise)
+
+
 def _with_last_layer(estimate: DerivativeEstimate, model: nn.Module, device: torch.device) -> DerivativeEstimate:
     """The posterior of the last layer, where the network is better than the witness; a remark where there is none."""
-    x, y = estimate.training
-    known = y.isfinite().all(1)
     try:
-        layer = LastLayer.fit(model, x[known].to(device), y[known])
+        layer = LastLayer.fit(model, *_finite(estimate.training, device))
     except ValueError as error:
         own = torch.zeros_like(estimate.own)
         remark = (
@@ -356,6 +401,13 @@ def _rates(witnesses: list[GaussianProcess], pairs: list[tuple[Tensor, Tensor]],
 def _some(rows: Tensor, most: int) -> Tensor:
     """At most so many, evenly drawn."""
     return rows[:: max(1, -(-len(rows) // most))]
+
+
+def _finite(training: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The rows with a value of every output."""
+    x, y = training
+    known = y.isfinite().all(1)
+    return x[known].to(device), y[known]
 
 
 def _flat(samples: Samples) -> tuple[Tensor, Tensor]:

@@ -121,7 +121,7 @@ class GaussianProcess:
             prior = self.amplitude**2 * precisions[i] * precisions[j] * (1 + 2 * same)
             mean, variance = moments((bend * values[:, :, None]).movedim(2, 1), prior)
             unit = unit[i] / self.input_scale[j]
-            found.append((_symmetric(mean * unit), _symmetric(variance * unit.square())))
+            found.append((symmetric(mean * unit), symmetric(variance * unit.square())))
         return found
 
     def _moments(self, covariance: Float64[Tensor, "points entries centres"], prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,7 +137,7 @@ class GaussianProcess:
         return dict(self.__dict__)
 
 
-def _symmetric(entries: Float64[Tensor, "points entries"]) -> Float64[Tensor, "points inputs inputs"]:
+def symmetric(entries: Float64[Tensor, "points entries"]) -> Float64[Tensor, "points inputs inputs"]:
     """The matrices whose upper triangles these are."""
     d = round((2 * entries.shape[1]) ** 0.5 - 0.5)
     i, j = torch.triu_indices(d, d)

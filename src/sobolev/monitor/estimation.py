@@ -20,6 +20,8 @@ When = Literal["auto", "always", "never"]
 
 _HIGHEST = 2
 """Of the orders that are estimated."""
+_DRAWN = 2
+"""Inputs of a function whose estimates are drawn."""
 _ENTRIES = 4096
 """An order with more entries than this for a single output is not estimated."""
 _POINTS = 256
@@ -99,12 +101,12 @@ class Estimation:
                 found = self.expected[entry["order"]]
                 entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
 
-    def deviations(self, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
-        """Standard deviations of the errors at points of one input, for a figure; None where it shows none."""
-        if self.estimate is None or self.estimate.last_layer is not None or x[0].numel() != 1:
+    def deviations(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
+        """Standard deviations of the errors at points of one or two inputs, for a figure; None where it shows none."""
+        if self.estimate is None or x[0].numel() > _DRAWN:
             return None
         with torch.inference_mode(False), torch.no_grad():
-            squares, _ = self.estimate.mean_squares(tower[: _HIGHEST + 1], x)
+            squares, _ = self.estimate.mean_squares(tower[: _HIGHEST + 1], x, self.estimate.own_mean_squares(model, x))
         return [square.sqrt() for square in squares]
 
     def state(self) -> dict[str, Any] | None:

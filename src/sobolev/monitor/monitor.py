@@ -219,7 +219,7 @@ class DerivativeMonitor(ValidationHooks):
         names = names_for_figures(getattr(trainer, "datamodule", None))
         measured = self._on_a_grid(trainer) or self.measurement
         x, predicted, exact = measured.figure_data()
-        bands = self.estimation.deviations(x, predicted)
+        bands = self.estimation.deviations(trainer.lightning_module, x, predicted)
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _pixels(self, trainer: "Trainer") -> Any:

@@ -1,0 +1,175 @@
+"""Posteriors of surrogates beside those of dense Gaussian processes in numpy, by differences of their covariances."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Standardized
+from sobolev.autodiff.operators import derivative_tensors
+from sobolev.estimates.surrogate_posterior import SurrogatePosterior
+from sobolev.evidence.search import network, search
+from sobolev.networks.surrogate import ChebyshevFeatures, KernelFeatures, Surrogate
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+CORNERS = torch.tensor([[0.3, -0.2], [0.0, 0.5], [1.4, 0.1]], dtype=torch.float64)
+
+
+def inputs(count, seed=0):
+    return 2 * torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 1
+
+
+def polynomial():
+    degrees = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    sizes = torch.exp(-0.7 * degrees.sum(1).double())
+    return ChebyshevFeatures(degrees, sizes, torch.tensor([-1.0, -1.0]).double(), torch.tensor([1.0, 1.0]).double())
+
+
+def kernel(x):
+    torch.manual_seed(3)
+    return KernelFeatures(x.clone(), torch.tensor([0.9, 0.6]), 3).double()
+
+
+def surrogate(features, outputs=1):
+    """In units that are not those of the features."""
+    model = Standardized(Surrogate([features], 2, outputs)).double()
+    model.input_scale, model.input_mean = torch.tensor([[0.5, 2.0], [0.1, -0.3]], dtype=torch.float64)
+    model.output_mean, model.output_scale = torch.tensor([[0.0], [3.0]], dtype=torch.float64).expand(2, outputs)
+    return model
+
+
+def stencil(point, steps):
+    """Points and weights of values, slopes and bends by central differences, standardised as `surrogate` does."""
+    offsets = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    x = (np.array([point + steps * o for o in offsets]) - [0.1, -0.3]) / [0.5, 2.0]
+    single = {0: [0, 1, 0], 1: [-0.5, 0, 0.5], 2: [1, -2, 1]}
+    orders = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]
+    rows = [
+        np.outer(np.array(single[a]) / steps[0] ** a, np.array(single[b]) / steps[1] ** b).ravel() for a, b in orders
+    ]
+    return x, np.array(rows)
+
+
+def by_differences(covariance, rows, noise, scale):
+    """Posterior variances at the corners of a process with this covariance function."""
+    found = []
+    for point in CORNERS.numpy():
+        x, weights = stencil(point, np.array([6e-3, 2.4e-2]))
+        cross = covariance(x, rows)
+        gain = np.linalg.solve(covariance(rows, rows) + noise * np.eye(len(rows)), cross.T)
+        found.append(scale * np.diag(weights @ (covariance(x, x) - cross @ gain) @ weights.T))
+    return np.array(found)
+
+
+def entries(squares):
+    i, j = np.triu_indices(2)
+    value, slopes, bends = (s[:, 0].numpy() for s in squares)
+    return np.concatenate([value[:, None], slopes, bends[:, i, j]], 1)
+
+
+@pytest.mark.parametrize("rows", [15, 60])
+def test_of_polynomials(rows):
+    model, x = surrogate(polynomial()), inputs(rows)
+    y = torch.sin(2 * x[:, :1]) + 0.1 * torch.randn(rows, 1, generator=torch.Generator().manual_seed(1)).double()
+    posterior = SurrogatePosterior.fit(model, x, y)
+    (part,) = posterior.parts
+
+    def covariance(a, b):
+        one, other = (polynomial()(torch.from_numpy(c)).numpy() for c in (a, b))
+        return float(part.prior) * one @ other.T
+
+    standard = (x.numpy() - [0.1, -0.3]) / [0.5, 2.0]
+    expected = by_differences(covariance, standard, float(part.noise), 9.0)
+    np.testing.assert_allclose(entries(posterior.mean_squares(model, CORNERS, 2)), expected, rtol=2e-2)
+
+
+def test_of_a_kernel_on_learnt_coordinates():
+    x = inputs(40)
+    standard = (x - torch.tensor([0.1, -0.3])) / torch.tensor([0.5, 2.0])
+    model = surrogate(kernel(standard)).requires_grad_(False)
+    y = torch.sin(3 * x[:, :1]) + 0.1 * torch.randn(40, 1, generator=torch.Generator().manual_seed(1)).double()
+    posterior = SurrogatePosterior.fit(model, x, y)
+    (part,) = posterior.parts
+
+    def covariance(a, b):
+        one, other = (kernel(standard).coordinates(torch.from_numpy(c)).detach().numpy() for c in (a, b))
+        bumps = np.exp(-0.5 * np.square(one[:, None] - other).sum(2))
+        return float(part.prior) * (bumps + 1e2 * (1 + a @ b.T))  # anything is possible of the linear part
+
+    expected = by_differences(covariance, standard.numpy(), float(part.noise), 9.0)
+    np.testing.assert_allclose(entries(posterior.mean_squares(model, CORNERS, 2)), expected, rtol=5e-2)
+
+
+def test_noise_is_that_of_the_labels():
+    model, x = surrogate(polynomial(), outputs=2), inputs(300)
+    noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(1)).double() * torch.tensor([0.01, 0.5])
+    posterior = SurrogatePosterior.fit(model, x, x[:, :1] * x[:, 1:] + noise)
+    assert posterior.noise.tolist() == pytest.approx([0.01, 0.5], rel=0.15)
+
+
+def test_it_is_the_same_from_its_state():
+    model, x = surrogate(polynomial()), inputs(30)
+    posterior = SurrogatePosterior.fit(model, x, x.sum(1, keepdim=True).square())
+    again = SurrogatePosterior.from_state(posterior.state())
+    for one, other in zip(posterior.mean_squares(model, x, 2), again.mean_squares(model, x, 2), strict=True):
+        assert torch.equal(one, other)
+
+
+class Squared(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x).square()
+
+
+@pytest.mark.parametrize("model", [MLP(2).double(), Squared(surrogate(polynomial()))])
+def test_what_is_no_surrogate_has_none(model):
+    assert SurrogatePosterior.fit(model, inputs(20), inputs(20).sum(1, keepdim=True)) is None
+
+
+def wave(x):
+    return torch.sin(2 * x[:, :1] + x[:, 1:]) + x[:, :1] * x[:, 1:].square()
+
+
+def front(x):
+    return torch.tanh(3 * (x[:, :1] - x[:, 1:].square()))
+
+
+def learnt(x, y):
+    module = EvidenceRegressor()
+    made = module.network.fit(x, y)
+    *_, last = search((x - made.input_mean) / made.input_scale, (y - made.output_mean) / made.output_scale)
+    made.network = network(last.fits)
+    return module
+
+
+def test_estimates_of_an_evidence_regressor_are_near_the_errors():
+    covered = []
+    for function, count, noise in [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]:
+        x, points = inputs(count + count // 9, seed=4), 0.95 * inputs(200, seed=9)
+        noises = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        y = function(x) + noise * noises
+        module = learnt(x[:count], y[:count])
+        estimate = DerivativeEstimate.fit(module, (x[:count], y[:count]), (x[count:], y[count:]))
+        towers = derivative_tensors(module, points, 2), derivative_tensors(function, points, 2)
+        found = estimate.at(module, points)
+        for expected, mine, exact, bars in zip(estimate.errors(module, points), *towers, found.deviations, strict=True):
+            error = (mine - exact).detach()
+            assert 0.33 < expected.rmse / float(error.square().mean().sqrt()) < 3
+            covered.append(float((error.abs() <= 1.645 * bars).double().mean()))
+        assert not found.outside.all()
+        beyond = estimate.at(module, points + torch.tensor([2.5, 0.0]))
+        assert beyond.outside.all()
+        assert beyond.deviations[1].mean() > 10 * found.deviations[1].mean()
+    assert 0.8 < sum(covered) / len(covered) < 0.97
+
+
+def test_without_held_out_rows_there_is_an_estimate_that_says_so():
+    x, points = inputs(60), inputs(100, seed=9)
+    module = learnt(x, wave(x))
+    estimate = DerivativeEstimate.fit(module, (x, wave(x)))
+    assert "no rows were held out" in estimate.remark
+    error = float((module(points) - wave(points)).detach().square().mean().sqrt())
+    assert 0.1 < estimate.errors(module, points, 0)[0].rmse / error < 10
