@@ -55,7 +55,7 @@ class SurrogatePosterior:
             return None
         inputs = (x - network.input_mean) / network.input_scale
         targets = ((y.to(x) - network.output_mean) / network.output_scale).cpu()
-        parts = [(Bumps if isinstance(f, KernelFeatures) else Terms).fit(f, inputs, targets) for f in features]
+        parts = [_part(module, inputs, targets) for module in features]
         noise = torch.stack([part.noise for part in parts]).mean(0).sqrt()
         return cls(parts, noise * network.output_scale.cpu())
 
@@ -184,6 +184,10 @@ def _features(network: Standardized | None) -> list[nn.Module]:
     return [] if network is None else list(network.network.features)  # pyright: ignore[reportArgumentType]
 
 
+def _part(module: nn.Module, x: Tensor, y: Tensor) -> Terms | Bumps:
+    return Bumps.fit(module, x, y) if isinstance(module, KernelFeatures) else Terms.fit(module, x, y)
+
+
 def _noise(at: Tensor, trend: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Relative noise and prior variance, by the evidence of what no linear function of the inputs explains."""
     Q = torch.linalg.qr(trend)[0]
@@ -203,8 +207,9 @@ def _most_probable(
     least: float,
 ) -> tuple[Float64[Tensor, " outputs"], Float64[Tensor, " outputs"]]:
     """Relative noise and prior variance of largest evidence, the latter in closed form, for each output."""
-    ends = [squares.max().clamp_min(1e-300) * least / rows, squares.max().clamp_min(1e-300) * 100]
-    noises = torch.logspace(*(float(end.log10()) for end in ends), _NOISES, dtype=squares.dtype)
+    largest = squares.max().clamp_min(1e-300)
+    low, high = (float((largest * factor).log10()) for factor in (least / rows, 100.0))
+    noises = torch.logspace(low, high, _NOISES, dtype=squares.dtype)
     total = squares + noises[:, None]
     priors = ((along.T.square()[:, None] / total).sum(2) + rest[:, None] / noises) / rows
     volume = total.log().sum(1) + (rows - len(squares)) * noises.log()
