@@ -168,3 +168,69 @@ def test_a_table_with_a_wrong_entry_is_caught():
         highs[level * size + index - 1 - (1 << level) + 1 : level * size + index] *= 0.9
     value, hull = f.coefficients(np.array([0.0]), 4), f.hull(np.array([-1e-3]), np.array([1e-3]), 4)
     assert np.abs(value.mid[2] - hull.mid[2]) > hull.rad[2] + value.rad[2]
+
+
+TAILS = [
+    0.0,
+    -0.0,
+    5e-324,
+    -5e-324,
+    1e-308,
+    1e-20,
+    8.99,
+    9.01,
+    11.9,
+    12.1,
+    38.6,
+    39.99,
+    40.0,
+    40.01,
+    100.0,
+    709.0,
+    745.2,
+]
+FAR = [1e3, 3e4, 1e5, 1.1e5, 1e10, 1e155, 1e300, 1.7e308]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_derivatives_in_the_tails(name):
+    f, series = CASES[name]
+    flint.ctx.prec = 3000
+    far = [] if name in ("Phi", "gelu", "exp", "sigmoid", "silu", "softplus") else FAR[:5]
+    x = np.array([*TAILS, *far, *(() if name in POSITIVE else (-v for v in (*TAILS, *far)))])
+    x = x[x != 0] if name in (*POSITIVE, "inverse") else x
+    coefficients = f.coefficients(x, COUNT)
+    truths = [series(arb_series([arb(float(v)), 1], COUNT)).coeffs() for v in x]
+    truths = [[*t, *[arb(0)] * (COUNT - len(t))] for t in truths]
+    for j in range(COUNT):
+        ball = Ball(coefficients.mid[j], np.where(np.isnan(coefficients.rad[j]), np.inf, coefficients.rad[j]))
+        assert not _outside(ball, [t[j] for t in truths])
+
+
+ENDS = [
+    (39, 41),
+    (-41, -39),
+    (30, 1000),
+    (-1e4, 1e4),
+    (-1e-300, 1e-300),
+    (0.0, 0.0),
+    (11, 13),
+    (-13, -11),
+    (3.0, 3.0),
+    (-750, 700),
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("ends", ENDS)
+def test_ranges_at_the_end_of_the_tables(name, ends):
+    f = CASES[name][0]
+    low, high = (np.full(21, float(end)) for end in ends)
+    point = np.clip(np.linspace(*ends, 21), low, high)
+    expansion = Expansion(f, point[::-1], low, high, 3)
+    value, hull = f.coefficients(point, 5), f.hull(low, high, 5)
+    known = np.isfinite(value.mid) & np.isfinite(value.rad)
+    assert not np.any(known & (np.abs(value.mid - hull.mid) > hull.rad + value.rad))
+    for j in range(4):
+        over = expansion.over(j)
+        assert not np.any(known[j] & (np.abs(value.mid[j] - over.mid) > over.rad + value.rad[j]))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sobolev.certify.balls import Array, Ball, add, common, exact, outward
+from sobolev.certify.balls import Array, Ball, add, common, exact, outward, smaller
 from sobolev.certify.double_double import Pair, exact_pair
 from sobolev.certify.double_double import add as add_pairs
 from sobolev.certify.registry import find
@@ -60,10 +60,11 @@ class Enclosure:
         return torch.device("cpu")
 
     def refined(self) -> "Enclosure":
-        """The same, the first rows from those of twice the precision."""
+        """The same, the first rows from those of twice the precision where these are known better."""
         if self.fine is None:
             return self
-        rows, ball = len(self.fine.high), self.fine.ball
+        rows = len(self.fine.high)
+        ball = smaller(self.fine.ball, self.ball[:rows])
         mid, rad = (np.concatenate([new, old[rows:]]) for new, old in zip(ball, self.ball, strict=True))
         return Enclosure(self.space, Ball(mid, rad))
 

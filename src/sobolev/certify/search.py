@@ -116,7 +116,8 @@ class Search:
         cover = Cover(*map(np.concatenate, zip(*self._done, self._open[:3], strict=True)))
         upper = cover.upper.max(axis=0)  # NaN if there is one
         upper = np.where(np.isnan(upper), np.inf, upper)
-        reached = upper <= self._best + self._slack(self._best)
+        with np.errstate(all="ignore"):
+            reached = upper <= self._best + self._slack(self._best)
         return Outcome(upper, self._best, self._where, reached, self._limit, self._evaluated, cover)
 
     def _refine(self) -> None:
