@@ -345,3 +345,31 @@ def test_bands_stand_around_a_curve_without_a_truth():
         assert np.ptp(path.vertices[path.vertices[:, 0] == x[30], 1]) == pytest.approx(2 * half)
     known = plots.derivatives_figure(x, predicted, predicted, deviations=deviation)
     assert not any(axes.collections for axes in known.axes)
+
+
+def test_a_map_of_the_estimated_error_stands_beside_each_entry_without_a_truth():
+    axis = torch.linspace(0.1, 2, 12, dtype=torch.float64)
+    points = torch.cartesian_prod(axis, axis)
+    tensors = plane_functions(points)
+    deviations = [0.1 * tensor.abs() for tensor in tensors]
+    figure = plots.derivatives_figure(points, tensors, deviations=deviations)
+    maps = [
+        axes
+        for axes in figure.axes
+        if any(isinstance(c, QuadMesh) for c in axes.collections) and axes.get_xlim()[1] == 2
+    ]
+    assert len(maps) == 12
+    titles = [axes.get_title(loc="left") for axes in maps]
+    assert titles[1::2] == ["estimated error  rel. L2 0.1"] * 5 + ["estimated error"]  # one bend is 0 everywhere
+    shown = maps[1].collections[0].get_array().compressed()
+    assert shown.max() == pytest.approx(float(deviations[0].max()))
+
+
+def test_digits_over_the_epochs():
+    history = {1: {0: 1.0, 1: 0.5}, 2: {0: 3.0, 1: 2.5}, 5: {0: 9.0}}
+    (axes,) = plots.digits_figure(history, estimated=[1]).axes
+    found = lines(axes)
+    np.testing.assert_array_equal(found["f"].get_xydata(), [[1, 1], [2, 3], [5, 9]])
+    np.testing.assert_array_equal(found["f', estimated"].get_xydata(), [[1, 0.5], [2, 2.5]])
+    assert found["f"].get_linestyle() == "-" and found["f', estimated"].get_linestyle() == "--"
+    assert plots.digits_figure({}).axes[0].get_legend() is None

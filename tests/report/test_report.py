@@ -32,7 +32,7 @@ def test_the_report_is_the_monitors(tmp_path, capsys):
     assert report["derivatives"] == monitor.errors and [e["order"] for e in monitor.errors] == [0, 1, 2]
     assert report["seconds"]["fit"] > report["seconds"]["monitor"] > 0
     assert "relative L2" in printed and f"{monitor.errors[2]['rmse']:.3g}" in printed
-    for name in ("report.json", "derivatives.png"):
+    for name in ("report.json", "derivatives.png", "digits.png"):
         (path,) = tmp_path.rglob(name)
         assert str(path) in printed
     with Image.open(next(tmp_path.rglob("derivatives.png"))) as picture:

@@ -482,6 +482,7 @@ class DerivativeMonitor(ValidationHooks):
         elif trainer.strategy.reduce_boolean_decision(outdated, all=False):
             self.measure(trainer, pl_module)
         if self.errors != before:
+            self.history[max(self._measured_epoch, trainer.current_epoch)] = digits(self.errors)
             for logger in trainer.loggers:
                 logger.log_metrics(self._scalars.of("val", self.errors), step=trainer.global_step)
         if trainer.strategy.reduce_boolean_decision(self._audit.is_outdated(pl_module), all=False):

@@ -1,6 +1,6 @@
 """Figures of derivatives. The only place that draws; matplotlib is imported on the first call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -46,8 +46,8 @@ def derivatives_figure(
             panel of its own, in place of those of the orders.
         title: the first line.
         findings: of an audit; the worst is shown in one line.
-        deviations: standard deviations of the errors, in the same shapes as the truth: with one input and no truth,
-            bands that hold it in nine of ten cases.
+        deviations: standard deviations of the errors, in the same shapes as the truth: where there is none, with one
+            input bands that hold it in nine of ten cases, with two a map beside each.
 
     Returns:
         A figure of its own, unknown to pyplot: nothing to close.
@@ -63,6 +63,22 @@ def derivatives_figure(
     names = Names.of(input_names, output_names, (data.inputs, data.outputs), derivative_names or {})
     with _DRAWING:
         return build(data, names, title, findings)
+
+
+def digits_figure(
+    history: Mapping[int, Mapping[int, float]], estimated: Collection[int] = (), *, title: str = "Correct digits"
+) -> "Figure":
+    """Draw how many digits of f, f', f'', ... were correct as the training went on.
+
+    Args:
+        history: minus log10 of the relative error of each order, by epochs.
+        estimated: the orders whose errors are estimates.
+        title: the first line.
+    """
+    from sobolev.plots.digits import build
+
+    with _DRAWING:
+        return build(history, estimated, title)
 
 
 def save(figure: "Figure", path: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """Two inputs: the network's value, gradient and Hessian as heat maps beside the truth and the error."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -24,17 +25,13 @@ def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
     """Draw into an empty figure, set its size, and say what was left out."""
     chosen, left_out = choose(samples)
     plane = Plane(samples.points)
-    compared = any(curve.exact is not None for curve in chosen)
-    across = 1 if compared else 3
+    panel, widths, across = _layout(chosen)
     rows = [chosen[start : start + across] for start in range(0, len(chosen), across)]
-    sheet = _Sheet(figure, [MAP, MAP, BAR, MAP, BAR] if compared else [MAP, BAR] * len(rows[0]), len(rows))
+    sheet = _Sheet(figure, widths * len(rows[0]), len(rows))
     for row, curves in enumerate(rows):
-        axes = [sheet.axes(row, column) for column in range(len(sheet.widths) if compared else 2 * len(curves))]
-        if compared:
-            _compare(axes, plane, curves[0], names)
-        else:
-            for curve, *pair in zip(curves, axes[::2], axes[1::2], strict=True):
-                _single(pair[0], pair[1], plane, curve, names)
+        axes = [sheet.axes(row, column) for column in range(len(widths) * len(curves))]
+        for number, curve in enumerate(curves):
+            panel(axes[number * len(widths) : (number + 1) * len(widths)], plane, curve, names)
         for column, cell in enumerate(axes):
             if sheet.widths[column] == MAP:
                 _frame(cell, plane, names, last=row + 1 == len(rows), first=column == 0)
@@ -82,6 +79,15 @@ def badness(curve: Curve) -> float:
     return relative_l2(curve.error, curve.exact)
 
 
+def _layout(curves: list[Curve]) -> tuple[Callable[[list[Axes], Plane, Curve, style.Names], None], list[float], int]:
+    """How an entry is drawn, in maps and bars of which widths, and how many of them stand in a row."""
+    if any(curve.exact is not None for curve in curves):
+        return _compare, [MAP, MAP, BAR, MAP, BAR], 1
+    if any(curve.deviation is not None for curve in curves):
+        return _estimate, [MAP, BAR, MAP, BAR], 2
+    return _single, [MAP, BAR], 3
+
+
 def _compare(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
     """Network, truth on the same colours, error on its own."""
     network, exact, bar, error, error_bar = row
@@ -103,7 +109,22 @@ def _compare(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) ->
         style.remark(error, "exactly 0")
 
 
-def _single(axes: Axes, bar: Axes, plane: Plane, curve: Curve, names: style.Names) -> None:
+def _estimate(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
+    """Network, and the standard deviation of its error on colours of its own."""
+    _single(row[:2], plane, curve, names)
+    axes, bar = row[2:]
+    if curve.deviation is None:
+        _title(axes, "no estimate")
+        bar.set_axis_off()
+        return
+    low, high = style.log_limits(curve.deviation)
+    _bar(plane.paint(axes, np.maximum(curve.deviation, low), LogNorm(low, high), ERRORS), bar)
+    relative = f"  rel. L2 {labels.number(relative_l2(curve.deviation, curve.predicted))}"
+    _title(axes, f"estimated error{relative if curve.predicted.any() else ''}", style.SMALL)
+
+
+def _single(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
+    axes, bar = row
     norm = Normalize(*style.limits(_core(curve.predicted)))
     _bar(plane.paint(axes, curve.predicted, norm, VALUES), bar)
     _title(axes, names.label(curve, ROOM))

@@ -1,4 +1,4 @@
-"""The end of a run: one table in the terminal, report.json, derivatives.png, the final errors beside the settings."""
+"""The end of a run: one table in the terminal, report.json, pictures, the final errors beside the settings."""
 
 import json
 import math
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 class Report(Callback):
     """Writes down, at the end of `fit`, `validate` or `test`, what a `DerivativeMonitor` measured.
 
-    In the run's folder: `report.json` and `derivatives.png`. In the terminal: one table, the findings of the audit,
-    and the path of each file. In TensorBoard: the settings with the final errors, and the findings as text.
+    In the run's folder: `report.json`, `derivatives.png` and, where several epochs were measured, `digits.png`: correct
+    digits of the value and each derivative over the epochs, measured or estimated. In the terminal: one table, the
+    findings of the audit, and the path of each file. In TensorBoard: the settings with the final errors, and the
+    findings as text.
     """
 
     @override
@@ -79,6 +81,8 @@ class Report(Callback):
         paths = [_write_json(report, run_directory(trainer))]
         if monitor.measurement.kept:  # by this process
             paths.append(_write_figure(trainer, monitor))
+        if trainer.state.fn == "fit" and len(monitor.history) > 1:
+            paths.append(_write_digits(trainer, monitor))
         _write_tensorboard(trainer, pl_module, report, monitor)
         self._to_print = report, paths
 
@@ -135,6 +139,14 @@ def _write_figure(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
     path = save(monitor.figure(trainer), free_path(run_directory(trainer) / "derivatives.png"))
     add_image(trainer, "derivatives", lambda: imread(path))  # drawing twice takes twice as long
     return path
+
+
+def _write_digits(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
+    from sobolev.plots import digits_figure, save
+
+    estimated = [entry["order"] for entry in monitor.errors if _kind(entry) == "estimate of the error"]
+    figure = digits_figure(monitor.history, estimated)
+    return save(figure, free_path(run_directory(trainer) / "digits.png"))
 
 
 def _write_tensorboard(
