@@ -1,10 +1,16 @@
 """Estimated beside actual errors of derivatives, where the network knows nothing but values.
 
-Networks are trained as `configs/table.yaml` does, on rows of published test functions; a tenth of the rows is held out
-and a tenth is left alone. Estimates are compared with the truth at random points inside.
+What `sobolev fit` takes for a table (`evidence`), and networks trained by Adam as `configs/table.yaml` does, learn rows
+of published test functions; a tenth of the rows is held out and a tenth is left alone. Estimates are compared with the
+truth at random points inside. `python -m benchmarks calibration` sets up an environment with the functions and measures
+in it a random part of all cases.
 """
 
+import json
 import logging
+import random
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,23 +20,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import LightningModule, Trainer, seed_everything
 
+from benchmarks.environments import ROOT, laid_over
 from benchmarks.machine import sentence
 from benchmarks.test_functions import NAMES, Array, Sample, TestFunction, test_function
-from sobolev import MLP, DerivativeEstimate, Regressor
+from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Regressor
 from sobolev.cli.profiler import NoProfiler
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.estimates.verdict import USELESS
 from sobolev.readout import solve_readout
 
+PACKAGES = ("scikit-learn", "uqtestfuns")
 POINTS, EPOCHS, BATCH = 200, 200, 100
-SEEDS = (1, 2, 3)
+SEEDS, NOISES = (1, 2, 3), (0.0, 0.02, 0.1)
+SAMPLE = 200
+"""So many of all cases are run."""
+EVIDENCE = "evidence"
 HIDDEN = {"default": (64, 64), "wide": (64, 512)}
 BAND = 1.645
 """Standard deviations of a normal distribution that nine of ten cases lie within."""
 GAUSSIAN_ROWS, GAUSSIAN_POINTS = 500, 20
 PROMISES = {"within 2": 0.8, "within 4": 0.97, "flagged": 0.9, "false alarms": 0.03}
+
+
+Part = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -44,19 +58,27 @@ class Case:
     seed: int
 
 
-def cases(quick: bool) -> Iterator[Case]:
-    """All networks from few rows, the default one from many; a quick run takes a few of one seed."""
+def cases(quick: bool) -> list[Case]:
+    """All networks from few rows, not the wide one from many; a part drawn at random, in random order."""
     if quick:
-        yield from (Case(name, 100, noise, "default", 1) for name, noise in product(NAMES[::6], (0.0, 0.1)))
-        return
-    for seed in SEEDS:
-        yield from (Case(*case, seed) for case in product(NAMES, (100, 300), (0.0, 0.02, 0.1), HIDDEN))
-        yield from (Case(*case, "default", seed) for case in product(NAMES[::3], (3000,), (0.0, 0.02, 0.1)))
+        return [Case(name, 100, noise, EVIDENCE, 1) for name, noise in product(NAMES[::4], (0.0, 0.1))]
+    few = [Case(*case) for case in product(NAMES, (100, 300), NOISES, (EVIDENCE, EVIDENCE, *HIDDEN), SEEDS)]
+    many = [Case(*case) for case in product(NAMES[::3], (3000,), NOISES, (EVIDENCE, "default"), SEEDS)]
+    return random.Random(0).sample(list(dict.fromkeys(few + many)), SAMPLE)
 
 
 def run(quick: bool) -> dict:
-    """A row for each case, with numbers for each order."""
-    return {"rows": list(rows(cases(quick)))}
+    """A row for each case, with numbers for each order, measured in an environment that has the functions."""
+    command = [laid_over("calibration", PACKAGES), "-m", "benchmarks.calibration", *["--quick"] * quick]
+    found = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            if line.startswith("{"):
+                found.append(json.loads(line))
+                print(*(found[-1][name] for name in ("function", "rows", "noise", "network", "seed")), flush=True)
+    if process.returncode:
+        raise SystemExit("the estimates could not be measured; the reason stands above")
+    return {"rows": found}
 
 
 def rows(chosen: Iterable[Case]) -> Iterator[dict]:
@@ -117,28 +139,38 @@ def shortfalls(data: dict) -> list[str]:
     return found
 
 
-def _tensors(sample: Sample, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(sample: Sample, part: slice) -> Part:
     return torch.from_numpy(sample.x[part]), torch.from_numpy(sample.y[part, None])
 
 
-def _trained(case: Case, training: tuple[torch.Tensor, ...], held_out: tuple[torch.Tensor, ...]) -> Regressor:
-    """By Adam, and the last layer by least squares."""
+def _trained(case: Case, training: Part, held_out: Part) -> LightningModule:
+    """By the evidence; or by Adam, and the last layer by least squares."""
     seed_everything(case.seed, verbose=False)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    if case.network == EVIDENCE:
+        module = EvidenceRegressor()
+        _fit(module, training, case.seed)
+        return module
     module = Regressor(MLP(training[0].shape[1], 1, HIDDEN[case.network]))
-    batches = EpochBatches(len(training[0]), BATCH, True, case.seed, 0, 1)
+    _fit(module, tuple(part.float() for part in training), case.seed)
+    solve_readout(module.double(), lambda: [training], lambda: [held_out])
+    return module
+
+
+def _fit(module: LightningModule, training: Part, seed: int) -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    batches = EpochBatches(len(training[0]), BATCH, True, seed, 0, 1)
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         trainer = Trainer(
             max_epochs=EPOCHS, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder, profiler=NoProfiler(),
         )  # fmt: skip
-        trainer.fit(module, BatchLoader([part.float() for part in training], batches, 0))
-    solve_readout(module.double(), lambda: [training], lambda: [held_out])
-    return module
+        trainer.fit(module, BatchLoader(list(training), batches, 0))
 
 
-def _compared(estimate: DerivativeEstimate, module: Regressor, function: TestFunction, inside: Sample) -> list[dict]:
+def _compared(
+    estimate: DerivativeEstimate, module: LightningModule, function: TestFunction, inside: Sample
+) -> list[dict]:
     """For each order: ratio, coverage, relative errors, and whether bands grow outside."""
     x = torch.from_numpy(inside.x)
     expected, found = estimate.errors(module, x), estimate.at(module, x)
@@ -168,7 +200,7 @@ def _outside(function: TestFunction, inside: Array) -> Array:
     return moved
 
 
-def _gaussian_process(training: tuple[torch.Tensor, ...], function: TestFunction) -> list[dict]:
+def _gaussian_process(training: Part, function: TestFunction) -> list[dict]:
     """How its posterior of value, gradient and Hessian diagonal fits the truth, by differences of it."""
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -209,8 +241,9 @@ def _groups(rows: list[dict]) -> Iterator[tuple[str, list[dict]]]:
         yield label, [r for r in rows if (r["noise"] > 0) == noisy]
     for size in sorted({r["rows"] for r in rows}):
         yield f"{size} rows", [r for r in rows if r["rows"] == size]
-    for network in HIDDEN:
-        yield f"{network} network", [r for r in rows if r["network"] == network]
+    for network in (EVIDENCE, *HIDDEN):
+        if chosen := [r for r in rows if r["network"] == network]:
+            yield f"{network} network", chosen
 
 
 def _shares(rows: list[dict], order: int) -> dict[str, Any]:
@@ -239,3 +272,10 @@ def _within(ratios: Array, factor: float) -> float:
 
 def _rms(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    networks = [argument for argument in sys.argv[1:] if not argument.startswith("--")] or [EVIDENCE, *HIDDEN]
+    for measured in rows(case for case in cases("--quick" in sys.argv) if case.network in networks):
+        print(json.dumps(measured), flush=True)

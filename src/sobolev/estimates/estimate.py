@@ -31,9 +31,9 @@ from sobolev.readout.layer import double
 KEY = "derivative_estimate"
 """Of the estimate in a checkpoint."""
 
-_PROBES = 256
-_POINTS = 256
-"""Root mean squares are taken over at most so many points."""
+_POINTS, _FEWEST_POINTS, _SECONDS = 256, 64, 4096
+"""Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
+that, but not below the second number."""
 _HELD_OUT = 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
@@ -41,6 +41,8 @@ the second not at all."""
 _WITNESS_LEVEL, _POSTERIOR_LEVEL = (-0.5, 1.5), (0.7, 0.8)
 """Logarithms of the factors that the variances of a surrogate's witness and of its posterior are usually wrong by, and
 their standard deviations: a posterior believes in the lengths and sizes that the evidence has chosen."""
+_LEAST_NOISE = 1e-9
+"""Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all of float64."""
 _FEWEST, _FEWEST_ROWS = 5, 4
 """Rows held out from which on they can contradict the witness, and rows of the training from which on there is one."""
 
@@ -133,7 +135,7 @@ class DerivativeEstimate:
             raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
         pairs = [(x[k], column[k]) for k, column in zip(known, y.T, strict=True)]
         witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
-        outputs, domain = len(witnesses), Domain.of(x, _PROBES)
+        outputs, domain = len(witnesses), Domain.of(x, points_for(x.shape[1]))
         repeated = [repeated_noise(*pair) for pair in pairs]
         noise = [w.noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
         unseen = [_some(part, _HELD_OUT).detach().double().cpu().clone() for part in held_out or ()]
@@ -234,8 +236,8 @@ class DerivativeEstimate:
 
     @torch.no_grad()
     def errors(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> list[Expected]:
-        """Root mean squares of the errors over points (points, *in), at most 256 of them, for each order up to 2."""
-        x = _some(x, _POINTS)
+        """Root mean squares of the errors over points (points, *in), some of them, for each order up to 2."""
+        x = _some(x, points_for(x[0].numel()))
         with double(model):
             x = x.to(next((p.device for p in model.parameters()), x.device)).double()
             tower = derivative_tensors(model, x, order, method=method)
@@ -301,6 +303,11 @@ class DerivativeEstimate:
         return cls(**parts)
 
 
+def points_for(inputs: int) -> int:
+    """At how many points to look at second derivatives by so many inputs."""
+    return max(_FEWEST_POINTS, min(_POINTS, _SECONDS // (inputs * (inputs + 1) // 2)))
+
+
 def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, method: Method) -> list[Tensor]:
     tower = derivative_tensors(model, probes, 2, method=method)
     flat = probes.cpu().reshape(len(probes), -1)
@@ -359,7 +366,8 @@ def _weighed(
     x, y = estimate.held_out[0].to(device), estimate.held_out[1].reshape(len(estimate.held_out[0]), -1)
     given, own = model(x).cpu().reshape(y.shape), posterior.mean_squares(model, x, 0)[0]
     (mean,), (variance,) = estimate.reference(x, 0)
-    found, noises = [], torch.stack([estimate.process_noise(), posterior.noise]).square()
+    found, noises = [], torch.stack([estimate.process_noise(), posterior.noise])
+    noises = noises.where(noises > _LEAST_NOISE * estimate.spread, 0.0).square()
     for o in range(y.shape[1]):
         known = y[:, o].isfinite()
         witness = (mean - given).square()[known, o] + variance[known, o]

@@ -11,7 +11,7 @@ _COMMON = torch.linspace(-8.0, 2.0, 41, dtype=torch.float64)
 """Logarithms of the factors that are tried: of an account's variances, and of these and the noise."""
 _CERTAIN = 0.3
 """Standard deviation of the logarithm of the noise's variance, which the rows of the training tell."""
-_FREEDOM = 8.0
+_FREEDOM = 5.0
 """Of Student's distribution, of residuals in units of what is expected: some lie far out."""
 
 

@@ -10,7 +10,7 @@ from sobolev.autodiff.engine import Method
 from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.estimates import DerivativeEstimate, Expected, verdict
-from sobolev.estimates.estimate import Reference
+from sobolev.estimates.estimate import Reference, points_for
 from sobolev.estimates.verdict import percent
 from sobolev.monitor.measurement import Truth
 from sobolev.monitor.weights import fingerprint
@@ -24,8 +24,6 @@ _DRAWN = 2
 """Inputs of a function whose estimates are drawn."""
 _ENTRIES = 4096
 """An order with more entries than this for a single output is not estimated."""
-_POINTS = 256
-"""The root mean squares are taken over at most so many points."""
 _TRAINING, _HELD_OUT = 5000, 500
 """So many rows are kept of what the dataloaders bring."""
 
@@ -212,5 +210,5 @@ def _everywhere(kept: list[Any], world_size: int) -> tuple[Tensor | None, list[T
     inputs = x.shape[1:].numel()
     orders = [k for k in range(_HIGHEST + 1) if inputs**k <= _ENTRIES]
     order = torch.unique(x.flatten(1), dim=0, return_inverse=True)[1].argsort(stable=True)
-    order = order[:: max(1, math.ceil(len(order) / _POINTS))]
+    order = order[:: max(1, math.ceil(len(order) / points_for(inputs)))]
     return x[order], [torch.cat(column)[order] for column, _ in zip(columns, orders, strict=False)]
