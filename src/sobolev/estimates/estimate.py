@@ -38,11 +38,11 @@ _HELD_OUT = 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
-_WITNESS_LEVEL, _POSTERIOR_LEVEL = (-0.5, 1.5), (0.7, 0.8)
+_WITNESS_LEVEL, _POSTERIOR_LEVEL = (-0.5, 1.5), (0.9, 0.8)
 """Logarithms of the factors that the variances of a surrogate's witness and of its posterior are usually wrong by, and
 their standard deviations: a posterior believes in the lengths and sizes that the evidence has chosen."""
 _LEAST_NOISE = 1e-9
-"""Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all of float64."""
+"""Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
 _FEWEST, _FEWEST_ROWS = 5, 4
 """Rows held out from which on they can contradict the witness, and rows of the training from which on there is one."""
 
