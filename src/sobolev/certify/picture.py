@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ def draw(
 ) -> None:
     """One panel for each bound: steps over one input, a map over the first two inputs otherwise (worst of the others).
 
+    A condition that gives values to all inputs but one is drawn over that one.
+
     Args:
         path: of the file; its ending says the format.
         subject: the title.
@@ -41,9 +44,10 @@ def draw(
     FigureCanvasAgg(figure)
     grid = (len(panels), 1) if len(inputs) == 1 else (1, len(panels))
     for axes, (bound, part, upper) in zip(figure.subplots(*grid, squeeze=False).ravel(), panels, strict=True):
-        if len(inputs) == 1:
-            _steps(axes, part, upper, bound, inputs[0])
-            axes.legend(fontsize=8, loc="upper center") if bound is bounds[0] else None
+        free = _free(part, domain)
+        if len(free) < 2:
+            _steps(axes, part, upper, bound, free[0] if free else 0, inputs)
+            axes.legend(fontsize=8, loc="best") if bound is bounds[0] else None
         else:
             _map(axes, part, upper, bound, inputs, domain)
     figure.suptitle(subject, fontsize=11)
@@ -60,15 +64,26 @@ def _columns(bounds: Sequence[Bound], parts: Sequence[Part]) -> list[tuple[Part,
     return [(part, part.cover.upper[:, [own == k for own in part.orders]].max(1)) for k in range(len(bounds))]
 
 
-def _steps(axes: Any, part: Part, upper: Array, bound: Bound, name: str) -> None:
-    order = np.argsort(part.cover.low[:, 0])
-    edges = np.append(part.cover.low[order, 0], part.cover.high[order[-1:], 0])
+def _free(part: Part, domain: Sequence[tuple[float, float]]) -> list[int]:
+    """The inputs that vary in a search; the others have a thin slice of the domain."""
+    widths = zip(part.domain, domain, strict=True)
+    return [i for i, ((low, high), (a, b)) in enumerate(widths) if high - low > 1e-9 * (b - a)]
+
+
+def _steps(axes: Any, part: Part, upper: Array, bound: Bound, place: int, inputs: Sequence[str]) -> None:
+    order = np.argsort(part.cover.low[:, place])
+    edges = np.append(part.cover.low[order, place], part.cover.high[order[-1:], place])
     axes.stairs(upper[order], edges, baseline=None, color="#1f5a93", label="proved in each cell")
     axes.axhline(bound.upper, color=_LIMIT, linewidth=1, label="nowhere exceeded")
-    axes.plot(bound.where[0], bound.lower, "o", color=_LIMIT, markersize=4, label="attained")
-    axes.set(ylabel=bound.name, xlabel=name)
+    axes.plot(bound.where[place], bound.lower, "o", color=_LIMIT, markersize=4, label="attained")
+    axes.set(xlabel=inputs[place])
+    axes.set_ylabel(bound.name) if len(inputs) == 1 else axes.set_title(_title(bound), fontsize=9)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", scilimits=(-3, 4))
+
+
+def _title(bound: Bound) -> str:
+    return f"{fill(bound.name, 40)} <= {bound.upper:.3g}"
 
 
 def _map(
@@ -86,5 +101,5 @@ def _map(
     image = axes.imshow(picture, origin="lower", extent=(left, right, bottom, top), aspect="auto", cmap="viridis")
     axes.plot(*bound.where[:2], "o", color=_LIMIT, markersize=5)
     axes.set(xlabel=inputs[0], ylabel=inputs[1])
-    axes.set_title(f"{bound.name} <= {bound.upper:.3g}", fontsize=9)
+    axes.set_title(_title(bound), fontsize=9)
     axes.figure.colorbar(image, ax=axes, shrink=0.8)
