@@ -11,6 +11,7 @@ from torch.nn.functional import mse_loss
 
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.losses.comparison import Comparison, FirstOrder, SecondOrder, flat
+from sobolev.losses.labels import check_labels, with_outputs
 from sobolev.losses.whitening import GradientWeights, gradient_whitening
 from sobolev.networks.scales import component_scales
 
@@ -138,16 +139,17 @@ class SobolevLoss(nn.Module):
     def fit(
         self,
         inputs: Float[Tensor, "samples inputs"],
-        targets: Float[Tensor, "samples outputs"],
-        labels: Sequence[Float[Tensor, "samples outputs ..."]] = (),
+        targets: Float[Tensor, "samples *outputs"],
+        labels: Sequence[Float[Tensor, "samples ..."]] = (),
     ) -> None:
         """Take the scale of every component from data.
 
         Args:
             inputs: (samples, inputs).
-            targets: (samples, outputs); NaN where there is no value.
-            labels: order 1 (samples, outputs, inputs), order 2 (samples, outputs, inputs, inputs).
+            targets: (samples, outputs), or (samples,) of one output; NaN where there is no value.
+            labels: order 1 (samples, outputs, inputs), order 2 (samples, outputs, inputs, inputs); likewise.
         """
+        targets, *labels = with_outputs(inputs, [targets, *labels])
         if labels or targets.isnan().any():
             scales = component_scales(inputs, targets, labels)
             for name, scale in zip(_SCALES, scales, strict=False):
@@ -179,7 +181,7 @@ class SobolevLoss(nn.Module):
         if self._comparison is None:
             self._comparison = Comparison(self.scales, self.first_order, self.second_order)
         comparison = self._comparison
-        labels = labels[: comparison.order + 1]
+        labels = with_outputs(x, labels[: comparison.order + 1])
         check_labels(x, labels)
         draw = comparison.draw(len(x), seed)
         target = flat(comparison.chosen(labels, draw))
@@ -197,22 +199,6 @@ class SobolevLoss(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._comparison = None  # another device or precision
         return super()._apply(fn, recurse)
-
-
-def check_labels(x: Float[Tensor, "batch inputs"], labels: Sequence[Tensor]) -> None:
-    """Refuse labels behind (x, y) in a batch that do not have the shape of derivatives.
-
-    Raises:
-        ValueError: says which, and what to do.
-    """
-    for order, label in enumerate(labels):
-        wanted = (*labels[0].shape, *x.shape[1:] * order)
-        if label.shape != wanted:
-            raise ValueError(
-                f"item {order + 2} of a batch has shape {tuple(label.shape)}, but labels of the derivative of order "
-                f"{order} have {wanted}: (batch, outputs, inputs), then (batch, outputs, inputs, inputs). If it is "
-                "something else, set derivative_order=0 in Regressor"
-            )
 
 
 def _ratio(errors: Tensor, weights: Tensor) -> Tensor:

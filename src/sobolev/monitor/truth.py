@@ -8,6 +8,7 @@ from torch import Tensor
 from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.functions import Function
+from sobolev.losses.labels import is_label
 from sobolev.monitor.batch import by_sample, leaves, numbers
 from sobolev.monitor.inputs import Evaluation
 from sobolev.monitor.measured_points import REMEMBERED
@@ -55,17 +56,7 @@ def labels_of(batch: Any, evaluation: Evaluation, x: Tensor, *, named: bool) -> 
     target = items[0]
     if not isinstance(target, Tensor) or not target.is_floating_point():
         return ()
-    return tuple(item if _is_label(item, target, x, order) else None for order, item in enumerate(items))
-
-
-def _is_label(item: Any, target: Tensor, x: Tensor, order: int) -> bool:
-    """Whether it has the shape of a derivative; of one output also without the axis for it.
-
-    A column beside one input and one output stays what it may be, a weight of each sample.
-    """
-    entries, shape = x.shape[1:], getattr(item, "shape", None)
-    without = len(target) == target.numel() and entries.numel() > 1 and shape == target.shape[:1] + entries * order
-    return isinstance(item, Tensor) and (without or shape == target.shape + entries * order)
+    return tuple(item if is_label(item, x, target, order) else None for order, item in enumerate(items))
 
 
 def _label(batch: Any, target: Target) -> Any:

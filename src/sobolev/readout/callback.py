@@ -15,6 +15,7 @@ from sobolev.autodiff.engine import Method
 from sobolev.callbacks.base import Callback, pass_over
 from sobolev.callbacks.processes import awaits_results, gathered, send_home
 from sobolev.callbacks.restored_state import state_restored
+from sobolev.losses.labels import is_label, with_outputs
 from sobolev.readout import Readout, solve_readout
 from sobolev.readout.equations import Samples
 from sobolev.readout.training_data import held_out_samples, training_samples
@@ -128,13 +129,9 @@ class LeastSquaresReadout(Callback):
                 f"{type(self).__name__} finds no inputs and targets in a batch of type {type(batch).__name__}; it "
                 "takes (x, y) or (x, y, d1[, d2]) of floating point. For other batches override its method `samples`"
             )
-        x, y = parts[0], parts[1] if parts[1].dim() > 1 else parts[1][:, None]
-        found = [x, y]
-        for order, label in enumerate(parts[2:4], start=1):
-            if not isinstance(label, Tensor) or label.shape != y.shape + x.shape[1:] * order:
-                break
-            found.append(label)
-        return found
+        x, *labels = parts[:4]
+        count = next((k for k, label in enumerate(labels) if not is_label(label, x, labels[0], k)), len(labels))
+        return [x, *with_outputs(x, labels[:count])]
 
     def solve(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
         """Solve now, with the data of the trainer; where that cannot be, warn and leave the network as it is.

@@ -20,7 +20,8 @@ from typing_extensions import override
 from sobolev.data.description import KEY, description_in
 from sobolev.data.module import TensorDataModule
 from sobolev.losses.comparison import FirstOrder, SecondOrder
-from sobolev.losses.sobolev_loss import SobolevLoss, check_labels, scaled_squared_error
+from sobolev.losses.labels import check_labels, with_outputs
+from sobolev.losses.sobolev_loss import SobolevLoss, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
 from sobolev.networks import MLP, Standardized
 from sobolev.optimizers.quasi_newton import QuasiNewton
@@ -141,7 +142,7 @@ class Regressor(LightningModule):
         order = self.sobolev_loss.derivative_order
         items = slice(None if order is None else 2 + order)
         inputs, *given = map(torch.cat, zip(*(batch[items] for batch in batches), strict=True))
-        targets, *labels = _with_outputs(given)
+        targets, *labels = with_outputs(inputs, given)
         check_labels(inputs, (targets, *labels))
         for module in waiting:
             module.fit(inputs, targets, labels)
@@ -248,7 +249,7 @@ class Regressor(LightningModule):
 
     def _loss(self, batch: Batch, stage: str | None) -> Tensor:
         """The loss of a batch, logged under the name of a stage if one is given."""
-        inputs, labels = batch[0], _with_outputs(batch[1:])
+        inputs, labels = batch[0], with_outputs(batch[0], batch[1:])
         parts = None
         if self.sobolev_loss.needed:
             parts = self.sobolev_loss(self, inputs, labels, self.global_step if self.training else None)
@@ -280,13 +281,6 @@ class Regressor(LightningModule):
         file.seek(0)
         module = super().load_from_checkpoint(file, **{"weights_only": True, **kwargs})  # pyright: ignore[reportArgumentType]
         return module.eval()
-
-
-def _with_outputs(labels: Sequence[Tensor]) -> list[Tensor]:
-    """Targets, (batch,), and derivative labels, (batch, inputs, ...), of one output: with an axis for it."""
-    if not labels or labels[0].dim() > 1:
-        return list(labels)
-    return [label.unsqueeze(1) if label.dim() == 1 + order else label for order, label in enumerate(labels)]
 
 
 def _beside(predicted: Tensor, targets: Tensor) -> Tensor:
