@@ -1,5 +1,6 @@
 """The rules of Taylor mode, families of files; importing this package registers them."""
 
+from sobolev.autodiff.rules import exported
 from sobolev.autodiff.rules.elementwise import (  # noqa: F401
     activations,
     arithmetic,
@@ -74,6 +75,7 @@ from sobolev.autodiff.rules.special import (  # noqa: F401
 )
 from sobolev.autodiff.taylor.registry import NoRuleError, rule
 
+exported.register()
 compilation.register()
 inplace.register()  # the in-place forms of all of them
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.nn import functional
 
 RULES: dict[Callable, Callable] = {}
@@ -37,6 +38,9 @@ _OPERANDS = (
 )  # fmt: skip
 """What PyTorch calls the operands of its functions, in the order in which any of them takes them."""
 _NAMES = frozenset(_OPERANDS)
+
+
+_overload_rules: list[Callable[[OpOverload], Callable]] = []
 
 
 class NoRuleError(NotImplementedError):
@@ -95,9 +99,16 @@ def find(function: Callable) -> Callable:
     try:
         return RULES[function]
     except KeyError:
+        if isinstance(function, OpOverload):
+            return _overload_rules[0](function)
         if torch.compiler.is_compiling() and _title(function) in METHODS:  # __rdiv__, which is written in Python
             return METHODS[_title(function)]
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
+
+
+def resolve_overloads(find_rule: Callable[[OpOverload], Callable]) -> None:
+    """Say who knows the rules of overloads, `torch.ops.aten.linear.default`, that exported programs are made of."""
+    _overload_rules[:] = [find_rule]
 
 
 def find_method(name: str) -> Callable:
