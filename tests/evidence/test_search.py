@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import sobolev
+from sobolev.evidence.labels import standardized
 from sobolev.evidence.search import network, search
 from sobolev.networks.surrogate import Surrogate
 
@@ -17,7 +18,8 @@ def learnt(formula, rows, noise=0.0, low=-1.0, high=1.0):
     y = function(x)
     y = y + noise * y.std() * torch.randn(y.shape, generator=generator, dtype=torch.float64)
     found = sobolev.Standardized(Surrogate()).double().fit(x, y)
-    stages = list(search((x - found.input_mean) / found.input_scale, (y - found.output_mean) / found.output_scale))
+    scales = found.input_mean, found.input_scale, found.output_mean, found.output_scale
+    stages = list(search(standardized(x, (y,), *scales)))
     found.network = network(stages[-1].fits)
     points = low + (high - low) * torch.rand(200, inputs, generator=generator, dtype=torch.float64)
     return found, function, points, stages

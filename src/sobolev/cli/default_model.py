@@ -13,10 +13,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
+from sobolev.evidence.labels import Labels
 
 EVIDENCE = "sobolev.EvidenceRegressor"
 
 _MOST_ROWS = 10_000
+_MOST_LABELS = 20_000
+"""Of an output, values and derivatives."""
 _MANY_ROWS = 200
 """Of a function of one input: enough for a network trained by Adam, unless it oscillates."""
 _FEW_TURNS = 8
@@ -37,7 +40,7 @@ def follow_data(config: Namespace, default: Namespace) -> None:
     reason = None if training is None else _reason(training)
     if reason is None:
         return
-    config.model = Namespace(class_path=EVIDENCE, init_args=Namespace(seed=0))
+    config.model = Namespace(class_path=EVIDENCE, init_args=Namespace(seed=0, derivative_order=None))
     if isinstance(config.trainer.callbacks, list):
         config.trainer.callbacks = [
             c for c in config.trainer.callbacks if not c.class_path.endswith("LeastSquaresReadout")
@@ -49,7 +52,7 @@ def follow_data(config: Namespace, default: Namespace) -> None:
 
 
 def _training(data: Namespace) -> Split | None:
-    """The training rows, if a data module of sobolev holds them, few enough, and they are values alone."""
+    """The training rows, if a data module of sobolev holds them, and few enough."""
     module, _, name = data.class_path.rpartition(".")
     kind: Any = getattr(import_module(module), name)
     if not issubclass(kind, TensorDataModule):
@@ -59,8 +62,7 @@ def _training(data: Namespace) -> Split | None:
         return None
     with _silent():
         made.setup("fit")
-    split = getattr(made, "training", None)
-    return split if split is not None and not split.labels else None
+    return getattr(made, "training", None)
 
 
 @contextmanager
@@ -79,12 +81,14 @@ def _silent() -> Iterator[None]:
 def _reason(training: Split) -> str | None:
     """Why the evidence suits these data, or None where Adam does."""
     rows, inputs = training.inputs.shape
-    if rows > _MOST_ROWS:
+    labels = Labels(training.inputs, (training.targets, *training.labels)).counts()
+    if rows > _MOST_ROWS or int(labels.sum()) > _MOST_LABELS:
         return None
+    with_labels = " with derivatives" if training.labels else ""
     if inputs > 1:
-        return f"{rows} rows of {inputs} inputs"
+        return f"{rows} rows of {inputs} inputs{with_labels}"
     if rows < _MANY_ROWS:
-        return f"{rows} rows"
+        return f"{rows} rows{with_labels}"
     turns = _turns(training.inputs[:, 0], training.targets)
     return f"{turns} maxima and minima" if turns > _FEW_TURNS else None
 

@@ -1,11 +1,13 @@
 """What every family of features answers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
+from torch import Tensor
+
+from sobolev.evidence.labels import Entries, Labels
 
 
 @dataclass(frozen=True)
@@ -14,20 +16,20 @@ class Fit:
 
     Attributes:
         name: of the family.
-        features: maps (batch, inputs) to (batch, features).
+        features: maps (batch, inputs) to (batch, features), with `derivatives(x, by)`.
         bias: (outputs,).
         slopes: of the inputs themselves, (inputs, outputs).
         weights: (features, outputs).
-        noise: standard deviation of the noise, in units of the targets, (outputs,).
+        noise: standard deviation of the noise of values, gradients and Hessians, in units of each, (orders, outputs).
         evidence: the logarithm of the evidence, but for a constant.
     """
 
     name: str
-    features: nn.Module
+    features: Any
     bias: Float64[Tensor, " outputs"]
     slopes: Float64[Tensor, "inputs outputs"]
     weights: Float64[Tensor, "features outputs"]
-    noise: Float64[Tensor, " outputs"]
+    noise: Float64[Tensor, "orders outputs"]
     evidence: float
 
     @torch.no_grad()
@@ -35,16 +37,25 @@ class Fit:
         """What it predicts."""
         return self.bias + x @ self.slopes + self.features(x) @ self.weights
 
+    @torch.no_grad()
+    def at(self, entries: Entries) -> Float64[Tensor, "entries outputs"]:
+        """What it predicts for labels, derivatives among them, of their outputs."""
+        outputs, first, second = list(entries.outputs), *entries.by.T
+        values = self.features.derivatives(entries.x, entries.by) @ self.weights[:, outputs]
+        constants = self.bias[outputs] + entries.x @ self.slopes[:, outputs]
+        slopes = torch.where((second < 0)[:, None], self.slopes[first.clamp_min(0)][:, outputs], 0.0)
+        return values + torch.where((first < 0)[:, None], constants, slopes)
+
 
 class Family(Protocol):
     """Features with a few numbers that the evidence chooses."""
 
     name: str
 
-    def learn(self, x: Tensor, y: Tensor) -> None:
-        """Choose the numbers by the evidence of (rows, inputs), (rows, outputs); a second call goes on."""
+    def learn(self, labels: Labels) -> None:
+        """Choose the numbers by the evidence, from rows in a random order; a second call goes on."""
         ...
 
-    def fit(self, x: Tensor, y: Tensor) -> Fit:
+    def fit(self, labels: Labels) -> Fit:
         """Solve for the weights, with the numbers as they are."""
         ...

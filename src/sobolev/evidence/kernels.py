@@ -1,15 +1,16 @@
 """Gaussian bumps at the training points, in coordinates that the evidence learns."""
 
 import math
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.evidence.family import Fit
+from sobolev.evidence.labels import Entries, Labels
 from sobolev.evidence.marginal import kernel_evidence, kernel_solve
 from sobolev.evidence.minimise import minimise
-from sobolev.networks.surrogate import KernelFeatures
+from sobolev.networks.kernel_features import KernelFeatures, covariance, places
 
 _LEAST_NOISE = -16.0
 """Logarithm of the noise, relative to the prior, below which a kernel matrix is singular in float64."""
@@ -28,16 +29,16 @@ class Kernels:
     Args:
         inputs: how many.
         units: tanh units.
-        rows: the evidence sees at most so many.
+        labels: the evidence sees at most so many.
         iterations: line searches of `learn`.
         seed: of the first weights.
     """
 
     name = "kernel"
 
-    def __init__(self, inputs: int, units: int = 8, rows: int = 600, iterations: int = 200, seed: int = 0) -> None:
+    def __init__(self, inputs: int, units: int = 8, labels: int = 600, iterations: int = 200, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.rows, self.iterations = rows, iterations
+        self.labels, self.iterations = labels, iterations
         scales = torch.full((inputs,), math.log(_START), dtype=torch.float64)
         self.log_scales = scales
         self.features = KernelFeatures(torch.zeros(0, inputs), scales.exp(), units).double()
@@ -48,54 +49,81 @@ class Kernels:
             self.features.strengths.fill_(_START)
         self.constant = torch.tensor(2.0, dtype=torch.float64)
         self.slope = torch.tensor(0.0, dtype=torch.float64)
-        self.log_noise = torch.tensor(-7.0, dtype=torch.float64)
+        self.log_noise = torch.full((3,), -7.0, dtype=torch.float64)  # of values, gradients, Hessians
 
-    def learn(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> None:
+    def learn(self, labels: Labels) -> None:
         """See `Family`."""
-        x, y = x[: self.rows], y[: self.rows]  # rows come in a random order
+        groups = labels.first(self.labels).entries()
         units = self.features.units
-        self._make_positive(x)
+        self._make_positive(groups)
         parameters = [self.log_scales, self.constant, self.slope, self.log_noise]
         parameters += [units.weight, units.bias, self.features.strengths]
 
         def loss() -> Tensor:
-            return kernel_evidence(self._covariance(x), y, self._noise()) + self._prior()
+            noise = self._noise()
+            parts = [kernel_evidence(self._covariance(part), part.targets, noise[part.order]) for part in groups]
+            return torch.stack(parts).sum() + self._prior()
 
         self.loss = minimise(parameters, loss, self.iterations)
 
-    def fit(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> Fit:
+    @torch.no_grad()
+    def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
-        x, y = x[:_MOST_CENTRES], y[:_MOST_CENTRES]
-        with torch.no_grad():
-            self._make_positive(x)
-            noise = float(self._noise().exp())
-            solution = kernel_solve(self._covariance(x), y, noise)
-            alpha = solution.weights
-            scale = ((y * alpha).sum(0) / len(x)).clamp_min(0).sqrt()
-            bias = (2 * self.constant).exp() * alpha.sum(0)
-            slopes = (2 * self.slope).exp() / x.shape[1] * (x.T @ alpha)
-            features = KernelFeatures(x.clone(), self.log_scales.exp(), len(self.features.strengths)).double()
-            features.units.load_state_dict(self.features.units.state_dict())
-            features.strengths.copy_(self.features.strengths)
-            return Fit(self.name, features, bias, slopes, alpha, noise * scale, -self.loss)
+        labels = labels.first(_MOST_CENTRES)
+        groups = labels.entries()
+        self._make_positive(groups)
+        inputs, outputs = labels.x.shape[1], labels.tensors[0].shape[1]
+        x, by = (torch.cat([getattr(part, name) for part in groups]) for name in ("x", "by"))
+        weights, linear, noise = x.new_zeros(len(x), outputs), x.new_zeros(1 + inputs, outputs), x.new_zeros(3, outputs)
+        places = torch.arange(len(x), device=x.device).split([len(part.x) for part in groups])
+        for part, own in zip(groups, places, strict=True):
+            columns = list(part.outputs)
+            alpha, noise[:, columns] = self._solution(part)
+            weights[own[:, None], columns] = alpha
+            linear[:, columns] = torch.cat([self._constants(part), self._lines(part)], 1).T @ alpha
+        order = (by >= 0).sum(1).sort(stable=True).indices
+        x, by, weights = x[order], by[order], weights[order]
+        features = KernelFeatures(x, self.log_scales.exp(), len(self.features.strengths), by).double()
+        features.units.load_state_dict(self.features.units.state_dict())
+        features.strengths.copy_(self.features.strengths)
+        linear[0] *= (2 * self.constant).exp()
+        linear[1:] *= (2 * self.slope).exp() / inputs
+        return Fit(self.name, features, linear[0], linear[1:], weights, noise[: len(labels.tensors)], -self.loss)
+
+    def _solution(self, part: Entries) -> tuple[Tensor, Tensor]:
+        """The weights of its labels, (entries, outputs), and the noise, (3, outputs)."""
+        noise = self._noise().exp()
+        alpha = kernel_solve(self._covariance(part), part.targets, noise[part.order]).weights
+        scale = ((part.targets * alpha).sum(0) / len(alpha)).clamp_min(0).sqrt()
+        return alpha, noise[:, None] * scale
 
     @torch.no_grad()
-    def _make_positive(self, x: Tensor) -> None:
+    def _make_positive(self, groups: Sequence[Entries]) -> None:
         """As much noise as these rows need for a Cholesky decomposition."""
-        covariance = self._covariance(x)
-        eye = torch.eye(len(x), dtype=x.dtype, device=x.device)
-        while torch.linalg.cholesky_ex(covariance + (2 * self._noise()).exp() * eye)[1]:
-            self.log_noise = self._noise() + 1.0
+        for part in groups:
+            covariance = self._covariance(part)
+            while torch.linalg.cholesky_ex(covariance + (2 * self._noise()).exp()[part.order].diag())[1]:
+                self.log_noise = self._noise() + 1.0
 
     def _noise(self) -> Tensor:
         return self.log_noise.clamp_min(_LEAST_NOISE)
 
-    def _covariance(self, x: Tensor) -> Tensor:
-        units = torch.tanh(self.features.units(x)) * self.features.strengths
-        here = torch.cat([x * self.log_scales.exp(), units], 1)
-        norms = (here * here).sum(1)
-        bumps = torch.exp(-0.5 * (norms[:, None] + norms - 2 * here @ here.T).clamp_min(0.0))
-        return bumps + (2 * self.constant).exp() + (2 * self.slope).exp() / x.shape[1] * (x @ x.T)
+    def _covariance(self, part: Entries) -> Tensor:
+        features = self.features
+        bumps = covariance(places(part.x, part.by, self.log_scales.exp(), features.units, features.strengths))
+        constants, lines = self._constants(part), self._lines(part)
+        slope = (2 * self.slope).exp() / part.x.shape[1]
+        return bumps + (2 * self.constant).exp() * (constants @ constants.T) + slope * (lines @ lines.T)
+
+    def _constants(self, part: Entries) -> Tensor:
+        """What each label makes of the function 1, (entries, 1)."""
+        return (part.by[:, :1] < 0).to(part.x)
+
+    def _lines(self, part: Entries) -> Tensor:
+        """What each label makes of the inputs themselves, (entries, inputs)."""
+        first, second = part.by[:, :1], part.by[:, 1:]
+        units = torch.eye(part.x.shape[1], dtype=part.x.dtype, device=part.x.device)[first[:, 0].clamp_min(0)]
+        return torch.where(first < 0, part.x, torch.where(second < 0, units, 0.0))
 
     def _prior(self) -> Tensor:
         units, inputs = self.features.units, self.log_scales.numel()

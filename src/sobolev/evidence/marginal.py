@@ -8,7 +8,7 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.linalg import solve_triangular
 
@@ -26,27 +26,59 @@ class Solution(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """Rows as a triangular factor keeps them: all that the evidence asks for."""
+    """Rows as triangular factors keep them, one for each kind of noise: all that the evidence asks for."""
 
     features: Float64[Tensor, "kept features"]
     targets: Float64[Tensor, "kept outputs"]
-    outside: Float64[Tensor, " outputs"]
+    kinds: Int64[Tensor, " kept"]
+    outside: Float64[Tensor, "kinds outputs"]
     """Squares of the targets that no feature reaches."""
-    rows: int
+    rows: Int64[Tensor, " kinds"]
 
 
-def reduced(features: Float64[Tensor, "rows features"], targets: Float64[Tensor, "rows outputs"]) -> Reduced:
-    """As few rows as there are features; all of them where they are fewer."""
+def reduced(
+    features: Float64[Tensor, "rows features"],
+    targets: Float64[Tensor, "rows outputs"],
+    kinds: Int64[Tensor, " rows"] | None = None,
+) -> Reduced:
+    """Of each kind as few rows as there are features; all of them where they are fewer."""
+    kinds = torch.zeros(len(targets), dtype=torch.long, device=targets.device) if kinds is None else kinds
+    rows = kinds.bincount()
+    parts = [_reduced(features[kinds == k], targets[kinds == k]) for k in range(len(rows))]
+    kept = [torch.full((len(part[0]),), k, device=targets.device) for k, part in enumerate(parts)]
+    return Reduced(
+        *(torch.cat(column) for column in zip(*(part[:2] for part in parts), strict=True)),
+        torch.cat(kept),
+        torch.stack([part[2] for part in parts]),
+        rows,
+    )
+
+
+def _reduced(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows, width = features.shape
     if rows <= width:
-        return Reduced(features, targets, targets.new_zeros(targets.shape[1]), rows)
+        return features, targets, targets.new_zeros(targets.shape[1])
     factor = torch.linalg.qr(torch.cat([features, targets], 1), mode="r")[1]
-    return Reduced(factor[:width, :width], factor[:width, width:], factor[width:, width:].square().sum(0), rows)
+    return factor[:width, :width], factor[:width, width:], factor[width:, width:].square().sum(0)
 
 
 def negative_log_evidence(data: Reduced, sizes: Tensor, log_noise: Tensor) -> Tensor:
-    """Of features multiplied by their sizes (features,), but for a constant; differentiable by sizes and noise."""
-    return _Evidence.apply(data.features * sizes, data.targets, data.outside, data.rows, log_noise)
+    """Of features multiplied by their sizes (features,), but for a constant; differentiable by sizes and noise.
+
+    Args:
+        data: rows.
+        sizes: (features,).
+        log_noise: one number, or that of each kind of rows, (kinds,).
+    """
+    features, targets, outside = data.features * sizes, data.targets, data.outside.sum(0)
+    if log_noise.dim() == 0 or len(data.rows) == 1:
+        return _Evidence.apply(features, targets, outside, int(data.rows.sum()), log_noise.reshape(-1)[0])
+    ratios = log_noise[: len(data.rows)] - log_noise[0]
+    scale = (-ratios).exp()
+    outside = (data.outside * scale[:, None].square()).sum(0)
+    rows = scale[data.kinds][:, None]
+    found = _Evidence.apply(features * rows, targets * rows, outside, int(data.rows.sum()), log_noise[0])
+    return found + targets.shape[1] * (data.rows * ratios).sum()
 
 
 class _Evidence(torch.autograd.Function):
@@ -78,13 +110,13 @@ class _Evidence(torch.autograd.Function):
         by_features = -(alpha * shares) @ through + outputs * spread
         squares = alpha.square().sum(0) + outside / noise**4
         by_noise = (outputs * trace - (shares * squares).sum()) * noise**2
-        ctx.save_for_backward(by_features, by_noise)
+        ctx.save_for_backward(by_features, alpha * shares, 0.5 * shares / noise**2, by_noise)
         return 0.5 * (rows * (square / rows).log().sum() + outputs * volume)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        by_features, by_noise = ctx.saved_tensors
-        return gradient * by_features, None, None, None, gradient * by_noise
+        by_features, by_targets, by_outside, by_noise = ctx.saved_tensors
+        return gradient * by_features, gradient * by_targets, gradient * by_outside, None, gradient * by_noise
 
 
 def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:
@@ -105,16 +137,15 @@ def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: fl
 
 
 def kernel_evidence(kernel: Float64[Tensor, "rows rows"], targets: Tensor, log_noise: Tensor) -> Tensor:
-    """The same, given Φ Φᵀ; infinite where that is no covariance in floating point."""
-    return _KernelEvidence.apply(kernel, targets, log_noise)
+    """The same, given Φ Φᵀ and one noise or that of each row; infinite where no covariance in floating point."""
+    return _KernelEvidence.apply(kernel, targets, log_noise.expand(len(kernel)))
 
 
 class _KernelEvidence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernel: Tensor, targets: Tensor, log_noise: Tensor) -> Tensor:
         (rows, outputs), noise = targets.shape, (2 * log_noise).exp()
-        eye = torch.eye(rows, dtype=kernel.dtype, device=kernel.device)
-        factor, failed = torch.linalg.cholesky_ex(kernel + noise * eye)
+        factor, failed = torch.linalg.cholesky_ex(kernel + noise.diag())
         if failed:
             ctx.save_for_backward(torch.zeros_like(kernel), torch.zeros_like(log_noise))
             return kernel.new_tensor(math.inf)
@@ -122,7 +153,7 @@ class _KernelEvidence(torch.autograd.Function):
         square = half.square().sum(0)
         alpha = solve_triangular(factor.T, half, upper=True)
         by_kernel = 0.5 * (outputs * torch.cholesky_inverse(factor) - (alpha * (rows / square)) @ alpha.T)
-        ctx.save_for_backward(by_kernel, 2 * noise * by_kernel.trace())
+        ctx.save_for_backward(by_kernel, 2 * noise * by_kernel.diagonal())
         return 0.5 * rows * (square / rows).log().sum() + outputs * factor.diagonal().log().sum()
 
     @staticmethod
@@ -131,9 +162,9 @@ class _KernelEvidence(torch.autograd.Function):
         return gradient * by_kernel, None, gradient * by_noise
 
 
-def kernel_solve(kernel: Float64[Tensor, "rows rows"], targets: Tensor, noise: float) -> Solution:
+def kernel_solve(kernel: Float64[Tensor, "rows rows"], targets: Tensor, noise: Tensor | float) -> Solution:
     """As `solve`, given Φ Φᵀ: the weights are those of the kernel's columns, (rows, outputs)."""
-    rows = len(kernel)
-    factor = torch.linalg.cholesky(kernel + noise**2 * torch.eye(rows, dtype=kernel.dtype))
+    squares = torch.as_tensor(noise, dtype=kernel.dtype, device=kernel.device).square()
+    factor = torch.linalg.cholesky(kernel + squares.expand(len(kernel)).diag())
     alpha = torch.cholesky_solve(targets, factor)
     return Solution(alpha, alpha / torch.cholesky_inverse(factor).diagonal()[:, None])

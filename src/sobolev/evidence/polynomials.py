@@ -2,16 +2,17 @@
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from sobolev.evidence.family import Fit
+from sobolev.evidence.labels import Entries, Labels
 from sobolev.evidence.marginal import negative_log_evidence, reduced, solve
 from sobolev.evidence.minimise import minimise
-from sobolev.networks.surrogate import ChebyshevFeatures
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
 
 _LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""
@@ -50,51 +51,61 @@ class Polynomials:
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
         self.power = torch.zeros(inputs, dtype=torch.float64)
         self.constant = torch.ones((), dtype=torch.float64)
-        self.log_noise = torch.tensor(-6.0, dtype=torch.float64)
+        self.log_noise = torch.full((3,), -6.0, dtype=torch.float64)  # of values, gradients, Hessians
 
-    def learn(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> None:
+    def learn(self, labels: Labels) -> None:
         """See `Family`."""
+        groups = labels.entries()
         if self.degrees is None:
-            self.low, self.high = x.amin(0), x.amax(0)
-            self._start(x, y)
+            self.low, self.high = labels.x.amin(0), labels.x.amax(0)
+            self._start(groups)
         parameters = [self.interaction, self.decay, self.power, self.constant, self.log_noise]
         for _ in range(self.rounds):
-            loss = self._loss(x, y)
+            loss = self._loss(groups)
             self.loss = minimise(parameters, loss, 60)
 
     @torch.no_grad()
-    def _start(self, x: Tensor, y: Tensor) -> None:
+    def _start(self, groups: Sequence[Entries]) -> None:
         """Begin where the evidence is largest."""
         losses = []
         for start in _STARTS:
             self.decay.fill_(start)
-            losses.append(float(self._loss(x, y)()))
+            losses.append(float(self._loss(groups)()))
         self.decay.fill_(_STARTS[losses.index(min(losses))])
 
-    def _loss(self, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
+    def _loss(self, groups: Sequence[Entries]) -> Callable[[], Tensor]:
         """Minus the logarithm of the evidence and of the prior, for the terms that are largest now."""
         self.degrees = self._largest()
-        data = reduced(self._features()(x), y)
+        features = self._features()
+        data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
 
         def loss() -> Tensor:
             prior = 0.125 * self.interaction.square().sum() + ((self.decay - _START) / self.width).square().sum() / 2
             prior = prior + 2 * self.power.square().sum()
-            return negative_log_evidence(data, self._sizes(), self._noise()) + prior
+            sizes, noise = self._sizes(), self._noise()
+            return torch.stack([negative_log_evidence(part, sizes, noise) for part in data]).sum() + prior
 
         return loss
 
-    def fit(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]) -> Fit:
+    @torch.no_grad()
+    def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
-        with torch.no_grad():
-            sizes, noise = self._sizes(), float(self._noise().exp())
-            design = self._features(sizes)(x)
-            solution = solve(design, y, noise)
-            scale = ((y * (y - design @ solution.weights)).sum(0) / noise**2 / len(x)).clamp_min(0).sqrt()
-            zeros = y.new_zeros(y.shape[1])
-            slopes = y.new_zeros(x.shape[1], y.shape[1])
-            largest = sizes.max()  # of order one where they enter the layer
-            features, weights = self._features(sizes / largest), largest * solution.weights
-            return Fit(self.name, features, zeros, slopes, weights, noise * scale, -self.loss)
+        x, outputs, sizes = labels.x, labels.tensors[0].shape[1], self._sizes()
+        weights, noise = x.new_zeros(len(sizes), outputs), x.new_zeros(3, outputs)
+        for part in labels.entries():
+            weights[:, list(part.outputs)], noise[:, list(part.outputs)] = self._solution(part, sizes)
+        largest = sizes.max()  # of order one where they enter the layer
+        features, bias, slopes = self._features(sizes / largest), x.new_zeros(outputs), x.new_zeros(x.shape[1], outputs)
+        return Fit(self.name, features, bias, slopes, largest * weights, noise[: len(labels.tensors)], -self.loss)
+
+    def _solution(self, part: Entries, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights of the terms, (terms, outputs), and the noise, (3, outputs)."""
+        noise = self._noise().exp()
+        scale = (noise[0] / noise)[part.order][:, None]
+        design, targets = scale * self._features(sizes).derivatives(part.x, part.by), scale * part.targets
+        weights = solve(design, targets, float(noise[0])).weights
+        squares = (targets * (targets - design @ weights)).sum(0) / noise[0] ** 2
+        return weights, noise[:, None] * (squares / len(targets)).clamp_min(0).sqrt()
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]

@@ -1,14 +1,14 @@
 """Which family of features: the one, or the mean of those, that predicts held-out rows best."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.evidence.family import Family, Fit
 from sobolev.evidence.kernels import Kernels
+from sobolev.evidence.labels import Labels
 from sobolev.evidence.polynomials import Polynomials
 from sobolev.networks.surrogate import Surrogate
 
@@ -30,7 +30,7 @@ class Stage:
         says: what was done.
         evidence: of the family's features, but for a constant.
         noise: its standard deviation as estimated, in units of the targets' own, mean over the outputs.
-        error: on held-out rows in the same units; None where none were held out.
+        error: of held-out values in the same units, of derivatives if there are none; None where none were held out.
         fits: the networks to take so far, with the part of each in their mean.
     """
 
@@ -41,35 +41,66 @@ class Stage:
     fits: tuple[tuple[float, Fit], ...]
 
 
-def search(x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"], seed: int = 0) -> Iterator[Stage]:
+def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
     """Learn every family on four fifths of the rows, choose by the rest, learn what was chosen on all.
 
     Args:
-        x: standardised inputs.
-        y: standardised targets.
+        labels: standardised.
         seed: of the rows that are held out.
     """
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-    x, y = x[order], y[order]
+    x = labels.x
+    labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
     held_out = max(1, round(_HELD_OUT * len(x)))
-    learnt, kept = (x[held_out:], y[held_out:]), (x[:held_out], y[:held_out])
+    learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
     found: list[tuple[Family, Fit, float]] = []
-    for family in _families(*x.shape):
-        family.learn(*learnt)
-        fit = family.fit(*learnt)
-        error = _error(fit(kept[0]), kept[1])
+    for family in _families(int(labels.counts().sum()), x.shape[1]):
+        family.learn(learnt)
+        fit = family.fit(learnt)
+        residuals = kept.residuals(fit)
+        error = kept.error(residuals)
         found.append((family, fit, error))
         best = min(found, key=lambda item: item[2])
-        yield _stage(f"{family.name}: held-out error {error:.2g}", fit, error, ((1.0, best[1]),))
+        shown = kept.shown(residuals)
+        yield _stage(f"{family.name}: held-out error {shown:.2g}", fit, shown, ((1.0, best[1]),))
         if error < _EXACT:
             break
-    chosen = _chosen(found, *kept)
+    chosen = _chosen(found, kept)
     fits = []
     for part, family in chosen:
-        family.learn(x, y)
-        fits.append((part, family.fit(x, y)))
+        family.learn(labels)
+        fits.append((part, family.fit(labels)))
     parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
     yield _stage(f"chosen: {parts}", fits[0][1], None, tuple(fits))
+
+
+class _Test:
+    """Held-out labels.
+
+    Args:
+        labels: these.
+        sizes: root mean square of the labels of each order.
+    """
+
+    def __init__(self, labels: Labels, sizes: Sequence[float]) -> None:
+        self.parts = labels.entries()
+        self.sizes = torch.tensor(sizes, dtype=torch.float64, device=labels.x.device)
+
+    def residuals(self, fit: Fit) -> list[Tensor]:
+        """For each order that is there, in units of its labels."""
+        parts = [(fit.at(part) - part.targets) / self.sizes[part.order][:, None] for part in self.parts]
+        found = []
+        for k in range(len(self.sizes)):
+            own = [r[part.order == k].flatten() for r, part in zip(parts, self.parts, strict=True)]
+            found.append(torch.cat(own))
+        return [residuals for residuals in found if len(residuals)]
+
+    def error(self, residuals: Sequence[Tensor]) -> float:
+        """Root mean square, every order as much as any other."""
+        return float(torch.stack([r.square().mean() for r in residuals]).mean().sqrt())
+
+    def shown(self, residuals: Sequence[Tensor]) -> float:
+        """Of the lowest order."""
+        return float(residuals[0].square().mean().sqrt())
 
 
 def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
@@ -84,27 +115,23 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
     return made
 
 
-def _families(rows: int, inputs: int) -> list[Family]:
-    terms = min(max(50, rows // 3), 400) if inputs == 1 else 500 if rows < 1000 else 1000
+def _families(labels: int, inputs: int) -> list[Family]:
+    terms = min(max(50, labels // 3), 400) if inputs == 1 else 500 if labels < 1000 else 1000
     return [Polynomials(inputs, terms), Kernels(inputs)]
 
 
-def _error(predicted: Tensor, truth: Tensor) -> float:
-    return float((predicted - truth).square().mean().sqrt())
-
-
 def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fit], ...]) -> Stage:
-    return Stage(says, fit.evidence, float(fit.noise.mean()), error, fits)
+    return Stage(says, fit.evidence, float(fit.noise[0].mean()), error, fits)
 
 
-def _chosen(found: list[tuple[Family, Fit, float]], x: Tensor, y: Tensor) -> list[tuple[float, Family]]:
+def _chosen(found: list[tuple[Family, Fit, float]], kept: _Test) -> list[tuple[float, Family]]:
     """The best family, or a mixture of the best two if that is clearly better."""
     (first, fit, error), *others = sorted(found, key=lambda item: item[2])
     if others and others[0][2] < _NEARLY * error:
         second, other, _ = others[0]
-        here, there = fit(x) - y, other(x) - y
-        errors = torch.stack([(w * there + (1 - w) * here).square().mean().sqrt() for w in _MIXTURES])
-        part = float(_MIXTURES[errors.argmin()])
-        if float(errors.min()) < _BETTER * error:
+        pairs = list(zip(kept.residuals(fit), kept.residuals(other), strict=True))
+        errors = [kept.error([w * there + (1 - w) * here for here, there in pairs]) for w in _MIXTURES.tolist()]
+        part = float(_MIXTURES[errors.index(min(errors))])
+        if min(errors) < _BETTER * error:
             return [(1 - part, first), (part, second)]
     return [(1.0, first)]

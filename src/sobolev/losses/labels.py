@@ -52,5 +52,11 @@ def check_labels(x: Float[Tensor, "batch inputs"], labels: Sequence[Tensor]) -> 
             raise ValueError(
                 f"item {order + 2} of a batch has shape {tuple(label.shape)}, but labels of the derivative of order "
                 f"{order} have {wanted}: (batch, outputs, inputs), then (batch, outputs, inputs, inputs). If it is "
-                "something else, set derivative_order=0 in Regressor"
+                "something else, set derivative_order=0 in the model"
             )
+
+
+def check_order(derivative_order: int | None) -> None:
+    """Refuse an order of labels that nothing is made for."""
+    if derivative_order not in (None, 0, 1, 2):
+        raise ValueError(f"derivative_order is {derivative_order!r}; it is 0, 1, 2, or None for all there is")

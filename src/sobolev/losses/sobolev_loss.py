@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.losses.comparison import Comparison, FirstOrder, SecondOrder, flat
-from sobolev.losses.labels import check_labels, with_outputs
+from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.losses.whitening import GradientWeights, gradient_whitening
 from sobolev.networks.scales import component_scales
 
@@ -100,8 +100,7 @@ class SobolevLoss(nn.Module):
         gradient_weights: GradientWeights = "separate",
     ) -> None:
         super().__init__()
-        if derivative_order not in (None, 0, 1, 2):
-            raise ValueError(f"derivative_order is {derivative_order!r}; it is 0, 1, 2, or None for all there is")
+        check_order(derivative_order)
         for name, choice, kind in (
             ("first_order", first_order, FirstOrder),
             ("second_order", second_order, SecondOrder),

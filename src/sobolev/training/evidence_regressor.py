@@ -1,6 +1,6 @@
 """The LightningModule for few data: features and noise by the evidence of a Bayesian last layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,44 +14,55 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from sobolev.callbacks.processes import gathered
+from sobolev.evidence.labels import standardized
 from sobolev.evidence.search import Stage, network, search
 from sobolev.losses import scaled_squared_error
+from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.networks import Standardized
 from sobolev.networks.surrogate import Surrogate
-from sobolev.training.regressor import Batch
+from sobolev.training.regressor import Batch, warn_of_labels
 
+_FEWEST = 4
+"""Training rows; one of them is held out."""
 _EXPLAINED = 0.9
 """A network that leaves more than the rest of the variance is said to have learnt little."""
 
 
 class EvidenceRegressor(LightningModule):
-    """Learns a smooth function of one to about ten inputs from up to about 10,000 values, in float64.
+    """Learns a smooth function of one to about ten inputs from up to about 10,000 labels, in float64.
 
     Families of features, sparse polynomials and a deep kernel, are each chosen by the evidence of a Bayesian linear
     layer on top of them, noise included; the family, or the mean of two, by rows that were held out (Golub & Pereyra,
     The differentiation of pseudo-inverses, 1973; MacKay, Bayesian interpolation, 1992). An epoch is a step of this
     search, and the training ends with it. All rows are used, whatever the batches; several processes do the same.
 
+    Labels of gradients and Hessians, wherever there are some, belong to the same linear problem, and so to the same
+    evidence, each order with a noise of its own.
+
     Logged are `train/evidence`, `train/noise` (estimated standard deviation, in units of the targets' own),
     `train/held_out`, and `val/loss`, in units of the targets' variance.
 
     Args:
         seed: of the rows held out and of the first weights.
+        derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
 
     Attributes:
         chosen: in plain values, the `families` with the `share` of each, their terms or lengths (in standard deviations
-            of each input); the `noise`, in the units of each output; the part of the variance of held-out rows that the
-            best family `explained`; the training `rows`. Empty before the search.
+            of each input); the `noise`, in the units of each output; that of `derivatives` of each order, as a part of
+            their root mean square; the part of the variance of held-out rows that the best family `explained`; the
+            training `rows`. Empty before the search.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, derivative_order: int | None = None) -> None:
         super().__init__()
+        check_order(derivative_order)
         if _given_hyperparameters.get() is None:
-            self.save_hyperparameters({"_class_path": "sobolev.EvidenceRegressor", "seed": seed}, logger=False)
+            options = {"seed": seed, "derivative_order": derivative_order}
+            self.save_hyperparameters({"_class_path": "sobolev.EvidenceRegressor", **options}, logger=False)
         else:
             self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
-        self.seed = seed
+        self.seed, self.derivative_order = seed, derivative_order
         self.network = Standardized(Surrogate()).double()
         self.register_buffer("finished", torch.tensor(False))
         self._search: Iterator[Stage] | None = None
@@ -67,31 +78,36 @@ class EvidenceRegressor(LightningModule):
     def on_fit_start(self) -> None:
         if self.finished:
             return
-        inputs, targets = (t.to(self.device) for t in self._rows())
-        self.network.fit(inputs, targets)
-        x = (inputs - self.network.input_mean) / self.network.input_scale
-        y = (targets - self.network.output_mean) / self.network.output_scale
-        self._search, self._count = search(x, y, self.seed), len(x)
-        self.network.network = Surrogate((), x.shape[1], y.shape[1]).to(inputs)
+        inputs, targets, *labels = (t.to(self.device) for t in self._rows())
+        if labels:
+            warn_of_labels(getattr(self.trainer, "datamodule", None), inputs, targets, labels)
+        network = self.network.fit(inputs, targets, labels)
+        scales = network.input_mean, network.input_scale, network.output_mean, network.output_scale
+        known = standardized(inputs, (targets, *labels), *scales)
+        self._search, self._known = search(known, self.seed), known
+        network.network = Surrogate((), inputs.shape[1], targets.shape[1]).to(inputs)
 
-    def _rows(self) -> tuple[Tensor, Tensor]:
-        """All training rows of all processes in an order of their own."""
+    def _rows(self) -> list[Tensor]:
+        """Inputs, targets and derivative labels of all training rows of all processes, in an order of their own."""
         data: Any = getattr(self.trainer, "datamodule", None)
+        items = slice(None if self.derivative_order is None else 2 + self.derivative_order)
         if hasattr(data, "training_inputs"):
-            parts = [(data.training_inputs, data.training_targets)]
+            labels = getattr(getattr(data, "training", None), "labels", ())
+            parts = [(data.training_inputs, data.training_targets, *labels)[items]]
         else:
             self.trainer.fit_loop.setup_data()
             batches: Any = self.trainer.train_dataloader
-            own = [(batch[0].double().cpu(), batch[1].double().cpu()) for batch in batches]
-            parts = [pair for other in gathered(own) for pair in other]
-        inputs, targets = (torch.cat(column).double() for column in zip(*parts, strict=True))
-        targets = targets if targets.dim() > 1 else targets[:, None]
-        known = targets.isfinite().all(1)
-        if int(known.sum()) < 4:
-            raise ValueError(f"there are {int(known.sum())} training rows with a value of every output; 4 are needed")
-        rows = torch.cat([inputs, targets], 1)[known]
+            own = [tuple(item.double().cpu() for item in batch[items]) for batch in batches]
+            parts = [rows for other in gathered(own) for rows in other]
+        inputs, *given = (torch.cat(column).double() for column in zip(*parts, strict=True))
+        given = with_outputs(inputs, given)
+        check_labels(inputs, given)
+        known = torch.cat([label.isfinite().flatten(1) for label in given], 1)
+        _check_known(known.any(1), given)
+        rows = torch.cat([inputs, *(label.flatten(1) for label in given)], 1)
         order = torch.from_numpy(np.lexsort(rows.T.flip(0).numpy()).copy())
-        return rows[order].split([inputs.shape[1], targets.shape[1]], 1)  # pyright: ignore[reportReturnType]
+        order = order[known.any(1)[order]]
+        return [inputs[order], *(label[order] for label in given)]
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -124,8 +140,12 @@ class EvidenceRegressor(LightningModule):
 
     def _summary(self, stage: Stage) -> dict[str, Any]:
         families = [{"name": fit.name, "share": share, **fit.features.summary()} for share, fit in stage.fits]  # pyright: ignore[reportCallIssue]
-        noise = (stage.fits[0][1].noise.to(self.device) * self.network.output_scale).tolist()
-        return {"families": families, "noise": noise, "explained": self._explained(), "rows": self._count}
+        noise = stage.fits[0][1].noise.to(self.device)
+        found = {"families": families, "noise": (noise[0] * self.network.output_scale).tolist()}
+        if len(noise) > 1:
+            sizes = noise.new_tensor(self._known.sizes()[1:])
+            found["derivatives"] = (noise[1:].amax(1) / sizes).tolist()
+        return {**found, "explained": self._explained(), "rows": len(self._known)}
 
     def _explained(self) -> float | None:
         """The part of the variance of held-out rows, by the best family."""
@@ -154,8 +174,10 @@ class EvidenceRegressor(LightningModule):
         return self(batch if isinstance(batch, Tensor) else batch[0])
 
     def _log_loss(self, batch: Batch, stage: str) -> None:
-        targets = batch[1].double() if batch[1].dim() > 1 else batch[1].double()[:, None]
-        loss = scaled_squared_error(self(batch[0].double()), targets, self.network.output_scale)
+        targets = with_outputs(batch[0], [batch[1].double()])[0]
+        known = targets.isfinite()
+        predicted = torch.where(known, self(batch[0].double()), 0.0)
+        loss = scaled_squared_error(predicted, torch.where(known, targets, 0.0), self.network.output_scale)
         self.log(f"{stage}/loss", loss, batch_size=len(targets), sync_dist=True)
 
     @override
@@ -170,6 +192,15 @@ class EvidenceRegressor(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing: its steps are those of the search."""
         return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+
+
+def _check_known(rows: Tensor, labels: Sequence[Tensor]) -> None:
+    """Refuse labels that say too little."""
+    if int(rows.sum()) < _FEWEST:
+        raise ValueError(f"there are {int(rows.sum())} training rows with a label; {_FEWEST} are needed")
+    for output in range(labels[0].shape[1]):
+        if not any(label[:, output].isfinite().any() for label in labels):
+            raise ValueError(f"output {output + 1} has no label in the training rows: leave it out, or give values")
 
 
 @contextmanager

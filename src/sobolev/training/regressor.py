@@ -159,17 +159,7 @@ class Regressor(LightningModule):
                 "a sample and derivative labels mislead it: use torch.nn.LayerNorm, or no normalisation"
             )
         if labels:
-            names = self._names("input", inputs.shape[1], "x"), self._names("output", targets.shape[1], "y")
-            given = [label.detach().double().cpu() for label in (targets, *labels)]
-            points = inputs.detach().double().cpu()
-            for sentence in chain(left_open(points, given, *names), contradictions(points, given, *names)):
-                rank_zero_warn(sentence)
-
-    def _names(self, kind: str, count: int, letter: str) -> Sequence[str]:
-        """Of the inputs or outputs, as far as the data know them."""
-        names = getattr(getattr(self.trainer, "datamodule", None), f"{kind}_names", ())
-        numbered = [f"{letter}{i + 1}" for i in range(count)] if count > 1 else [letter]
-        return names if len(names) == count else numbered
+            warn_of_labels(getattr(self.trainer, "datamodule", None), inputs, targets, labels)
 
     @override
     def on_train_end(self) -> None:

@@ -1,0 +1,155 @@
+"""Gaussian bumps, and their derivatives, in coordinates that were learnt."""
+
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+
+class Places(NamedTuple):
+    """Points, and derivatives at them, of one order.
+
+    Attributes:
+        points: coordinates, (places, coordinates).
+        slopes: derivative of the coordinates by each input in turn, `order` tensors (places, coordinates).
+        bends: their mixed second derivative, where the order is 2.
+    """
+
+    points: Tensor
+    slopes: tuple[Tensor, ...]
+    bends: Tensor
+
+    def derivative(self, which: tuple[int, ...]) -> Tensor:
+        """Of the coordinates, by the one input or by both."""
+        return self.slopes[which[0]] if len(which) == 1 else self.bends
+
+
+class KernelFeatures(nn.Module):
+    """Gaussian bumps around centres, in coordinates that were learnt: (batch, inputs) to (batch, centres).
+
+    The coordinates are the inputs, each with a scale of its own, and some tanh units: a deep kernel (Wilson et al.,
+    2016). Without units it is the squared exponential kernel of a Gaussian process with a length scale for each input.
+    A feature may be the derivative of a bump by its centre: what a label of a derivative adds to a Gaussian process
+    (Solak et al., Derivative observations in Gaussian process models of dynamic systems, 2003).
+
+    Args:
+        centres: in the inputs' units, (centres, inputs), values first, then derivatives in the order of their order.
+        scales: the inverse length of each input, (inputs,).
+        units: how many tanh units.
+        by: the inputs that each bump is differentiated by, (centres, 2); -1: none. None: values alone.
+    """
+
+    centres: Tensor
+    by: Tensor
+
+    def __init__(self, centres: Tensor, scales: Tensor, units: int = 8, by: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("centres", centres)
+        if by is not None and bool((by >= 0).any()):
+            self.register_buffer("by", by)
+        self.scales = nn.Parameter(scales)
+        self.units = nn.Linear(centres.shape[1], units)
+        self.strengths = nn.Parameter(torch.ones(units))
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """Where the kernel measures distances, (batch, inputs + units)."""
+        return torch.cat([x * self.scales, torch.tanh(self.units(x)) * self.strengths], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """exp(-r² / 2), r² as one product, which is smooth at the centres; and derivatives of it by the centres."""
+        here = Places(self.coordinates(x), (), x)
+        return torch.cat([_covariance(here, there) for there in self._centre_places()], 1)
+
+    def derivatives(
+        self, x: Float[Tensor, "rows inputs"], by: Int64[Tensor, "rows 2"]
+    ) -> Float[Tensor, "rows centres"]:
+        """At each row by inputs of its own, at most two; -1: none. Rows come in the order of their order."""
+        there = self._centre_places()
+        return torch.cat([torch.cat([_covariance(a, b) for b in there], 1) for a in self._places(x, by)])
+
+    def summary(self) -> dict[str, Any]:
+        """How many centres and units, and the length of each input in the input's unit."""
+        lengths = self.scales.detach().reciprocal().tolist()
+        return {"centres": len(self.centres), "units": len(self.strengths), "lengths": lengths}
+
+    def _centre_places(self) -> list[Places]:
+        by = self._buffers.get("by")
+        if by is None:
+            return [Places(self.coordinates(self.centres), (), self.centres)]
+        return self._places(self.centres, by)
+
+    def _places(self, x: Tensor, by: Tensor) -> list[Places]:
+        return places(x, by, self.scales, self.units, self.strengths)
+
+
+def places(x: Tensor, by: Tensor, scales: Tensor, units: nn.Linear, strengths: Tensor) -> list[Places]:
+    """The coordinates of rows in the order of their order, with the derivatives that each asks for."""
+    order = (by >= 0).sum(1)
+    found = []
+    for k in order.unique().tolist():
+        rows = order == k
+        found.append(_places_of_order(x[rows], by[rows, :k], scales, units, strengths))
+    return found
+
+
+def _places_of_order(x: Tensor, by: Tensor, scales: Tensor, units: nn.Linear, strengths: Tensor) -> Places:
+    values = torch.tanh(units(x))
+    points = torch.cat([x * scales, values * strengths], 1)
+    rates = [units.weight.T[j] for j in by.T]
+    bends = slope = strengths * (1 - values * values)
+    slopes = tuple(
+        torch.cat([torch.eye(len(scales), dtype=x.dtype, device=x.device)[j] * scales, slope * rate], 1)
+        for j, rate in zip(by.T, rates, strict=True)
+    )
+    if len(rates) == 2:
+        bends = torch.cat([torch.zeros_like(x), -2 * values * slope * rates[0] * rates[1]], 1)
+    return Places(points, slopes, bends)
+
+
+def covariance(places: list[Places]) -> Float[Tensor, "places places"]:
+    """Of all places with all, by the derivatives of the bump."""
+    blocks = [[_covariance(a, b) if i <= j else None for j, b in enumerate(places)] for i, a in enumerate(places)]
+    rows = [[blocks[i][j] if i <= j else blocks[j][i].T for j in range(len(places))] for i in range(len(places))]  # pyright: ignore[reportOptionalMemberAccess]
+    return torch.cat([torch.cat(row, 1) for row in rows])  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _covariance(here: Places, there: Places) -> Tensor:
+    """exp(e), e = -r² / 2, differentiated by the inputs of both sides: e's derivatives over all partitions of them."""
+    squares = (here.points * here.points).sum(1, keepdim=True) + (there.points * there.points).sum(1)
+    bumps = torch.exp(-0.5 * (squares - 2 * (here.points @ there.points.T)))
+    sides = [(0, i) for i in range(len(here.slopes))] + [(1, i) for i in range(len(there.slopes))]
+    return bumps if not sides else bumps * _sum_over_partitions(here, there, sides)
+
+
+def _sum_over_partitions(here: Places, there: Places, sides: list[tuple[int, int]]) -> Tensor | float:
+    """Σ over the partitions of a set of the products of e's derivatives by each part (Faà di Bruno)."""
+    if not sides:
+        return 1.0
+    first, rest = sides[0], sides[1:]
+    total: Tensor | float = 0.0
+    for size in range(len(rest) + 1):
+        for others in combinations(rest, size):
+            left = [side for side in rest if side not in others]
+            total = total + _exponent(here, there, [first, *others]) * _sum_over_partitions(here, there, left)
+    return total
+
+
+def _exponent(here: Places, there: Places, part: list[tuple[int, int]]) -> Tensor:
+    """The derivative of e = -|z - z'|² / 2 by these inputs, (places, places)."""
+    left, right = (tuple(i for side, i in part if side == s) for s in (0, 1))
+    if left and right:
+        return here.derivative(left) @ there.derivative(right).T
+    if left:
+        return _one_sided(here, there, left)
+    return _one_sided(there, here, right).T
+
+
+def _one_sided(own: Places, other: Places, which: tuple[int, ...]) -> Tensor:
+    """-(z - z')·∂z - ∂z·∂z, the latter for two inputs only."""
+    change = own.derivative(which)
+    constant = (own.points * change).sum(1, keepdim=True)
+    if len(which) == 2:
+        constant = constant + (own.slopes[0] * own.slopes[1]).sum(1, keepdim=True)
+    return change @ other.points.T - constant
