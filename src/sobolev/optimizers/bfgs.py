@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sobolev.optimizers.line_search import EVALUATIONS
 from sobolev.optimizers.objective import as_real
 from sobolev.optimizers.quasi_newton import Memory, QuasiNewton
 
@@ -28,13 +29,15 @@ class SelfScaledBFGS(QuasiNewton):
     Args:
         params: parameters or groups of them; all are one vector here.
         iterations: how many line searches a call of `step` does, on one batch.
+        least: a few iterations that together lower the loss by less than this are the last ones of a call.
+        evaluations: of the loss, at most so many in a line search.
 
     Raises:
         ValueError: more than 10,000 parameters; fewer than one iteration.
     """
 
-    def __init__(self, params: Any, iterations: int = 20) -> None:
-        super().__init__(params, iterations)
+    def __init__(self, params: Any, iterations: int = 20, least: float = 0.0, evaluations: int = EVALUATIONS) -> None:
+        super().__init__(params, iterations, least, evaluations)
         count = sum(view.numel() for group in self.param_groups for view in map(as_real, group["params"]))
         if count > _MOST_PARAMETERS:
             raise ValueError(

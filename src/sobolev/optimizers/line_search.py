@@ -12,7 +12,8 @@ _CURVATURE = 0.9
 """How much of the slope may be left: c2, same equation; the usual value for quasi-Newton directions."""
 _ROUNDING = 1e-6
 """Below this part of the loss a difference of losses may be rounding: the residuals of a small loss are cancelled."""
-_EVALUATIONS = 25
+EVALUATIONS = 25
+"""Enough for a loss whose rounding is small."""
 _MARGIN = 0.1
 """A trial keeps this part of the bracket away from its ends."""
 
@@ -31,7 +32,9 @@ class Trial(NamedTuple):
         return math.isfinite(self.loss) and math.isfinite(self.slope)
 
 
-def strong_wolfe(evaluate: Callable[[float], Trial], start: Trial, step: float) -> Trial | None:
+def strong_wolfe(
+    evaluate: Callable[[float], Trial], start: Trial, step: float, evaluations: int = EVALUATIONS
+) -> Trial | None:
     """A step that satisfies the strong Wolfe conditions, or at least lowers the loss enough.
 
     Nocedal & Wright, Numerical Optimization (2006), algorithms 3.5 and 3.6, as one loop: `low` is the best step so
@@ -41,12 +44,13 @@ def strong_wolfe(evaluate: Callable[[float], Trial], start: Trial, step: float) 
         evaluate: the trial at a step.
         start: that of step 0; its slope is negative.
         step: the first to try.
+        evaluations: at most so many trials.
 
     Returns:
         The trial, or None where no step lowers the loss.
     """
     low, high = start, None
-    for _ in range(_EVALUATIONS):
+    for _ in range(evaluations):
         trial = evaluate(step)
         if _settled(trial, start):
             return trial

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from sobolev.errors import check_counts
-from sobolev.optimizers.line_search import Trial, strong_wolfe
+from sobolev.optimizers.line_search import EVALUATIONS, Trial, strong_wolfe
 from sobolev.optimizers.objective import Objective
 
 Memory = dict[str, Any]
@@ -20,6 +20,8 @@ _MEMORY = "curvature"
 """The key of the state. It is no parameter: torch casts the state of a parameter to the parameter's precision."""
 
 
+_FEW = 4
+"""Iterations of which a slow one or two say nothing yet."""
 _LEAST_CURVATURE = 1e-12
 """Cosine of the angle between step and change of gradient below which the curvature is rounding; never absolute."""
 
@@ -32,15 +34,17 @@ class QuasiNewton(Optimizer):
     Args:
         params: parameters or groups of them; all are one vector here.
         iterations: how many line searches a call of `step` does.
+        least: a few iterations that together lower the loss by less than this are the last ones of a call.
+        evaluations: of the loss, at most so many in a line search.
 
     Raises:
         ValueError: fewer than one iteration.
     """
 
-    def __init__(self, params: Any, iterations: int) -> None:
-        check_counts(1, iterations=iterations)
+    def __init__(self, params: Any, iterations: int, least: float = 0.0, evaluations: int = EVALUATIONS) -> None:
+        check_counts(1, iterations=iterations, evaluations=evaluations)
         super().__init__(params, {"lr": 1.0})  # schedulers want one; the line search alone chooses the step
-        self.iterations = iterations
+        self.iterations, self.least, self.evaluations = iterations, least, evaluations
 
     @abstractmethod
     def direction(self, memory: Memory, gradient: Tensor) -> Tensor:
@@ -87,12 +91,16 @@ class QuasiNewton(Optimizer):
         if memory.get("converged_at") == now.loss:
             return objective.first
         memory.pop("converged_at", None)
+        losses = [now.loss]
         for _ in range(self.iterations):
             found = self._iterate(memory, objective, now)
             if found is None:
                 memory["converged_at"] = now.loss
                 break
             now = found
+            losses.append(now.loss)
+            if len(losses) > _FEW and losses[-1 - _FEW] - now.loss < self.least:
+                break
         return objective.first
 
     def _iterate(self, memory: Memory, objective: Objective, now: Trial) -> Trial | None:
@@ -109,7 +117,7 @@ class QuasiNewton(Optimizer):
         start = now._replace(step=0.0, slope=float(direction @ now.gradient))
         if not start.slope < 0:
             return None
-        found = strong_wolfe(lambda step: objective.along(direction, step), start, 1.0)
+        found = strong_wolfe(lambda step: objective.along(direction, step), start, 1.0, self.evaluations)
         objective.move(direction, 0.0 if found is None else found.step)
         if found is None:
             return None
