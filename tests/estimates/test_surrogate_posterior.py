@@ -8,8 +8,11 @@ from torch import nn
 from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Standardized
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
+from sobolev.evidence.labels import standardized
 from sobolev.evidence.search import network, search
-from sobolev.networks.surrogate import ChebyshevFeatures, KernelFeatures, Surrogate
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.kernel_features import KernelFeatures
+from sobolev.networks.surrogate import Surrogate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CORNERS = torch.tensor([[0.3, -0.2], [0.0, 0.5], [1.4, 0.1]], dtype=torch.float64)
@@ -140,7 +143,8 @@ def front(x):
 def learnt(x, y):
     module = EvidenceRegressor()
     made = module.network.fit(x, y)
-    *_, last = search((x - made.input_mean) / made.input_scale, (y - made.output_mean) / made.output_scale)
+    scales = made.input_mean, made.input_scale, made.output_mean, made.output_scale
+    *_, last = search(standardized(x, (y,), *scales))
     made.network = network(last.fits)
     return module
 

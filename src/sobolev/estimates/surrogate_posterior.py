@@ -16,8 +16,9 @@ from torch.linalg import solve_triangular
 
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.gaussian_process import symmetric
+from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.standardized import Standardized
-from sobolev.networks.surrogate import KernelFeatures, Surrogate
+from sobolev.networks.surrogate import Surrogate
 
 _CENTRES, _EVIDENCE_ROWS = 1000, 600
 """So many rows carry a kernel, and so many tell how large its noise is."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sobolev.evidence.family import Fit
 from sobolev.evidence.labels import Entries, Labels
-from sobolev.evidence.marginal import kernel_evidence, kernel_solve
+from sobolev.evidence.marginal import bounded, kernel_evidence, kernel_solve
 from sobolev.evidence.minimise import minimise
 from sobolev.networks.kernel_features import KernelFeatures, covariance, places
 
@@ -49,12 +49,14 @@ class Kernels:
             self.features.strengths.fill_(_START)
         self.constant = torch.tensor(2.0, dtype=torch.float64)
         self.slope = torch.tensor(0.0, dtype=torch.float64)
-        self.log_noise = torch.full((3,), -7.0, dtype=torch.float64)  # of values, gradients, Hessians
+        self.log_noise = torch.full((1,), -7.0, dtype=torch.float64)  # of values, then gradients, then Hessians
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
         groups = labels.first(self.labels).entries()
         units = self.features.units
+        if len(self.log_noise) != len(labels.tensors):
+            self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
         self._make_positive(groups)
         parameters = [self.log_scales, self.constant, self.slope, self.log_noise]
         parameters += [units.weight, units.bias, self.features.strengths]
@@ -74,7 +76,11 @@ class Kernels:
         self._make_positive(groups)
         inputs, outputs = labels.x.shape[1], labels.tensors[0].shape[1]
         x, by = (torch.cat([getattr(part, name) for part in groups]) for name in ("x", "by"))
-        weights, linear, noise = x.new_zeros(len(x), outputs), x.new_zeros(1 + inputs, outputs), x.new_zeros(3, outputs)
+        weights, linear, noise = (
+            x.new_zeros(len(x), outputs),
+            x.new_zeros(1 + inputs, outputs),
+            x.new_zeros(len(self.log_noise), outputs),
+        )
         places = torch.arange(len(x), device=x.device).split([len(part.x) for part in groups])
         for part, own in zip(groups, places, strict=True):
             columns = list(part.outputs)
@@ -88,10 +94,10 @@ class Kernels:
         features.strengths.copy_(self.features.strengths)
         linear[0] *= (2 * self.constant).exp()
         linear[1:] *= (2 * self.slope).exp() / inputs
-        return Fit(self.name, features, linear[0], linear[1:], weights, noise[: len(labels.tensors)], -self.loss)
+        return Fit(self.name, features, linear[0], linear[1:], weights, noise, -self.loss)
 
     def _solution(self, part: Entries) -> tuple[Tensor, Tensor]:
-        """The weights of its labels, (entries, outputs), and the noise, (3, outputs)."""
+        """The weights of its labels, (entries, outputs), and the noise, (orders, outputs)."""
         noise = self._noise().exp()
         alpha = kernel_solve(self._covariance(part), part.targets, noise[part.order]).weights
         scale = ((part.targets * alpha).sum(0) / len(alpha)).clamp_min(0).sqrt()
@@ -106,7 +112,7 @@ class Kernels:
                 self.log_noise = self._noise() + 1.0
 
     def _noise(self) -> Tensor:
-        return self.log_noise.clamp_min(_LEAST_NOISE)
+        return bounded(self.log_noise, _LEAST_NOISE)
 
     def _covariance(self, part: Entries) -> Tensor:
         features = self.features

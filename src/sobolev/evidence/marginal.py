@@ -12,6 +12,9 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.linalg import solve_triangular
 
+_RANGE = 20.0
+"""Logarithm of the ratio of two noises: of rows that weigh less than by this, rounding of the others leaves nothing."""
+
 
 class Solution(NamedTuple):
     """The weights of the layer.
@@ -79,6 +82,12 @@ def negative_log_evidence(data: Reduced, sizes: Tensor, log_noise: Tensor) -> Te
     rows = scale[data.kinds][:, None]
     found = _Evidence.apply(features * rows, targets * rows, outside, int(data.rows.sum()), log_noise[0])
     return found + targets.shape[1] * (data.rows * ratios).sum()
+
+
+def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tensor, " kinds"]:
+    """At least so much, and of the kinds of rows no noises so different that float64 loses the noisier rows."""
+    found = log_noise.clamp_min(least)
+    return torch.maximum(found, found.detach().max() - _RANGE)
 
 
 class _Evidence(torch.autograd.Function):

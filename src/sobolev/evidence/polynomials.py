@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sobolev.evidence.family import Fit
 from sobolev.evidence.labels import Entries, Labels
-from sobolev.evidence.marginal import negative_log_evidence, reduced, solve
+from sobolev.evidence.marginal import bounded, negative_log_evidence, reduced, solve
 from sobolev.evidence.minimise import minimise
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 
@@ -51,13 +51,14 @@ class Polynomials:
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
         self.power = torch.zeros(inputs, dtype=torch.float64)
         self.constant = torch.ones((), dtype=torch.float64)
-        self.log_noise = torch.full((3,), -6.0, dtype=torch.float64)  # of values, gradients, Hessians
+        self.log_noise = torch.full((1,), -6.0, dtype=torch.float64)  # of values, then gradients, then Hessians
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
         groups = labels.entries()
         if self.degrees is None:
             self.low, self.high = labels.x.amin(0), labels.x.amax(0)
+            self.log_noise = self.log_noise.repeat(len(labels.tensors))
             self._start(groups)
         parameters = [self.interaction, self.decay, self.power, self.constant, self.log_noise]
         for _ in range(self.rounds):
@@ -91,21 +92,21 @@ class Polynomials:
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
         x, outputs, sizes = labels.x, labels.tensors[0].shape[1], self._sizes()
-        weights, noise = x.new_zeros(len(sizes), outputs), x.new_zeros(3, outputs)
+        weights, noise = x.new_zeros(len(sizes), outputs), x.new_zeros(len(self.log_noise), outputs)
         for part in labels.entries():
             weights[:, list(part.outputs)], noise[:, list(part.outputs)] = self._solution(part, sizes)
         largest = sizes.max()  # of order one where they enter the layer
         features, bias, slopes = self._features(sizes / largest), x.new_zeros(outputs), x.new_zeros(x.shape[1], outputs)
-        return Fit(self.name, features, bias, slopes, largest * weights, noise[: len(labels.tensors)], -self.loss)
+        return Fit(self.name, features, bias, slopes, largest * weights, noise, -self.loss)
 
     def _solution(self, part: Entries, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights of the terms, (terms, outputs), and the noise, (3, outputs)."""
+        """The weights of the terms, (terms, outputs), and the noise, (orders, outputs)."""
         noise = self._noise().exp()
         scale = (noise[0] / noise)[part.order][:, None]
         design, targets = scale * self._features(sizes).derivatives(part.x, part.by), scale * part.targets
         weights = solve(design, targets, float(noise[0])).weights
-        squares = (targets * (targets - design @ weights)).sum(0) / noise[0] ** 2
-        return weights, noise[:, None] * (squares / len(targets)).clamp_min(0).sqrt()
+        squares = (targets - design @ weights).square().sum(0) / noise[0] ** 2 + weights.square().sum(0)
+        return weights, noise[:, None] * (squares / len(targets)).sqrt()
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]
@@ -117,7 +118,7 @@ class Polynomials:
         return torch.where(degrees > 0, (positive * self.decay.exp()) ** self.power.clamp_min(0.0).exp(), 0.0)
 
     def _noise(self) -> Tensor:
-        return self.log_noise.clamp_min(_LEAST_NOISE)
+        return bounded(self.log_noise, _LEAST_NOISE)
 
     def _sizes(self) -> Tensor:
         degrees = self.degrees.double()  # pyright: ignore[reportOptionalMemberAccess]
