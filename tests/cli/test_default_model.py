@@ -6,7 +6,7 @@ import pytest
 from jsonargparse import Namespace
 
 from sobolev import TableData
-from sobolev.cli.default_model import _silent, _training
+from sobolev.cli.default_model import _reason, _silent, _training
 
 
 def table(path, rows):
@@ -29,3 +29,11 @@ def test_nothing_is_said_inside_and_all_of_it_after(caplog):
             raise ValueError("stop")
         logger.info("second")
     assert [record.message for record in caplog.records] == ["second"]
+
+
+def test_labels_of_derivatives_count(tmp_path):
+    options = Namespace(function="x*y", samples=400, derivative_order=1)
+    few = _training(Namespace(class_path="sobolev.FunctionData", init_args=options))
+    assert _reason(few) == "400 rows of 2 inputs with derivatives"
+    many = _training(Namespace(class_path="sobolev.FunctionData", init_args=Namespace(**{**vars(options), "samples": 8000})))
+    assert _reason(many) is None

@@ -84,3 +84,26 @@ def test_what_cannot_be_learnt_is_said(tmp_path):
 def test_too_few_rows_are_refused(tmp_path):
     with pytest.raises(ValueError, match="3 training rows"):
         fit(trainer(tmp_path), sobolev.EvidenceRegressor(), rows(3))
+
+
+def test_labels_of_derivatives_of_somebodys_own_loader(tmp_path):
+    function = sobolev.Function("sin(3*x)*exp(y)")
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y, slopes = function.tensors(x, 1)
+    points = torch.rand(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    errors = []
+    for order in (None, 0):
+        module = sobolev.EvidenceRegressor(derivative_order=order)
+        fit(trainer(tmp_path, enable_checkpointing=False), module, TensorDataset(x, y, slopes))
+        errors.append(float((sobolev.jacobian(module, points)[1] - function.jacobian(points)[1]).norm()))
+    assert errors[0] < 0.1 * errors[1]
+    assert module.chosen.keys() == {"families", "noise", "explained", "rows"}
+
+
+def test_what_is_no_label_is_refused(tmp_path):
+    x, y = rows().tensors
+    with pytest.raises(ValueError, match=r"item 2 of a batch has shape \(80, 3\)"):
+        fit(trainer(tmp_path), sobolev.EvidenceRegressor(), TensorDataset(x, y, torch.zeros(80, 3)))
+    nothing = torch.cat([y, torch.full_like(y, torch.nan)], 1)
+    with pytest.raises(ValueError, match="output 2 has no label"):
+        fit(trainer(tmp_path), sobolev.EvidenceRegressor(), TensorDataset(x, nothing))

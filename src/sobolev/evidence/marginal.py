@@ -49,12 +49,8 @@ def reduced(
     rows = kinds.bincount()
     parts = [_reduced(features[kinds == k], targets[kinds == k]) for k in range(len(rows))]
     kept = [torch.full((len(part[0]),), k, device=targets.device) for k, part in enumerate(parts)]
-    return Reduced(
-        *(torch.cat(column) for column in zip(*(part[:2] for part in parts), strict=True)),
-        torch.cat(kept),
-        torch.stack([part[2] for part in parts]),
-        rows,
-    )
+    factors, sides, outside = zip(*parts, strict=True)
+    return Reduced(torch.cat(factors), torch.cat(sides), torch.cat(kept), torch.stack(outside), rows)
 
 
 def _reduced(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
