@@ -35,5 +35,7 @@ def test_labels_of_derivatives_count(tmp_path):
     options = Namespace(function="x*y", samples=400, derivative_order=1)
     few = _training(Namespace(class_path="sobolev.FunctionData", init_args=options))
     assert _reason(few) == "400 rows of 2 inputs with derivatives"
-    many = _training(Namespace(class_path="sobolev.FunctionData", init_args=Namespace(**{**vars(options), "samples": 8000})))
+    many = _training(
+        Namespace(class_path="sobolev.FunctionData", init_args=Namespace(**{**vars(options), "samples": 8000}))
+    )
     assert _reason(many) is None
