@@ -20,7 +20,8 @@ from sobolev.losses import scaled_squared_error
 from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.networks import Standardized
 from sobolev.networks.surrogate import Surrogate
-from sobolev.training.regressor import Batch, warn_of_labels
+from sobolev.training.label_warnings import warn_of_labels
+from sobolev.training.regressor import Batch
 
 _FEWEST = 4
 """Training rows; one of them is held out."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-from itertools import chain
 from os import PathLike
 from typing import Any, Literal, Self
 
@@ -27,8 +26,7 @@ from sobolev.networks import MLP, Standardized
 from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.checkpoint import read_checkpoint
 from sobolev.training.collapse import collapse
-from sobolev.training.contradictions import contradictions
-from sobolev.training.left_open import left_open
+from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.schedules import CosineToZero
 
 Batch = tuple[Tensor, ...] | list[Tensor]
