@@ -65,5 +65,14 @@ def test_mistakes(options, message):
         heat(**options).setup()
 
 
+def test_a_list_of_formulas_as_reference():
+    data = ResidualData(
+        ["du_dx + v", "dv_dx - u"], ["u(0)=1", "v(0)=0"], {"x": (0, 1)}, ["u", "v"], reference=["cos(x)", "sin(x)"]
+    )
+    assert data.reference.name == "cos(x), sin(x)"
+    with pytest.raises(TypeError, match="reference is a int; it is a formula, or a list"):
+        heat(reference=3)
+
+
 def test_a_function_as_reference():
     assert heat(reference=Function("x*t", ["x", "t"])).reference.name == "x*t"

@@ -88,6 +88,23 @@ def test_values_are_another_regressors_matter():
     assert isinstance(ResidualRegressor(MLP(hidden=(4,))), Regressor)
 
 
+@pytest.mark.parametrize("text", ["du_dx = u**1.2", "du_dx = sqrt(u)", "du_dx + log(u)"])
+@pytest.mark.parametrize("optimizer", [None, SelfScaledBFGS])
+def test_an_equation_that_is_no_number_where_the_network_begins_is_named(text, optimizer):
+    """No weights become NaN; with abs the same equation is trained."""
+
+    def fit(text):
+        torch.manual_seed(0)
+        data = ResidualData(text, ["u(0) = -2"], {"x": (0, 1)}, **SMALL)
+        module = ResidualRegressor(MLP(hidden=(4,), activation="tanh"), optimizer=optimizer)
+        Trainer(**QUIET, max_epochs=3).fit(module, datamodule=data)
+        return module
+
+    with pytest.raises(ValueError, match=r"the equation '.*' is not finite at x = .*u = -.*with abs"):
+        fit(text)
+    assert all(p.isfinite().all() for p in fit(text.replace("u**", "abs(u)**").replace("(u)", "(abs(u))")).parameters())
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("config", ["ode", "heat"])
 def test_the_configurations_run(config, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """`ResidualData`: points of a domain at which a differential equation is to hold."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,8 @@ class ResidualData(TensorDataModule):
             values: `u(x, 0) = sin(pi*x)`, `u(0, t) = u(1, t)`.
         domain: the interval of each input by name, in the order of the network's inputs.
         unknowns: the names of the network's outputs.
-        reference: the exact solution, where it is known, as a formula of the inputs or an import path; the
-            `DerivativeMonitor` compares with it, the training never sees it.
+        reference: the exact solution, where it is known, as a formula of the inputs or an import path, or a
+            list of formulas, one for each unknown; the `DerivativeMonitor` compares with it, the training does not.
         samples: how many points the equation is trained at.
         sampling: `uniform` (random), `grid`, `chebyshev` or `sobol`.
         condition_samples: how many points stand for each condition along a boundary; all are in every step.
@@ -51,7 +53,7 @@ class ResidualData(TensorDataModule):
         conditions: list[str],
         domain: dict[str, tuple[float, float]],
         unknowns: str | list[str] = "u",
-        reference: str | Function | None = None,
+        reference: str | list[str] | Function | None = None,
         samples: int = 1000,
         sampling: Sampling = "sobol",
         condition_samples: int = 100,
@@ -90,7 +92,15 @@ class ResidualData(TensorDataModule):
         return Split(points, self._unknown(points) if self.reference is None else self.reference(points))
 
 
-def _solution(reference: str | Function | None, inputs: tuple[str, ...], unknowns: tuple[str, ...]) -> Function | None:
+def _solution(
+    reference: str | Sequence[str] | Function | None, inputs: tuple[str, ...], unknowns: tuple[str, ...]
+) -> Function | None:
+    if isinstance(reference, list | tuple) and all(isinstance(formula, str) for formula in reference):
+        reference = ", ".join(reference)
+    if reference is not None and not isinstance(reference, str | Function):
+        raise TypeError(
+            f"reference is a {type(reference).__name__}; it is a formula, or a list of one for each unknown"
+        )
     if isinstance(reference, str):
         reference = Function(reference, inputs)
     if reference is not None and len(reference.outputs) != len(unknowns):

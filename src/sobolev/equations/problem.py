@@ -105,6 +105,30 @@ class Problem:
         split = len(self._equations)
         return Loss(sum(parts[:split], x.new_zeros(())), sum(parts[split:], x.new_zeros(())))
 
+    def undefined(self, f: Callable[[Tensor], Tensor], x: Tensor) -> str | None:
+        """The equation that is no finite number for this f, as `sqrt(u)` is where u < 0; None where f itself is none.
+
+        Args:
+            f: maps (points, inputs) to (points, unknowns).
+            x: (points, inputs).
+        """
+        needed = {c for equation in self._equations for c in equation.components.values()}
+        with torch.no_grad():
+            values = compute_components(f, x, needed)
+            for equation, errors in zip(self._equations, self.residuals(f, x), strict=True):
+                given = {name: values[c] for name, c in equation.components.items()}
+                bad = ~errors.isfinite() & torch.stack(list(given.values())).isfinite().all(0)
+                if bad.any():
+                    found = [f"{name} = {column[bad][0]:.3g}" for name, column in given.items()]
+                    where = ", ".join(
+                        f"{name} = {value:.3g}" for name, value in zip(equation.inputs, x[bad][0].tolist(), strict=True)
+                    )
+                    return (
+                        f"{equation.where} is not finite at {where}, where {', '.join(found)}, as a network may be: "
+                        "write it so that it is a number for every sign, with abs(...) in powers, roots and logarithms"
+                    )
+        return None
+
     def _statement(self, equation: Expression, x: Tensor) -> Statement:
         names, components = list(equation.components), list(equation.components.values())
         evaluate = lambda values: _residual(equation, x, dict(zip(names, values, strict=True)))  # noqa: E731

@@ -8,7 +8,11 @@ from typing_extensions import override
 
 from sobolev.equations import Problem
 from sobolev.networks.standardized import Standardized
+from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.regressor import Batch, Regressor
+
+_SEARCHING = (QuasiNewton, torch.optim.LBFGS)
+"""Their line search steps back from losses that are not finite."""
 
 
 class ResidualRegressor(Regressor):
@@ -61,11 +65,21 @@ class ResidualRegressor(Regressor):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         equations, conditions = self.problem.loss(self, batch[0])
         loss = equations + conditions
+        if not loss.isfinite() and (self.global_step == 0 or not isinstance(self._optimizer(), _SEARCHING)):
+            self._refuse_undefined(batch[0])
         if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.parameters())
         if self._is_logged():
             self.log("train/loss", loss, batch_size=len(batch[0]))
         return loss
+
+    def _optimizer(self) -> Any:
+        return self.trainer.optimizers[0]
+
+    def _refuse_undefined(self, points: Tensor) -> None:
+        """No weights are learnt from what is no number."""
+        if said := self.problem.undefined(self, points):
+            raise ValueError(said)
 
     @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -27,6 +27,13 @@ def test_what_cannot_be_audited_is_said(f, kind, words):
     assert words in finding.message
 
 
+def test_weights_that_are_not_finite_are_the_cause():
+    model = nn.Linear(2, 1)
+    torch.nn.init.constant_(model.bias, torch.nan)
+    (finding,) = sobolev.audit(model, X).findings
+    assert finding.message.startswith("weights are NaN or infinite, since a training diverged")
+
+
 def test_weights_made_in_inference_mode():
     with torch.inference_mode():
         model = nn.Sequential(nn.Linear(2, 4), nn.Tanh())

@@ -56,7 +56,7 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     try:
         with probing(f, x, order, modules) as probe:
             seen = _first_look(probe) | {"sizes": probe.output_sizes, "nearby": probe.outputs_nearby}
-        findings = made_in_inference + _non_finite(seen["y"])
+        findings = made_in_inference + _non_finite(seen["y"], modules)
     except Exception as error:  # of one that fails in any precision, its own is the one to report
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
         findings = [Finding("dtype", "note", "f", message)]
@@ -67,7 +67,7 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
     if sizes is None:
         with probing(f, x, order, modules, double=False) as probe:
             seen = _first_look(probe)
-        findings += _non_finite(seen["y"])
+        findings += _non_finite(seen["y"], modules)
     coarse = _in_coarse_products(f, x, order, modules, sizes)
     return Entry(findings, sizes is not None, own, coarse, **{k: v for k, v in seen.items() if k != "sizes"})
 
@@ -171,9 +171,12 @@ def _described(y: Any) -> str:
     return f"a {type(y).__name__}; audit a function that returns one tensor (batch, *out)"
 
 
-def _non_finite(y: Tensor) -> list[Finding]:
+def _non_finite(y: Tensor, modules: _Modules) -> list[Finding]:
     bad = int((~as_rows(y).isfinite().all(1)).sum())
     if not bad:
         return []
+    if any(not p.isfinite().all() for module in modules.values() for p in weights_of(module)):
+        message = "weights are NaN or infinite, since a training diverged: lower the learning rate, or look at its data"
+        return [Finding("non-finite", "error", "f", message)]
     message = f"f is NaN or infinite at {bad} of {len(y)} points. Keep the points inside the function's domain"
     return [Finding("non-finite", "error", "f", message)]
