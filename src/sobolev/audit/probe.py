@@ -43,7 +43,10 @@ class Probe:
         order: the highest derivative asked for.
         modules: the modules behind f by path.
         widening: around whatever runs code of f's; computes in float64 what it asks for in less.
+        jitter: by how much, relative, other samples in the batch change the values: a little, by the steps of a solver.
     """
+
+    jitter = 0.0
 
     by_row = False
     """Whether the samples look at different inputs and outputs, and cannot be compared with each other."""
@@ -269,9 +272,14 @@ class Probe:
         values = self.values_nearby
         return bool((values == values[:1]).all(0).double().mean() > 0.5)
 
-    @cached_property
+    @property
     def noise(self) -> float:
-        """What rounding makes of `scalar`, relative to its size.
+        """What rounding makes of `scalar`, relative to its size, or what other samples in the batch do."""
+        return max(self.rounded, self.jitter)
+
+    @cached_property
+    def rounded(self) -> float:
+        """What rounding makes of it.
 
         Of the points around which it is measured the median: some of them may sit on a kink or a singularity.
         """

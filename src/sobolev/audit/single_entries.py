@@ -30,7 +30,8 @@ class SingleEntries(Probe):
         self.inputs = row % width if width <= count else row * width // count
         self.outputs = (row + row // lcm(width, height)) % height if height <= count else row * height // count
         self.output_sizes, self.is_level_nearby = probe.output_sizes, probe.is_level_nearby
-        self.noise, self.noises, self.widening = probe.noise, probe.noises, probe.widening
+        self.rounded, self.noises, self.widening = probe.rounded, probe.noises, probe.widening
+        self.jitter = probe.jitter
         self._together = probe._together
         self.direction = torch.zeros_like(as_rows(self.x))
         self.direction[row, self.inputs] = probe.input_sizes.flatten()[self.inputs]

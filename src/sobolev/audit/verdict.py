@@ -13,6 +13,8 @@ from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.single_entries import SingleEntries
 
 _SLIGHT = 1e-5
+_BY_SOLVERS, _MAGNIFIED = 1e-3, 1e4
+"""What a solver makes of the values by its choice of steps, relative, may be so many times more of derivatives."""
 _PLAIN = 1e-2
 """Larger differences need no closer look."""
 
@@ -32,8 +34,11 @@ class Failure:
 
     @property
     def slight(self) -> bool:
-        """Whether five digits are right: enough for most, yet not what rounding alone makes of a derivative."""
-        return self.size < _SLIGHT
+        """Whether five digits are right: enough for most, yet not what rounding alone makes of a derivative.
+
+        Or fewer, of a solver whose steps depend on x, which backward passes take for constants.
+        """
+        return self.size < max(_SLIGHT, min(_BY_SOLVERS, _MAGNIFIED * self.probe.jitter))
 
 
 def failure_of(probe: Probe, method: str) -> Failure | None:

@@ -14,6 +14,7 @@ from sobolev.autodiff.blocks import block_rows
 from sobolev.autodiff.custom_functions import cut_function, refused_backward
 from sobolev.autodiff.engine import BatchedFunction, ChunkSize, Method
 from sobolev.autodiff.failed_attempts import failure, remember
+from sobolev.autodiff.followed_functions import follow, forwards_followed
 from sobolev.autodiff.guard import attention_by_its_formula, guarded, plain_forward
 from sobolev.autodiff.perceptron import directional, many_inputs
 from sobolev.autodiff.perceptron.layers import Layers, is_plain, perceptron
@@ -22,7 +23,7 @@ from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.taylor import operators as taylor
 from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.array_libraries import introduce_jets
-from sobolev.autodiff.taylor.jet import Jet
+from sobolev.autodiff.taylor.jet import CustomFunctionError, Jet
 from sobolev.autodiff.taylor.module_attributes import settle
 from sobolev.autodiff.tensor_classes import ordinary, plain
 from sobolev.autodiff.torch_export import is_to_be_written_out, recording, written_out
@@ -186,7 +187,13 @@ def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dic
     introduce_jets()
     new = x.shape[0] > 0 and x.dtype not in HALF and is_new(f.original)
     randomness = random_state(x) if new else x
-    results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+    try:
+        with forwards_followed():
+            results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+    except CustomFunctionError as error:
+        if not follow(f, x, error.function):
+            raise
+        return _by_taylor_mode(operator, f, x, arguments)
     if new:
         compare(f.original, x, results[0], randomness)
     return results

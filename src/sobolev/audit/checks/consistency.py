@@ -80,7 +80,7 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
     """A sample must not depend on the others in its batch, nor on its place there."""
     if len(probe.x) < 2:
         return
-    slight = None
+    slight, jitter = None, 0.0
     for how, batch, rows in _regroupings(probe.x):
         try:
             y = probe(batch).detach()
@@ -94,12 +94,13 @@ def cross_sample(probe: Probe) -> Iterator[Finding]:
         if change > tolerance(probe.y) and change > _MAGNIFIED * probe.noise:
             symptom = f"a sample's output changes by {change:.1e} (relative) {how}"
             if change < _SLIGHT:
-                slight = slight or _slightly_cross_sample(symptom)
+                slight, jitter = slight or _slightly_cross_sample(symptom), max(jitter, change)
                 continue
             step = first(probe, [probe.x, batch], lambda a, b, rows=rows: _depends(a, b, rows, len(probe.x)))
             yield _cross_sample(symptom, name_of(step))
             return
     if slight is not None:
+        probe.jitter = jitter
         yield slight
 
 

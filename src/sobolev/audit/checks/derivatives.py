@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from math import log10
 
 import torch
 from torch import Tensor
@@ -151,6 +152,8 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
         return _raised(probe, failure.error, severity, relief)
     off = failure.off
     assert off is not None
+    if failure.slight:
+        return _slightly_off(failure, off, relief)
     culprit = attempt(lambda: find_culprit(probe, failure.order, off.rows))
     kind = culprit.kind if culprit is not None else "autograd-disagrees"
     before = "the first derivative is right, " if failure.order == 2 else ""
@@ -161,6 +164,19 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
         f"{before}derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off "
         f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit)}. "
         f"{_advice(kind, culprit)}{relief}",
+    )
+
+
+def _slightly_off(failure: Failure, off: Mismatch, relief: str) -> Finding:
+    """So little that no operation can be named for it."""
+    points = f"{int(off.rows.sum())} of {len(failure.probe.x)} points"
+    return Finding(
+        "autograd-disagrees",
+        "warning",
+        "f",
+        f"derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off finite "
+        f"differences at {points}; {int(-log10(failure.size))} digits are right. "
+        f"A solver that chooses its steps, an iteration that stops early or a table may do that{relief}",
     )
 
 

@@ -79,18 +79,29 @@ class Jet:
         return id(self)
 
 
+class CustomFunctionError(NoRuleError):
+    """Taylor mode met a custom `torch.autograd.Function` whose gradients to weights it would lose.
+
+    Attributes:
+        function: the class.
+    """
+
+    def __init__(self, function: type) -> None:
+        super().__init__(f"Taylor mode cannot train through the custom torch.autograd.Function {function.__name__}")
+        self.function = function
+
+
 def refuse_custom_function() -> None:
     """Raise inside a custom `torch.autograd.Function`: its backward would have to say what its weights get.
 
     Raises:
-        NoRuleError: one of the callers is such a function. A plain `torch.no_grad()` is let through: the derivatives
-            with respect to the inputs go on, the gradients to the weights end there, as the user wants.
+        CustomFunctionError: one of the callers is such a function. A plain `torch.no_grad()` is let through: the
+            derivatives by the inputs go on, the gradients to the weights end there, as the user wants.
     """
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code is torch.autograd.Function.apply.__func__.__code__:
-            name = frame.f_locals["cls"].__name__
-            raise NoRuleError(f"Taylor mode cannot train through the custom torch.autograd.Function {name}")
+            raise CustomFunctionError(frame.f_locals["cls"])
         frame = frame.f_back
 
 
