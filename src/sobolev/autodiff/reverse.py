@@ -80,7 +80,7 @@ def _differentiable(x: Tensor) -> Tensor:
     return x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
 
 
-def _without_own_graph(x: Tensor, y: Tensor, *higher: Tensor) -> tuple[Tensor, ...]:
+def _without_own_graph(x: Tensor, y: Tensor, *higher: Tensor) -> Any:
     """The results; of a function without weights, whose graph leads to our alias alone, without a graph."""
     if traced() or x.grad_fn is not None or leads_elsewhere(y, x):
         return y, *higher

@@ -47,12 +47,13 @@ def _attributes(value: Any) -> dict[str, Any]:
         return {}
     keys: Any = getattr(value, "keys", None)
     if callable(keys):  # those of torch_geometric keep them elsewhere
-        names = [name for name in keys() if isinstance(name, str)]
+        found: Any = keys()
+        names = [name for name in found if isinstance(name, str)]
     else:
         slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
         names = [*getattr(value, "__dict__", {}), *slots]
-    found = {name: getattr(value, name, None) for name in names if not name.startswith("_")}
-    return found if any(map(_holds_tensors, found.values())) else {}
+    inside = {name: getattr(value, name, None) for name in names if not name.startswith("_")}
+    return inside if any(map(_holds_tensors, inside.values())) else {}
 
 
 def _holds_tensors(value: Any) -> bool:
