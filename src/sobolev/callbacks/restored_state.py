@@ -74,6 +74,17 @@ def random_numbers_kept() -> Iterator[None]:
             numpy.random.set_state(numbers)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For small matrices: several threads mostly wait for each other, on a busy machine many times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _restore_flags(flags: list[tuple[nn.Module, bool]]) -> None:
     for module, training in flags:
         if module.training != training:  # nn.Module takes its time over every attribute that is set

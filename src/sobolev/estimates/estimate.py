@@ -31,7 +31,7 @@ from sobolev.readout.layer import double
 KEY = "derivative_estimate"
 """Of the estimate in a checkpoint."""
 
-_POINTS, _FEWEST_POINTS, _SECONDS = 256, 64, 4096
+_POINTS, _FEWEST_POINTS, _SECONDS = 128, 64, 4096
 """Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
 that, but not below the second number."""
 _HELD_OUT = 500
@@ -244,10 +244,19 @@ class DerivativeEstimate:
             own = self._own_mean_squares(model, x, order)
         return self.expected(tower, self.reference(x, order), own)
 
-    def own_mean_squares(self, model: nn.Module, x: Tensor) -> list[Tensor] | None:
-        """What the last layer's posterior says at points (points, *in), up to order 2; None where it is not asked."""
+    def like(self, reference: Reference, other: Self) -> Reference:
+        """What these witnesses know where others of the same rows know that: variances may have been enlarged since."""
+        pairs = zip(self.witnesses, other.witnesses, strict=True)
+        factors = torch.tensor([mine.inflation / its.inflation for mine, its in pairs], dtype=torch.float64)
+        return Reference(reference.means, [v * _like(factors, v, 1) for v in reference.variances])
+
+    def own_mean_squares(self, model: nn.Module, x: Tensor, order: int = 2) -> list[Tensor] | None:
+        """What the last layer's posterior says at points (points, *in); None where it is not asked."""
+        if self.last_layer is None:
+            return None
         with double(model):
-            return self._own_mean_squares(model, x.to(next(model.parameters())).double(), 2)
+            device = next((p.device for p in model.parameters()), x.device)
+            return self._own_mean_squares(model, x.to(device).double(), order)
 
     def process_noise(self) -> Float64[Tensor, " outputs"]:
         """Standard deviations of the labels' noise as the witnesses see it, (outputs,)."""
@@ -397,7 +406,7 @@ def _with_last_layer(estimate: DerivativeEstimate, model: nn.Module, device: tor
 
 def _rates(witnesses: list[GaussianProcess], pairs: list[tuple[Tensor, Tensor]], probes: Tensor) -> list[float]:
     """Powers of the number of rows with which the variances fall, from half of the rows and all."""
-    some = probes[:32]
+    some = probes[:16]
     variances = []
     for witness, (x, y) in zip(witnesses, pairs, strict=True):
         half = replace(witness.given(x[: len(x) // 2], y[: len(x) // 2]), inflation=witness.inflation)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sobolev.autodiff.engine import Method
 from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.restored_state import one_thread
 from sobolev.estimates import DerivativeEstimate, Expected, verdict
 from sobolev.estimates.estimate import Reference, points_for
 from sobolev.estimates.verdict import percent
@@ -49,6 +50,7 @@ class Estimation:
         self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
         self._rows: DerivativeEstimate | None = None
         self._tried = False
+        self._drawn: tuple[Tensor, Tensor] | None = None
         self._known: tuple[Tensor, Reference] | None = None
         self._judgement: tuple[list[float], DerivativeEstimate] | None = None
 
@@ -83,7 +85,7 @@ class Estimation:
         unknown = [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
         if self.when == "never" or not unknown:
             return
-        x, tower = _everywhere(kept, trainer.world_size)
+        x, tower = self._everywhere(kept, trainer.world_size)
         if x is None or not self._prepared(trainer):
             return
         assert self._rows is not None
@@ -91,7 +93,7 @@ class Estimation:
         if values != outputs:
             self.remark = f"no error is estimated: the targets have {values} values a row, the model {outputs}"
             return
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), one_thread():
             self.estimate = self._judged(model) if last else self._rows
             self.expected = self._expected(model, x, tower)
         for entry in (errors[0], *unknown):  # labels of the value have noise, its error has not
@@ -103,8 +105,9 @@ class Estimation:
         """Standard deviations of the errors at points of one or two inputs, for a figure; None where it shows none."""
         if self.estimate is None or x[0].numel() > _DRAWN:
             return None
-        with torch.inference_mode(False), torch.no_grad():
-            squares, _ = self.estimate.mean_squares(tower[: _HIGHEST + 1], x, self.estimate.own_mean_squares(model, x))
+        tower = tower[: _HIGHEST + 1]
+        with torch.inference_mode(False), torch.no_grad(), one_thread():
+            squares, _ = self.estimate.mean_squares(tower, x, self.estimate.own_mean_squares(model, x, len(tower) - 1))
         return [square.sqrt() for square in squares]
 
     def state(self) -> dict[str, Any] | None:
@@ -135,7 +138,7 @@ class Estimation:
                 self.remark = "no error is estimated: no training row with inputs and values was seen"
                 return False
             try:
-                with torch.inference_mode(False):
+                with torch.inference_mode(False), one_thread():
                     self._rows = DerivativeEstimate.of_rows(training, held_out or None)
             except (ValueError, RuntimeError) as error:
                 self.remark = f"no error is estimated: {error}"
@@ -149,6 +152,22 @@ class Estimation:
         filled = [part for part in parts if part]
         fewest = min((len(part) for part in filled), default=0)
         return [torch.cat([part[k] for part in filled]) for k in range(fewest)]
+
+    def _everywhere(self, kept: list[Any], world_size: int) -> tuple[Tensor | None, list[Tensor]]:
+        """Points of all processes, in an order that does not depend on who had them, and derivatives there."""
+        parts = [(x, list(predicted)) for x, predicted, _ in kept]
+        if world_size > 1:
+            parts = [part for own in gathered(parts) for part in own]
+        if not parts:
+            return None, []
+        x, columns = torch.cat([p[0] for p in parts]), zip(*(p[1] for p in parts), strict=True)
+        inputs = x.shape[1:].numel()
+        orders = [k for k in range(_HIGHEST + 1) if inputs**k <= _ENTRIES]
+        if self._drawn is None or not torch.equal(self._drawn[0], x):
+            order = torch.unique(x.flatten(1), dim=0, return_inverse=True)[1].argsort(stable=True)
+            self._drawn = x, order[:: max(1, math.ceil(len(order) / points_for(inputs)))]
+        order = self._drawn[1]
+        return x[order], [torch.cat(column)[order] for column, _ in zip(columns, orders, strict=False)]
 
     def _judged(self, model: nn.Module) -> DerivativeEstimate:
         """After a look at the network; the same weights are looked at once."""
@@ -164,13 +183,12 @@ class Estimation:
             return self._rows
 
     def _expected(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Expected]:
-        assert self.estimate is not None
-        layer = self.estimate.last_layer
-        if layer is not None:
-            return self.estimate.errors(model, x, len(tower) - 1, self._method)  # pyright: ignore[reportArgumentType]
+        """What the witnesses know at points is computed once for all epochs."""
+        assert self.estimate is not None and self._rows is not None
         if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) < len(tower):
-            self._known = x, self.estimate.reference(x, len(tower) - 1)
-        return self.estimate.expected(tower, self._known[1])
+            self._known = x, self._rows.reference(x, len(tower) - 1)
+        reference = self.estimate.like(self._known[1], self._rows)
+        return self.estimate.expected(tower, reference, self.estimate.own_mean_squares(model, x, len(tower) - 1))
 
 
 class _Rows:
@@ -197,18 +215,3 @@ class _Rows:
     def tensors(self) -> list[Tensor]:
         """Inputs, values, labels of derivatives; empty if nothing was seen."""
         return [torch.cat(column) for column in zip(*self._parts, strict=True)]
-
-
-def _everywhere(kept: list[Any], world_size: int) -> tuple[Tensor | None, list[Tensor]]:
-    """Points of all processes, in an order that does not depend on who had them, and derivatives there."""
-    parts = [(x, list(predicted)) for x, predicted, _ in kept]
-    if world_size > 1:
-        parts = [part for own in gathered(parts) for part in own]
-    if not parts:
-        return None, []
-    x, columns = torch.cat([p[0] for p in parts]), zip(*(p[1] for p in parts), strict=True)
-    inputs = x.shape[1:].numel()
-    orders = [k for k in range(_HIGHEST + 1) if inputs**k <= _ENTRIES]
-    order = torch.unique(x.flatten(1), dim=0, return_inverse=True)[1].argsort(stable=True)
-    order = order[:: max(1, math.ceil(len(order) / points_for(inputs)))]
-    return x[order], [torch.cat(column)[order] for column, _ in zip(columns, orders, strict=False)]

@@ -1,7 +1,6 @@
 """The LightningModule for few data: features and noise by the evidence of a Bayesian last layer."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from sobolev.callbacks.processes import gathered
+from sobolev.callbacks.restored_state import one_thread
 from sobolev.evidence.labels import standardized
 from sobolev.evidence.search import Stage, network, search
 from sobolev.losses import scaled_squared_error
@@ -126,7 +126,7 @@ class EvidenceRegressor(LightningModule):
         self.optimizers().step()  # pyright: ignore[reportAttributeAccessIssue]
 
     def _next(self) -> Stage | None:
-        with _one_thread():
+        with one_thread():
             return None if self._search is None else next(self._search, None)
 
     def _take(self, stage: Stage) -> None:
@@ -202,14 +202,3 @@ def _check_known(rows: Tensor, labels: Sequence[Tensor]) -> None:
     for output in range(labels[0].shape[1]):
         if not any(label[:, output].isfinite().any() for label in labels):
             raise ValueError(f"output {output + 1} has no label in the training rows: leave it out, or give values")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For matrices this small, several threads mostly wait for each other, on a busy machine many times as long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
