@@ -295,6 +295,35 @@ def test_what_the_default_job_brings_can_be_switched_off(run, switch):
     assert Path("logs/square/version_0/checkpoints").exists() == (switch != "enable_checkpointing")
 
 
+def test_monitor_readout_and_report_have_switches(run):
+    _, out, err = run("fit")
+    assert "callbacks: DerivativeMonitor, LeastSquaresReadout, Report, ModelCheckpoint" in out + err
+    for switch, gone in (("readout", "LeastSquaresReadout"), ("report", "Report"), ("monitor", "DerivativeMonitor")):
+        status, out, err = run("fit", f"--{switch}", "false")
+        (line,) = [line for line in (out + err).splitlines() if line.startswith("callbacks:")]
+        assert status == 0
+        assert gone not in line
+    assert not Path("logs/square/version_3/report.json").exists()
+
+
+def test_results_go_where_the_trainer_says(run):
+    assert run("fit", "--trainer.default_root_dir", "there")[0] == 0
+    assert Path("there/logs/square/version_0/report.json").is_file()
+    assert not Path("logs").exists()
+
+
+def test_a_list_of_callbacks_of_ones_own_says_what_it_leaves_out(run):
+    stopping = "[{class_path: EarlyStopping, init_args: {monitor: val/d2_rmse}}]"
+    for key, added in (("callbacks", False), ("callbacks+", True)):
+        Path("own.yaml").write_text(f"trainer:\n  {key}: {stopping}\n")
+        status, out, err = run("fit", "--config", "own.yaml")
+        assert ("not DerivativeMonitor, LeastSquaresReadout, ModelCheckpoint, Report" in out + err) == (not added)
+        assert status == (0 if added else 1)
+        if not added:  # nobody logs what it waits for
+            assert "error: Early stopping conditioned on metric" in err
+            assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("epochs", [1, 5, 7])
 def test_the_last_checkpoint_holds_the_last_weights(run, epochs):
     """Whether or not the number of epochs is a multiple of those between checkpoints."""

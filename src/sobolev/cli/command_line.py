@@ -98,9 +98,15 @@ def _explained(error: BaseException | None) -> str | None:
         return None
     if sentence := of_another_network(error):
         return sentence
-    if isinstance(error, MisconfigurationException | OSError) or _raised_here(error):
+    if isinstance(error, MisconfigurationException | OSError) or _raised_here(error) or _raised_by_a_callback(error):
         return str(error)
     return _explained(error.__cause__)
+
+
+def _raised_by_a_callback(error: BaseException) -> bool:
+    """Lightning's EarlyStopping and the like say in such an error which metric they miss."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, RuntimeError) and Path(frames[-1].filename).match("lightning/pytorch/callbacks/*.py")
 
 
 def _raised_here(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
@@ -19,6 +19,9 @@ from sobolev.cli.mistakes import UsageError, explained, refused_setting
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
+from sobolev.monitor.monitor import DerivativeMonitor
+from sobolev.readout.callback import LeastSquaresReadout
+from sobolev.report.report import Report
 from sobolev.report.run_directory import free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
 
@@ -31,6 +34,13 @@ MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
 
 _SIZES = ("network.init_args.inputs", "network.init_args.outputs")
 """Arguments that follow the data."""
+
+_SWITCHES = {
+    "monitor": "the errors of derivatives at each validation",
+    "readout": "least squares for the last layer",
+    "report": "report.json, table and figure at the end",
+}
+"""Parts of the default job that can be switched off."""
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
@@ -106,19 +116,27 @@ class SobolevCLI(LightningCLI):
             )
 
     @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        for name, purpose in _SWITCHES.items():
+            parser.add_argument(f"--{name}", type=bool, default=True, help=f"false: without {purpose}")
+
+    @override
     def before_instantiate_classes(self) -> None:
-        """The default job yields: its callbacks to the trainer's switches, its network to the data."""
-        config = self.config[str(self.subcommand)]
+        """The default job yields: its callbacks to switches, its folder to the trainer's, its network to the data."""
+        config, default = self.config[str(self.subcommand)], self._parser(self.subcommand).get_defaults()
         if self.subcommand != "fit" and config.get("ckpt_path") in ("best", "last", "hpc"):
             raise UsageError(
                 f"--ckpt_path {config.ckpt_path} is of a training in the same process; give the path of the file, "
                 "logs/RUN/version_N/checkpoints/last.ckpt"
             )
-        _drop_callbacks(config.trainer)
+        replaced = _kinds(default.trainer) - _kinds(config.trainer)
+        _drop_callbacks(config)
+        _move_logs(config.trainer, default.trainer)
         if (path := config.get("ckpt_path")) and Path(path).is_file():
             check_named(path, self.description)
         if self.subcommand == "fit":
-            follow_data(config, self._parser("fit").get_defaults().model)
+            follow_data(config, default.model)
+            _say_callbacks(config.trainer, replaced)
         self._fit_network(config)
 
     @override
@@ -207,12 +225,36 @@ class SobolevCLI(LightningCLI):
         return vars((self.config[self.config.subcommand].get("model") or Namespace()).clone().as_flat())
 
 
-def _drop_callbacks(trainer: Namespace) -> None:
-    """Leave out the progress bar and the checkpoints of the default job where they are switched off."""
-    switches = {ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing}
+def _drop_callbacks(config: Namespace) -> None:
+    """Leave out what is switched off."""
+    trainer = config.trainer
+    switches = {
+        ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing,
+        DerivativeMonitor: config.monitor, LeastSquaresReadout: config.readout, Report: config.report and config.monitor,
+    }  # fmt: skip
     for kind, enabled in switches.items():
         if enabled is False and isinstance(trainer.callbacks, list):
             trainer.callbacks = [c for c in trainer.callbacks if not issubclass(_imported(c.class_path), kind)]
+
+
+def _kinds(trainer: Namespace) -> set[str]:
+    """The names of the classes of callbacks."""
+    callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else []
+    return {callback.class_path.rpartition(".")[2] for callback in callbacks}
+
+
+def _say_callbacks(trainer: Namespace, replaced: set[str]) -> None:
+    """One line about what runs, since a list of callbacks takes the place of all others."""
+    names = [c.class_path.rpartition(".")[2] for c in trainer.callbacks or []]
+    missing = f"; not {', '.join(sorted(replaced))}: `callbacks+:` adds to those of the default job" if replaced else ""
+    rank_zero_info(f"callbacks: {', '.join(names) or 'none'}{missing}")
+
+
+def _move_logs(trainer: Namespace, default: Namespace) -> None:
+    """The trainer's folder is where results go: the default job's logs lie in it."""
+    arguments = trainer.logger.get("init_args") if isinstance(trainer.logger, Namespace) else None
+    if trainer.default_root_dir and arguments and arguments.get("save_dir") == default.logger.init_args.save_dir:
+        arguments.save_dir = str(Path(trainer.default_root_dir, arguments.save_dir))
 
 
 def _imported(path: str) -> Any:
