@@ -230,7 +230,8 @@ def _drop_callbacks(config: Namespace) -> None:
     trainer = config.trainer
     switches = {
         ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing,
-        DerivativeMonitor: config.monitor, LeastSquaresReadout: config.readout, Report: config.report and config.monitor,
+        DerivativeMonitor: config.monitor, LeastSquaresReadout: config.readout,
+        Report: config.report and config.monitor,  # what it reports is measured by the monitor
     }  # fmt: skip
     for kind, enabled in switches.items():
         if enabled is False and isinstance(trainer.callbacks, list):
