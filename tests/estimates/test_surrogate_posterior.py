@@ -177,3 +177,13 @@ def test_without_held_out_rows_there_is_an_estimate_that_says_so():
     assert "no rows were held out" in estimate.remark
     error = float((module(points) - wave(points)).detach().square().mean().sqrt())
     assert 0.1 < estimate.errors(module, points, 0)[0].rmse / error < 10
+
+
+def test_labels_of_gradients_bound_the_estimate_and_nothing_is_left_to_training():
+    x, points = inputs(40, seed=4), inputs(60, seed=9)
+    module = learnt(x, wave(x))
+    mine, exact = (derivative_tensors(f, points, 1) for f in (module, wave))
+    estimate = DerivativeEstimate.fit(module, (x, wave(x)), (points, *exact))
+    expected = estimate.errors(module, points)
+    assert expected[1].rmse <= 1.05 * float((mine[1] - exact[1]).detach().square().mean().sqrt())
+    assert all(e.unknown == e.rmse for e in expected)

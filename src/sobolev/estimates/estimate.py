@@ -158,12 +158,15 @@ class DerivativeEstimate:
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
             probes = self.domain.probes.reshape(-1, *self.training[0].shape[1:]).to(device)
             seen = replace(self, apart=_apart(self, model, probes, method))
+            held_out = self.held_out[0].to(device) if self.held_out else probes[:0]
             if (posterior := SurrogatePosterior.fit(model, *_finite(self.training, device))) is not None:
-                return _weighed(replace(seen, last_layer=posterior), posterior, model, device)  # pyright: ignore[reportReturnType]
-            if not self.held_out or len(self.held_out[0]) < _FEWEST:
+                seen = _weighed(replace(seen, last_layer=posterior), posterior, model, held_out)
+                return _scaled(seen, model, held_out, method) if len(held_out) else seen  # pyright: ignore[reportReturnType]
+            if len(held_out) < _FEWEST:
                 return replace(seen, remark="no rows were held out, so the estimate may be too large")
-            seen = _compared(seen, model, [self.held_out[0].to(device), *self.held_out[1:]], method)
-            return _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen  # pyright: ignore[reportReturnType]
+            seen = _compared(seen, model, held_out)
+            seen = _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen
+            return _scaled(seen, model, held_out, method)  # pyright: ignore[reportReturnType]
 
     def reference(self, x: Tensor, order: int = 2) -> Reference:
         """What the witnesses know at points (points, *in); the same for every network."""
@@ -224,14 +227,15 @@ class DerivativeEstimate:
             own: what the last layer's posterior says there.
         """
         found = []
+        everywhere = self._squares(tower, reference, own)
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             given = given.detach().double().cpu().reshape(mean.shape)
-            squares = self._blended((mean - given).square() + variance, own[k].reshape(mean.shape) if own else None)
-            squares = squares * _like(self.scales[k], squares, 1)
+            squares = everywhere[k] * _like(self.scales[k], mean, 1)
             share = _like(self.own, mean, 1)
             size = (1 - share) * (mean.square() + variance) + share * given.square()
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
-            found.append(Expected(k, rmse, size, min(unknown, rmse), self.rates[k]))
+            open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
+            found.append(Expected(k, rmse, size, open_, self.rates[k]))
         return found
 
     @torch.no_grad()
@@ -264,6 +268,14 @@ class DerivativeEstimate:
 
     def _own_mean_squares(self, model: nn.Module, x: Tensor, order: int) -> list[Tensor] | None:
         return None if self.last_layer is None else self.last_layer.mean_squares(model, x, order)
+
+    def _squares(self, tower: Sequence[Tensor], reference: Reference, own: Sequence[Tensor] | None) -> list[Tensor]:
+        """Expected squares of the errors, before labels of derivatives scale them."""
+        found = []
+        for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
+            squares = (mean - given.detach().double().cpu().reshape(mean.shape)).square() + variance
+            found.append(self._blended(squares, own[k].reshape(mean.shape) if own else None))
+        return found
 
     def _blended(self, squares: Tensor, own: Tensor | None) -> Tensor:
         """Geometric means of what witness and last layer say."""
@@ -325,24 +337,33 @@ def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, metho
     return [(m - t.double().cpu().reshape(m.shape)).square() for m, t in zip(stacked, tower, strict=True)]
 
 
-def _compared(estimate: DerivativeEstimate, model: nn.Module, held_out: Samples, method: Method) -> DerivativeEstimate:
-    """What held-out rows say: of the witness, of the network beside it, and of derivatives that have labels."""
-    x, order = held_out[0], len(held_out) - 2
-    witnesses = _surprised(estimate, x, held_out[1])
+def _compared(estimate: DerivativeEstimate, model: nn.Module, x: Tensor) -> DerivativeEstimate:
+    """What held-out values say of the witness, and of the network beside it."""
+    labels = estimate.held_out[1]
+    witnesses = _surprised(estimate, x, labels)
+    (mean,), (variance,) = replace(estimate, witnesses=witnesses).reference(x, 0)
+    given, labels = model(x).double().cpu().reshape(mean.shape), labels.reshape(mean.shape)
+    expected = (mean - given).square() + variance + estimate.process_noise().square()
+    ratio = _ratio((labels - given).square(), expected).clamp_min(1e-300)
+    reach = torch.log(torch.tensor(_WITNESS / _NETWORK))
+    return replace(estimate, witnesses=witnesses, own=((_WITNESS / ratio).log() / reach).clamp(0, 1))
+
+
+def _scaled(estimate: DerivativeEstimate, model: nn.Module, x: Tensor, method: Method) -> DerivativeEstimate:
+    """Down to what held-out labels of derivatives show, for their order and those above."""
+    order = min(len(estimate.held_out) - 2, 2)
+    if order < 1:
+        return estimate
     tower = derivative_tensors(model, x, order, method=method)
-    ratios = []
-    for k, (mean, variance, given, label) in enumerate(
-        zip(*replace(estimate, witnesses=witnesses).reference(x, order), tower, held_out[1:], strict=True)
-    ):
-        given, label = (t.detach().double().cpu().reshape(mean.shape) for t in (given, label))
-        noise = _like(estimate.process_noise().square(), mean, 1) if k == 0 else 0.0
-        ratios.append(_ratio((label - given).square(), (mean - given).square() + variance + noise))
+    found = estimate._squares(tower, estimate.reference(x, order), estimate._own_mean_squares(model, x, order))
     scales = estimate.scales.clone()
     for k in range(1, 3):
-        scales[k] = ratios[k].clamp(max=1.0) if k <= order else scales[k - 1] if order else 1.0
-    reach = torch.log(torch.tensor(_WITNESS / _NETWORK))
-    own = ((_WITNESS / ratios[0].clamp_min(1e-300)).log() / reach).clamp(0, 1)
-    return replace(estimate, witnesses=witnesses, scales=scales, own=own)
+        if k <= order:
+            given, label = (t.double().cpu().reshape(found[k].shape) for t in (tower[k], estimate.held_out[1 + k]))
+            scales[k] = _ratio((label - given).square(), found[k]).clamp(max=1.0)
+        else:
+            scales[k] = scales[k - 1]
+    return replace(estimate, scales=scales)
 
 
 def _surprised(estimate: DerivativeEstimate, x: Tensor, y: Tensor) -> list[GaussianProcess]:
@@ -362,17 +383,14 @@ def _ratio(observed: Tensor, expected: Tensor) -> Float64[Tensor, " outputs"]:
 
 
 def _weighed(
-    estimate: DerivativeEstimate,
-    posterior: SurrogatePosterior,
-    model: nn.Module,
-    device: torch.device,
+    estimate: DerivativeEstimate, posterior: SurrogatePosterior, model: nn.Module, x: Tensor
 ) -> DerivativeEstimate:
     """Witness and posterior, each multiplied by what held-out values show, in proportion to their probability."""
-    if not estimate.held_out or not len(estimate.held_out[0]):
+    if not len(x):
         levels = torch.tensor([_WITNESS_LEVEL[:1], _POSTERIOR_LEVEL[:1]], dtype=torch.float64).exp()
         remark = "no rows were held out, so the estimate believes in what was learnt"
         return replace(estimate, levels=levels, own=torch.full_like(estimate.own, 0.5), remark=remark)
-    x, y = estimate.held_out[0].to(device), estimate.held_out[1].reshape(len(estimate.held_out[0]), -1)
+    y = estimate.held_out[1].reshape(len(x), -1)
     given, own = model(x).cpu().reshape(y.shape), posterior.mean_squares(model, x, 0)[0]
     (mean,), (variance,) = estimate.reference(x, 0)
     found, noises = [], torch.stack([estimate.process_noise(), posterior.noise])

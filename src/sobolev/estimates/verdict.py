@@ -43,7 +43,7 @@ class Expected:
             return ""
         allowed = self.relative * self.unknown / self.rmse
         trained = allowed < _WORTH_IT * self.relative
-        more = self.relative * ((self.rmse**2 - self.unknown**2 * (1 - _MORE ** (-2 * self.rate))) ** 0.5) / self.rmse
+        more = self.relative * _MORE**-self.rate
         advice = ": do not use it" if self.relative >= USELESS else ": use it with care"
         if trained:
             return f"{advice}; these rows allow {percent(allowed)}: train longer, or with a wider last layer"

@@ -123,7 +123,7 @@ class Estimation:
             "verdict": verdict(self.expected),
             "noise": self.estimate.noise.tolist(),
             "noise_share": shares.tolist(),
-            "noise_text": f"noise: {', '.join(map(percent, shares.tolist()))} of the standard deviation",
+            "noise_text": _noise_text(shares.tolist()),
             "rows": len(self.estimate.training[0]),
             "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
             "remark": self.remark or self.estimate.remark,
@@ -215,3 +215,9 @@ class _Rows:
     def tensors(self) -> list[Tensor]:
         """Inputs, values, labels of derivatives; empty if nothing was seen."""
         return [torch.cat(column) for column in zip(*self._parts, strict=True)]
+
+
+def _noise_text(shares: list[float]) -> str:
+    if not any(shares):
+        return "noise: none is seen"
+    return f"noise: {', '.join(map(percent, shares))} of the standard deviation"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sobolev.plots import style
 
@@ -27,7 +28,7 @@ def build(history: Mapping[int, Mapping[int, float]], estimated: Collection[int]
             markersize=3.5,
         )  # fmt: skip
     style.dress(axes)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportAttributeAccessIssue]
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
     axes.set_xlabel("epoch", fontsize=style.LABEL)
     axes.set_ylabel("correct digits", fontsize=style.LABEL)
