@@ -110,7 +110,7 @@ def test_gradients_make_derivatives_more_accurate():
 
 
 def test_one_column_of_a_gradient_and_empty_cells_help():
-    labels, function = labelled(40, formula="tanh(3*x-2*y)")
+    labels, function = labelled(40, formula="sin(5*x)*exp(y)+x*y")
     values, gradients = labels.tensors
     part = gradients.clone()
     part[:, :, 1] = torch.nan

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 import sobolev
-from sobolev.evidence.labels import standardized
-from sobolev.evidence.search import network, search
+from sobolev.evidence.kernels import Kernels
+from sobolev.evidence.labels import Labels, standardized
+from sobolev.evidence.polynomials import Polynomials
+from sobolev.evidence.search import network, search, shares
 from sobolev.networks.surrogate import Surrogate
 
 
@@ -23,6 +25,10 @@ def learnt(formula, rows, noise=0.0, low=-1.0, high=1.0):
     found.network = network(stages[-1].fits)
     points = low + (high - low) * torch.rand(200, inputs, generator=generator, dtype=torch.float64)
     return found, function, points, stages
+
+
+def standard(y):
+    return (y - y.mean()) / y.std()
 
 
 def relative(found, truth):
@@ -62,3 +68,54 @@ def test_a_fresh_network_loads_any_features():
     fresh.load_state_dict(found.state_dict())
     with torch.no_grad():
         assert torch.equal(fresh(points), found(points))
+
+
+def test_shares_are_equal_where_rows_do_not_tell_and_none_where_they_do():
+    alike = torch.full((3, 3), 1.0, dtype=torch.float64)
+    assert shares(alike, 50).tolist() == pytest.approx([1 / 3] * 3)
+    apart = torch.diag(torch.tensor([1e-2, 1e-8, 1.0], dtype=torch.float64))
+    assert shares(apart, 50).tolist() == pytest.approx([0.0, 1.0, 0.0])
+    # two of errors that are independent, of variances 1 and 3: three quarters and one
+    assert shares(torch.diag(torch.tensor([1.0, 3.0], dtype=torch.float64)), 10**6)[0] == pytest.approx(0.75, abs=1e-4)
+
+
+def test_a_share_below_nothing_is_none():
+    first, second = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 2.0, 2.1])
+    errors = torch.stack([first, second]).double()
+    assert shares(errors @ errors.T / 3, 1000).tolist() == [1.0, 0.0]
+
+
+def test_more_rows_are_never_learnt_worse_than_with_the_numbers_of_fewer():
+    """Other terms are another loss: a second search for them may go astray."""
+    x = torch.rand(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = 10 * torch.sin(3 * x[:, :1] * x[:, 1:2]) + 20 * (x[:, 2:3] - 0.5) ** 2 + 10 * x[:, 3:4] + 5 * x[:, 4:5]
+    labels = Labels(x, (standard(y),))
+    family = Polynomials(6, terms=150)
+    family.learn(labels[30:])
+    before = float(family._loss(labels.entries())())
+    family.learn(labels)
+    assert family.loss <= before
+
+
+def test_as_many_terms_of_one_input_as_the_evidence_wants():
+    x = torch.linspace(-1, 1, 240, dtype=torch.float64)[:, None]
+    few, many = Polynomials(1, 80), Polynomials(1, 80)
+    few.learn(Labels(x, (standard(torch.exp(x)),)))
+    many.learn(Labels(x, (standard(torch.sin(60 * x)),)))
+    assert few.terms == 25
+    assert many.terms == 80
+
+
+@pytest.mark.parametrize("units", [0, 8])
+def test_kernels_of_five_inputs_do_not_learn_the_noise(units):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 5, generator=generator, dtype=torch.float64)
+    y = (
+        x[:, :1] * x[:, 1:2]
+        + torch.tanh(x[:, 2:3])
+        + 0.1 * torch.randn(200, 1, generator=generator, dtype=torch.float64)
+    )
+    labels = Labels(x, (standard(y),))
+    family = Kernels(5, units)
+    family.learn(labels)
+    assert 0.05 < float(family.fit(labels).noise[0]) * y.std() < 0.15

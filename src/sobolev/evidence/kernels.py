@@ -18,6 +18,8 @@ _MOST_CENTRES = 3000
 """The time of the solution grows with the cube, that of the network with the number of its centres."""
 _START = 0.3
 """Inverse length of inputs and units at the start."""
+_START_NOISE = -2.0
+"""Logarithm of the noise: from less of it units learn the noise, and do not find back."""
 
 
 class Kernels:
@@ -34,10 +36,9 @@ class Kernels:
         seed: of the first weights.
     """
 
-    name = "kernel"
-
     def __init__(self, inputs: int, units: int = 8, labels: int = 600, iterations: int = 200, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
+        self.name = "deep kernel" if units else "kernel"
         self.labels, self.iterations = labels, iterations
         scales = torch.full((inputs,), math.log(_START), dtype=torch.float64)
         self.log_scales = scales
@@ -49,7 +50,7 @@ class Kernels:
             self.features.strengths.fill_(_START)
         self.constant = torch.tensor(2.0, dtype=torch.float64)
         self.slope = torch.tensor(0.0, dtype=torch.float64)
-        self.log_noise = torch.full((1,), -7.0, dtype=torch.float64)  # of values, then gradients, then Hessians
+        self.log_noise = torch.full((1,), _START_NOISE, dtype=torch.float64)  # of values, then gradients, then Hessians
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""

@@ -3,6 +3,7 @@
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64
@@ -18,12 +19,25 @@ _LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""
 _START = math.log(-math.log(0.5))
 """Logarithm of r, most probable: half as large with every degree."""
+_START_NOISE = -2.0
+"""Its logarithm, relative to the largest prior: from less of it the noise of the rows is learnt more often."""
 _STARTS = tuple(math.log(-math.log(ratio)) for ratio in (0.3, 0.5, 0.7, 0.9, 0.97))
 """From polynomials of low degree to functions of many periods; the evidence says where to begin."""
+_FEWEST = 25
+"""Terms of one input to begin with."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
 _HIGHEST_OF_SEVERAL = 30
 """With several inputs: higher degrees of small size would act as noise, and wreck the second derivatives."""
+
+
+class _State(NamedTuple):
+    """What was learnt, and how well."""
+
+    loss: float
+    terms: int
+    degrees: Tensor | None
+    values: list[Tensor]
 
 
 class Polynomials:
@@ -37,7 +51,7 @@ class Polynomials:
 
     Args:
         inputs: how many.
-        terms: how many to take.
+        terms: how many to take; of one input, at most.
         rounds: how often the terms are chosen anew.
     """
 
@@ -51,7 +65,11 @@ class Polynomials:
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
         self.power = torch.zeros(inputs, dtype=torch.float64)
         self.constant = torch.ones((), dtype=torch.float64)
-        self.log_noise = torch.full((1,), -6.0, dtype=torch.float64)  # of values, then gradients, then Hessians
+        self.log_noise = torch.full((1,), _START_NOISE, dtype=torch.float64)  # of values, then gradients, then Hessians
+
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [self.interaction, self.decay, self.power, self.constant, self.log_noise]
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
@@ -59,11 +77,44 @@ class Polynomials:
         if self.degrees is None:
             self.low, self.high = labels.x.amin(0), labels.x.amax(0)
             self.log_noise = self.log_noise.repeat(len(labels.tensors))
+            self._choose_terms(groups)
+        else:
+            self._climb(groups)
+
+    def _choose_terms(self, groups: Sequence[Entries]) -> None:
+        """As many as the evidence wants: of one input, more than that would learn the rounding of the rows."""
+        first, tries, most = [p.clone() for p in self._parameters], [], self.terms
+        for terms in _numbers(most) if len(self.decay) == 1 else [most]:
+            self.terms = terms
+            self._put(first)
             self._start(groups)
-        parameters = [self.interaction, self.decay, self.power, self.constant, self.log_noise]
-        for _ in range(self.rounds):
+            self._climb(groups)
+            tries.append(self._state(self.loss))
+        self._take(tries)
+
+    def _climb(self, groups: Sequence[Entries]) -> None:
+        """From where the parameters are, and never down: other terms are another loss."""
+        tries = []
+        for k in range(self.rounds):
+            if k:
+                self.degrees = self._largest()
             loss = self._loss(groups)
-            self.loss = minimise(parameters, loss, 60)
+            tries.append(self._state(float(loss())))
+            tries.append(self._state(minimise(self._parameters, loss, 60)))
+        self._take(tries)
+
+    def _state(self, loss: float) -> "_State":
+        return _State(loss, self.terms, self.degrees, [p.clone() for p in self._parameters])
+
+    def _take(self, tries: Sequence["_State"]) -> None:
+        """The best."""
+        self.loss, self.terms, self.degrees, values = min(tries, key=lambda found: found.loss)
+        self._put(values)
+
+    @torch.no_grad()
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for parameter, value in zip(self._parameters, values, strict=True):
+            parameter.copy_(value)
 
     @torch.no_grad()
     def _start(self, groups: Sequence[Entries]) -> None:
@@ -71,12 +122,13 @@ class Polynomials:
         losses = []
         for start in _STARTS:
             self.decay.fill_(start)
+            self.degrees = self._largest()
             losses.append(float(self._loss(groups)()))
         self.decay.fill_(_STARTS[losses.index(min(losses))])
+        self.degrees = self._largest()
 
     def _loss(self, groups: Sequence[Entries]) -> Callable[[], Tensor]:
-        """Minus the logarithm of the evidence and of the prior, for the terms that are largest now."""
-        self.degrees = self._largest()
+        """Minus the logarithm of the evidence and of the prior, for the terms as they are."""
         features = self._features()
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
 
@@ -123,7 +175,9 @@ class Polynomials:
     def _sizes(self) -> Tensor:
         degrees = self.degrees.double()  # pyright: ignore[reportOptionalMemberAccess]
         logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - self._falls(degrees).sum(1)
-        return (logarithm + (degrees.sum(1) == 0) * self.constant).exp()
+        constant = degrees.sum(1) == 0
+        largest = torch.where(constant, -math.inf, logarithm).amax()  # of which the noise is a part
+        return (logarithm - largest + constant * self.constant).exp()
 
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
@@ -143,3 +197,11 @@ class Polynomials:
                     seen.add(following)  # pyright: ignore[reportArgumentType]
                     heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))  # pyright: ignore[reportArgumentType]
         return torch.tensor(found)
+
+
+def _numbers(most: int) -> list[int]:
+    """Of terms to try: every one twice the one before."""
+    found = [_FEWEST]
+    while 2 * found[-1] < most:
+        found.append(2 * found[-1])
+    return [*found, most]

@@ -1,9 +1,10 @@
-"""Which family of features: the one, or the mean of those, that predicts held-out rows best."""
+"""Which families of features: the mean of those that predicts held-out rows best."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.evidence.family import Family, Fit
@@ -13,13 +14,12 @@ from sobolev.evidence.polynomials import Polynomials
 from sobolev.networks.surrogate import Surrogate
 
 _HELD_OUT = 0.2
-_BETTER = 0.9
-"""A mean of two must have at most this part of the error of the better one."""
 _EXACT = 1e-8
 """In units of the targets' own: what is as good as this needs no rival."""
-_NEARLY = 2.0
-"""So many times larger may the error of the other be: few held-out rows say little of small shares."""
-_MIXTURES = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)
+_SPREAD = 0.5
+"""Of the shares in a mean around equal ones, before the held-out rows were seen."""
+_SMALLEST = 0.02
+"""A share that is worth its features."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stage:
 
 
 def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
-    """Learn every family on four fifths of the rows, choose by the rest, learn what was chosen on all.
+    """Learn every family on four fifths of the rows, choose shares by the rest, learn what was chosen on all.
 
     Args:
         labels: standardised.
@@ -52,21 +52,20 @@ def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
     labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
     held_out = max(1, round(_HELD_OUT * len(x)))
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
-    found: list[tuple[Family, Fit, float]] = []
+    families, found = [], []
     for family in _families(int(labels.counts().sum()), x.shape[1]):
         family.learn(learnt)
-        fit = family.fit(learnt)
-        residuals = kept.residuals(fit)
-        error = kept.error(residuals)
-        found.append((family, fit, error))
-        best = min(found, key=lambda item: item[2])
-        shown = kept.shown(residuals)
-        yield _stage(f"{family.name}: held-out error {shown:.2g}", fit, shown, ((1.0, best[1]),))
-        if error < _EXACT:
+        families.append(family)
+        found.append(family.fit(learnt))
+        moments = kept.moments(found)
+        errors = moments.diagonal()
+        shown = kept.shown(found[-1])
+        best = found[int(errors.argmin())]
+        yield _stage(f"{family.name}: held-out error {shown:.2g}", found[-1], shown, ((1.0, best),))
+        if errors[-1] < _EXACT**2:
             break
-    chosen = _chosen(found, kept)
     fits = []
-    for part, family in chosen:
+    for part, family in _chosen(families, shares(moments, held_out)):
         family.learn(labels)
         fits.append((part, family.fit(labels)))
     parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
@@ -94,13 +93,15 @@ class _Test:
             found.append(torch.cat(own))
         return [residuals for residuals in found if len(residuals)]
 
-    def error(self, residuals: Sequence[Tensor]) -> float:
-        """Root mean square, every order as much as any other."""
-        return float(torch.stack([r.square().mean() for r in residuals]).mean().sqrt())
+    def moments(self, fits: Sequence[Fit]) -> Float64[Tensor, "fits fits"]:
+        """Mean products of their residuals, every order as much as any other."""
+        orders = zip(*map(self.residuals, fits), strict=True)
+        parts = [torch.stack(own) for own in orders]
+        return torch.stack([own @ own.T / own.shape[1] for own in parts]).mean(0)
 
-    def shown(self, residuals: Sequence[Tensor]) -> float:
-        """Of the lowest order."""
-        return float(residuals[0].square().mean().sqrt())
+    def shown(self, fit: Fit) -> float:
+        """Root mean square of the residuals of the lowest order."""
+        return float(self.residuals(fit)[0].square().mean().sqrt())
 
 
 def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
@@ -117,21 +118,39 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
 
 def _families(labels: int, inputs: int) -> list[Family]:
     terms = min(max(50, labels // 3), 400) if inputs == 1 else 500 if labels < 1000 else 1000
-    return [Polynomials(inputs, terms), Kernels(inputs)]
+    return [Polynomials(inputs, terms), Kernels(inputs, units=0), Kernels(inputs)]
 
 
 def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fit], ...]) -> Stage:
     return Stage(says, fit.evidence, float(fit.noise[0].mean()), error, fits)
 
 
-def _chosen(found: list[tuple[Family, Fit, float]], kept: _Test) -> list[tuple[float, Family]]:
-    """The best family, or a mixture of the best two if that is clearly better."""
-    (first, fit, error), *others = sorted(found, key=lambda item: item[2])
-    if others and others[0][2] < _NEARLY * error:
-        second, other, _ = others[0]
-        pairs = list(zip(kept.residuals(fit), kept.residuals(other), strict=True))
-        errors = [kept.error([w * there + (1 - w) * here for here, there in pairs]) for w in _MIXTURES.tolist()]
-        part = float(_MIXTURES[errors.index(min(errors))])
-        if min(errors) < _BETTER * error:
-            return [(1 - part, first), (part, second)]
-    return [(1.0, first)]
+def shares(moments: Float64[Tensor, "fits fits"], rows: int) -> Float64[Tensor, " fits"]:
+    """The parts of several fits in the mean that predicts best; equal ones where the rows do not tell.
+
+    Least squares on held-out rows with a Gaussian prior around equal parts that are not negative (stacking; Breiman,
+    Stacked regressions, 1996): under noise many means predict alike, and the mean of several errs less than most.
+
+    Args:
+        moments: mean products of their errors.
+        rows: how many the means are over.
+    """
+    count = len(moments)
+    least = moments.diagonal().min().clamp_min(1e-32)
+    precision = rows * moments / least + torch.eye(count, dtype=moments.dtype, device=moments.device) / _SPREAD**2
+    found, active = moments.new_zeros(count), list(range(count))
+    while True:
+        sides = moments.new_ones(len(active), 2)
+        sides[:, 0] /= count * _SPREAD**2
+        free, each = torch.linalg.solve(precision[active][:, active], sides).T
+        parts = free + each * (1 - free.sum()) / each.sum()
+        if len(active) == 1 or parts.min() >= _SMALLEST:
+            found[active] = parts
+            return found
+        active.pop(int(parts.argmin()))
+
+
+def _chosen(families: Sequence[Family], parts: Tensor) -> list[tuple[float, Family]]:
+    """Those with a part, the largest first."""
+    pairs = [(part, family) for part, family in zip(parts.tolist(), families, strict=True) if part > 0]
+    return sorted(pairs, key=lambda pair: -pair[0])

@@ -1,5 +1,6 @@
 """Gaussian bumps, and their derivatives, in coordinates that were learnt."""
 
+import warnings
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -50,7 +51,9 @@ class KernelFeatures(nn.Module):
         if by is not None and bool((by >= 0).any()):
             self.register_buffer("by", by)
         self.scales = nn.Parameter(scales)
-        self.units = nn.Linear(centres.shape[1], units)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no units are none to initialise
+            self.units = nn.Linear(centres.shape[1], units)
         self.strengths = nn.Parameter(torch.ones(units))
 
     def coordinates(self, x: Tensor) -> Tensor:

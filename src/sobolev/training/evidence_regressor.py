@@ -32,10 +32,11 @@ _EXPLAINED = 0.9
 class EvidenceRegressor(LightningModule):
     """Learns a smooth function of one to about ten inputs from up to about 10,000 labels, in float64.
 
-    Families of features, sparse polynomials and a deep kernel, are each chosen by the evidence of a Bayesian linear
-    layer on top of them, noise included; the family, or the mean of two, by rows that were held out (Golub & Pereyra,
-    The differentiation of pseudo-inverses, 1973; MacKay, Bayesian interpolation, 1992). An epoch is a step of this
-    search, and the training ends with it. All rows are used, whatever the batches; several processes do the same.
+    Families of features, sparse polynomials, a kernel and a deep one, are each chosen by the evidence of a Bayesian
+    linear layer on top of them, noise included; their shares in a mean by rows that were held out (Golub & Pereyra, The
+    differentiation of pseudo-inverses, 1973; MacKay, Bayesian interpolation, 1992; Breiman, Stacked regressions, 1996).
+    An epoch is a step of this search, and the training ends with it. All rows are used, whatever the batches; several
+    processes do the same.
 
     Labels of gradients and Hessians, wherever there are some, belong to the same linear problem, and so to the same
     evidence, each order with a noise of its own.
