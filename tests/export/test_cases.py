@@ -10,6 +10,8 @@ import torch
 from export_networks import ONE, SEVERAL
 
 import sobolev
+from sobolev.export.graph import Derivatives, frozen
+from sobolev.export.signature import signature
 
 CASES = [(name, "derivatives", order) for name in ONE for order in (1, 2, 3)] + [
     (name, operator, 2) for name in SEVERAL for operator in ("jacobian", "hessian", "hessian_diagonal", "laplacian")
@@ -71,3 +73,19 @@ def test_pt2(name, operator, order, tmp_path):
     for rows in (1, 5, 64):
         found = [y.numpy() for y in module(points[:rows])]
         assert differs(found, truth[:rows]) < 2e-5
+
+
+@pytest.mark.parametrize(("name", "operator", "order"), MARKED)
+def test_strict_recording(name, operator, order):
+    """Users may record the derivatives themselves, by the compiler's own reading of the code."""
+    network, inputs = network_of(name, operator)
+    x = torch.randn(5, inputs)
+    with frozen(network, torch.float32):
+        names = signature(operator, order, x.shape[1:], network(x).shape[1], None, None)
+        module = Derivatives(network, operator, order, names)
+        dynamic = (({0: torch.export.Dim("batch", min=1)},),)
+        program = torch.export.export(module, (x,), dynamic_shapes=dynamic, strict=True).module()
+        found = [[y.numpy() for y in program(x[:rows])] for rows in (1, 5)]
+    truth = columns(network, x, operator, order)
+    for rows, values in zip((1, 5), found, strict=True):
+        assert differs(values, truth[:rows]) < 2e-5

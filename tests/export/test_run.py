@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -63,6 +64,28 @@ def test_samples_that_are_no_rows_of_numbers_stay_whole(tmp_path):
     _, truth = sobolev.jacobian(network.double(), x.double(), method="reverse")
     assert list(values) == ["y", "dy/dx"]
     assert np.abs(values["dy/dx"] - truth.detach().numpy()).max() < 1e-6
+
+
+@pytest.mark.slow  # a C++ compiler is at work
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_file(tmp_path):
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("there is no C++ compiler here")
+    torch.manual_seed(0)
+    network, x = sobolev.MLP(2, 1, (16, 16), "silu"), torch.randn(7, 2)
+    found = sobolev.export(network, tmp_path / "model.pt2", "hessian", inputs=x, compiled=True)
+    assert max(found.errors.values()) < 2e-5
+    run = torch._inductor.aoti_load_package(str(tmp_path / "model.pt2"))
+    _, jacobian, hessian = sobolev.hessian(network.double(), x.double(), method="reverse")
+    for rows in (1, 7):
+        outputs = run(x[:rows])
+        truth = [
+            jacobian[:rows, 0, :1],
+            jacobian[:rows, 0, 1:],
+            *(hessian[:rows, 0, i, j, None] for i, j in ((0, 0), (0, 1), (1, 1))),
+        ]
+        for output, expected in zip(outputs[1:], truth, strict=True):
+            torch.testing.assert_close(output.double(), expected.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_float64_keeps_its_digits(tmp_path):

@@ -101,8 +101,10 @@ def find(function: Callable) -> Callable:
     except KeyError:
         if isinstance(function, OpOverload):
             return _overload_rules[0](function)
-        if torch.compiler.is_compiling() and _title(function) in METHODS:  # __rdiv__, which is written in Python
-            return METHODS[_title(function)]
+        if torch.compiler.is_compiling():  # __rdiv__, which is written in Python, and operator.truediv
+            name = _title(function)
+            if name in METHODS or f"__{name}__" in METHODS:
+                return METHODS[name if name in METHODS else f"__{name}__"]
         raise NoRuleError(f"Taylor mode has no rule for {_title(function)}") from None
 
 
