@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, FunctionData, Regressor
+from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.monitor.estimation import Estimation
 
@@ -44,7 +44,9 @@ def test_a_module_of_somebody_else_gets_estimates_of_its_errors(tmp_path):
         assert trainer.callback_metrics[f"val/{name}"] > 0
     assert "val/d1_estimated_rmse" in trainer.progress_bar_metrics
     assert "rms" in monitor.errors[1] and "rmse" not in monitor.errors[1]
-    assert "is estimated to be wrong by" in monitor.estimation.summary()["verdict"]
+    summary = monitor.estimation.summary()
+    assert "is estimated to be wrong by" in summary["verdict"]
+    assert (summary["rows"], summary["held_out"]) == (300, 60)  # those of the sanity check once
 
 
 def test_the_training_is_the_same_without(tmp_path):
@@ -112,3 +114,18 @@ def test_an_unknown_choice_is_refused():
 def test_without_rows_nothing_is_made_up():
     estimation = Estimation("always", "auto")
     assert estimation.summary() is None and estimation.state() is None
+
+
+def test_an_evidence_regressor_of_somebody_elses_rows(tmp_path):
+    """Without noise, which is said; and a picture gets what it draws."""
+    monitor, module = DerivativeMonitor(**QUIET), EvidenceRegressor()
+    x, points = rows(80)[0].double(), rows(20, seed=1)[0].double()
+    trainer = quiet_trainer(tmp_path, monitor, max_epochs=9, num_sanity_val_steps=2)
+    trainer.fit(module, loader(x, exact(x)[0]), loader(points, exact(points)[0]))
+    summary = monitor.estimation.summary()
+    assert summary["noise_text"] == "noise: none is seen" and summary["held_out"] == 20
+    for entry, found, true in zip(monitor.errors, derivative_tensors(module, points, 2), exact(points), strict=True):
+        error = float((found - true).detach().square().mean().sqrt())
+        assert 0.2 * error < entry["estimated_rmse"] < 5 * error
+    titles = [axes.get_title(loc="left") for axes in monitor.figure(trainer).axes]
+    assert sum(title.startswith("estimated error") for title in titles) == 6

@@ -405,7 +405,8 @@ def _weighed(
         found.append(weighed((y - given).square()[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
     repeated = estimate.noise != estimate.process_noise()
-    noise = estimate.noise.where(repeated, (noises * shares).sum(0).sqrt())
+    seen = (noises * shares).sum(0).sqrt()
+    noise = estimate.noise.where(repeated, seen.where(seen > _LEAST_NOISE * estimate.spread, 0.0))
     return replace(estimate, levels=levels, own=shares[1], noise=noise)
 
 

@@ -341,7 +341,7 @@ class DerivativeMonitor(ValidationHooks):
         with self._stopwatch, self._letting_train(trainer):
             self._audit.see(batch)
             due = self._is_due(trainer)
-            if self._estimation_collects(trainer):
+            if self._estimation_collects(trainer) and not trainer.sanity_checking:  # the same rows come again
                 self._see_rows(pl_module, batch, held_out=True)
             if (due or not self._sampling.samples.complete) and not self._sampling.placed:
                 x = self._evaluations.inputs(pl_module, batch, self._own)
