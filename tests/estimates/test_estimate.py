@@ -159,3 +159,10 @@ def test_the_network_is_left_as_it_was():
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
         assert value.dtype == before[name].dtype
+
+
+def test_more_rows_help_less_where_labels_have_noise():
+    clean, noisy = (DerivativeEstimate.of_rows(sample(100, noise)).rates for noise in (0.0, 0.3))
+    assert all(0.1 < rate < 0.6 for rate in noisy)
+    assert all(one > 1.3 * other for one, other in zip(clean, noisy, strict=True))
+    assert DerivativeEstimate.of_rows(sample(700, 0.3)).rates[0] == pytest.approx(0.5, abs=0.2)

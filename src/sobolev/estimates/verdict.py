@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 USELESS, _POOR = 0.3, 0.1
 """Relative errors from which on a derivative is not to be used, or to be used with care."""
-_MORE = 4
+MORE = 4
 """Times as many rows are proposed."""
-_WORTH_IT = 0.6
-"""What the error would have to fall to for a remedy to be named."""
+_WORTH_IT, _LITTLE = 0.6, 0.8
+"""What the error would have to fall to for training to be named, and to at least for more rows."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Expected:
             return ""
         allowed = self.relative * self.unknown / self.rmse
         trained = allowed < _WORTH_IT * self.relative
-        more = self.relative * _MORE**-self.rate
+        more = self.relative * MORE**-self.rate
         advice = ": do not use it" if self.relative >= USELESS else ": use it with care"
         if trained:
             return f"{advice}; these rows allow {percent(allowed)}: train longer, or with a wider last layer"
-        if more < _WORTH_IT * self.relative:
-            return f"{advice}; {_MORE} times as many rows would bring about {percent(more)}"
+        if more < _LITTLE * self.relative:
+            return f"{advice}; {MORE} times as many rows would bring about {percent(more)}"
         return f"{advice}; more rows alone would bring little"
 
 
