@@ -74,8 +74,8 @@ class TableData(TensorDataModule):
         checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
         self._guessed = inputs is None or outputs is None
-        if self._guessed:
-            columns = Table(path, separator=separator, decimal_comma=decimal_comma).columns
+        if inputs is None or outputs is None:
+            columns = Table(self.path, separator=separator, decimal_comma=decimal_comma).columns
             if derivatives is None:
                 derivatives = {name: name for name in columns if re.fullmatch(r"d\d*\w+/d\w+", name)}
             inputs, outputs = _roles(self.path, columns, inputs, outputs, derivatives)
