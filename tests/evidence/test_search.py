@@ -106,6 +106,16 @@ def test_as_many_terms_of_one_input_as_the_evidence_wants():
     assert many.terms == 80
 
 
+def test_a_kernel_finds_many_periods_under_much_noise():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.linspace(-1.7, 1.7, 160, dtype=torch.float64)[:, None]
+    truth = torch.sin(15 * x)
+    labels = Labels(x, (standard(truth + 0.6 * torch.randn(x.shape, generator=generator, dtype=torch.float64)),))
+    family = Kernels(1, units=0)
+    family.learn(labels)
+    assert relative(standard(family.fit(labels)(x)), standard(truth)) < 0.5
+
+
 @pytest.mark.parametrize("units", [0, 8])
 def test_kernels_of_five_inputs_do_not_learn_the_noise(units):
     generator = torch.Generator().manual_seed(0)

@@ -17,7 +17,9 @@ _LEAST_NOISE = -16.0
 _MOST_CENTRES = 3000
 """The time of the solution grows with the cube, that of the network with the number of its centres."""
 _START = 0.3
-"""Inverse length of inputs and units at the start."""
+"""Strength of the units at the start."""
+_SCALES = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""Inverse lengths of the inputs to begin with: from a slope to many periods, which no search finds from far away."""
 _START_NOISE = -2.0
 """Logarithm of the noise: from less of it units learn the noise, and do not find back."""
 
@@ -39,8 +41,8 @@ class Kernels:
     def __init__(self, inputs: int, units: int = 8, labels: int = 600, iterations: int = 200, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.name = "deep kernel" if units else "kernel"
-        self.labels, self.iterations = labels, iterations
-        scales = torch.full((inputs,), math.log(_START), dtype=torch.float64)
+        self.labels, self.iterations, self.fresh = labels, iterations, True
+        scales = torch.full((inputs,), math.log(_SCALES[0]), dtype=torch.float64)
         self.log_scales = scales
         self.features = KernelFeatures(torch.zeros(0, inputs), scales.exp(), units).double()
         with torch.no_grad():
@@ -58,16 +60,28 @@ class Kernels:
         units = self.features.units
         if len(self.log_noise) != len(labels.tensors):
             self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
+        if self.fresh and not len(self.features.strengths):  # units take what the longest lengths leave
+            self._start(groups)
+        self.fresh = False
         self._make_positive(groups)
         parameters = [self.log_scales, self.constant, self.slope, self.log_noise]
         parameters += [units.weight, units.bias, self.features.strengths]
 
-        def loss() -> Tensor:
-            noise = self._noise()
-            parts = [kernel_evidence(self._covariance(part), part.targets, noise[part.order]) for part in groups]
-            return torch.stack(parts).sum() + self._prior()
+        self.loss = minimise(parameters, lambda: self._loss(groups), self.iterations)
 
-        self.loss = minimise(parameters, loss, self.iterations)
+    @torch.no_grad()
+    def _start(self, groups: Sequence[Entries]) -> None:
+        """Begin where the evidence is largest."""
+        losses = []
+        for scale in _SCALES:
+            self.log_scales.fill_(math.log(scale))
+            losses.append(float(self._loss(groups)))
+        self.log_scales.fill_(math.log(_SCALES[losses.index(min(losses))]))
+
+    def _loss(self, groups: Sequence[Entries]) -> Tensor:
+        noise = self._noise()
+        parts = [kernel_evidence(self._covariance(part), part.targets, noise[part.order]) for part in groups]
+        return torch.stack(parts).sum() + self._prior()
 
     @torch.no_grad()
     def fit(self, labels: Labels) -> Fit:
