@@ -95,10 +95,10 @@ def test_two_processes_train_alike_and_measure_what_one_measures(tmp_path, monke
         done = command(tmp_path, verb, *two, "--ckpt_path", last)
         assert done.returncode == 0, done.stderr
         main([verb, *uneven, "--ckpt_path", str(last)])
-    by_one = numbers(errors(tmp_path, 2))
+    by_two, by_one = (numbers(errors(tmp_path, f"0/validate/version_{n}")) for n in (0, 1))
     assert len(by_one) == 15 and numbers(errors(tmp_path, 0)) == pytest.approx(by_one, rel=1e-6)
-    assert numbers(errors(tmp_path, 1)) == pytest.approx(by_one, rel=1e-6)
-    rows, expected = (pl.read_csv(folder(tmp_path, n) / "predictions.csv") for n in (3, 4))
+    assert by_two == pytest.approx(by_one, rel=1e-6)
+    rows, expected = (pl.read_csv(folder(tmp_path, f"0/predict/version_{n}") / "predictions.csv") for n in (0, 1))
     assert len(rows) == 41 and rows["x"].equals(expected["x"])
     for column in expected.columns:
         torch.testing.assert_close(rows[column].to_torch(), expected[column].to_torch(), rtol=1e-5, atol=1e-4)
@@ -154,7 +154,10 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path):
     wait_for(process, folder(tmp_path, 0) / "checkpoints" / "last.ckpt")
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[0]
-    assert process.returncode != 0 and "Traceback" not in said, said
+    assert process.returncode == 130 and "Traceback" not in said, said
+    last = "logs/square/version_0/checkpoints/last.ckpt"
+    assert f"the last checkpoint is {last}. To go on from there:\n  sobolev fit" in said and said.endswith(f"{last}\n")
+    assert json.loads((folder(tmp_path, 0) / "report.json").read_text())["interrupted"]["epoch"] > 0
     for path in (tmp_path / "logs").rglob("*"):
         assert path.suffix != ".part" and not path.name.startswith(".")
         if path.suffix == ".ckpt":

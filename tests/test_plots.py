@@ -96,7 +96,7 @@ def test_an_order_without_truth_has_no_error(parabola):
     x, predicted, exact = parabola
     figure = plots.derivatives_figure(x, predicted, [exact[0], None, exact[2]])
     assert "exact" not in lines(figure.axes[2])
-    assert not figure.axes[3].get_lines()
+    assert len(figure.axes) == 5 and "error" in lines(figure.axes[4])  # two panels for order 0, one, two for order 2
     assert "root mean square" in figure.axes[2].get_title(loc="left")
 
 
@@ -373,3 +373,68 @@ def test_digits_over_the_epochs():
     np.testing.assert_array_equal(found["f', estimated"].get_xydata(), [[1, 0.5], [2, 2.5]])
     assert found["f"].get_linestyle() == "-" and found["f', estimated"].get_linestyle() == "--"
     assert plots.digits_figure({}).axes[0].get_legend() is None
+
+
+def function_of_three(x):
+    """A value, its gradient and its Hessian, in the shapes of a network with one output."""
+    a, b, c = x.T
+    zero = torch.zeros_like(a)
+    gradient = torch.stack([torch.cos(a), 2 * b, zero + 3], 1)
+    hessian = torch.diag_embed(torch.stack([-torch.sin(a), zero + 2, zero], 1))
+    return [(torch.sin(a) + b**2 + 3 * c)[:, None], gradient[:, None], hessian[:, None]]
+
+
+def test_without_a_truth_many_inputs_are_drawn_along_each():
+    lines_of = [torch.linspace(-1, 1, 20).double()[:, None] * row for row in torch.eye(3).double()]
+    x, rows = torch.cat(lines_of), torch.rand(50, 3).double() - 0.5
+    labels = [function_of_three(rows)[0] + 0.1, None, None]
+    deviations = [0.1 * torch.ones_like(values) for values in function_of_three(x)]
+    figure = plots.derivatives_figure(
+        x, function_of_three(x), measured=(rows, function_of_three(rows), labels), deviations=deviations,
+        outside=x[:, 0] > 0.5, input_names=("a", "b", "c"),
+    )  # fmt: skip
+    assert len(figure.axes) == 9  # value, slope and curvature along three inputs
+    for i, axes in enumerate(figure.axes):
+        order, along = divmod(i, 3)
+        entry = function_of_three(lines_of[along])[order]
+        wanted = entry[(slice(None), 0, *[along] * order)]
+        drawn = lines(axes)["network"]
+        np.testing.assert_allclose(drawn.get_xdata(), lines_of[along][:, along])
+        np.testing.assert_allclose(drawn.get_ydata(), wanted)
+        assert ("data" in lines(axes)) == (order == 0)
+        low, high = axes.collections[0].get_paths()[0].vertices[:, 1].min(), entry.max()
+        assert low < high
+    np.testing.assert_allclose(lines(figure.axes[1])["data"].get_xdata(), rows[:, 1])
+    assert figure.axes[0].patches and not figure.axes[1].patches  # beyond the data in the first input alone
+
+
+def test_scattered_points_of_many_inputs_are_no_slices():
+    x = torch.rand(60, 3).double()
+    figure = plots.derivatives_figure(x, function_of_three(x))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["network"] * 3
+
+
+def test_labels_of_some_derivatives_at_some_rows_of_two_inputs():
+    """The network over the whole grid; labels and errors at their rows; no empty panel, no made up colour bar."""
+    axis = torch.linspace(-1, 1, 10).double()
+    grid, rows = torch.cartesian_prod(axis, axis), torch.rand(30, 2).double()
+    towers = [plane_functions(points) for points in (grid, rows)]
+    labels = [towers[1][0] + 0.1, towers[1][1].clone(), None]
+    labels[1][..., 1] = torch.nan
+    figure = plots.derivatives_figure(grid, towers[0], measured=(rows, towers[1], labels), outside=grid[:, 0] > 0.5)
+    plots.image(figure)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
+    assert titles.count("data") == 2 and len(titles) == 2 * 3 + 4  # value and first slope compared; four alone
+    assert not any("nan" in title for title in titles)
+    dots = [axes.collections[0] for axes in figure.axes if axes.get_title(loc="left") == "data"]
+    np.testing.assert_allclose(dots[0].get_offsets(), rows)
+    np.testing.assert_allclose(dots[0].get_array(), labels[0][:, 0])
+
+
+def test_measured_values_stand_beside_a_curve(parabola):
+    x, predicted, _ = parabola
+    rows = x[::30]
+    labels = [predicted[0][::30] + 0.5, None, None]
+    figure = plots.derivatives_figure(x, predicted, measured=(rows, [p[::30] for p in predicted], labels))
+    assert len(figure.axes) == 3 and "data" in lines(figure.axes[0]) and "exact" not in lines(figure.axes[0])
+    assert "RMSE to the data 0.5" in figure.axes[0].get_title(loc="left")

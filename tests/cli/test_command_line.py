@@ -1,9 +1,11 @@
 """The command line: every way in, configs, overrides, and what a user is told when something is wrong."""
 
 import contextlib
+import errno
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,6 +23,8 @@ from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.data.description import description_in
 
 ROOT = CONFIGS.parent
+
+VALIDATED = "logs/square/version_0/validate/version_0"
 
 pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own; those of ours are asked for by name
 
@@ -131,7 +135,7 @@ def test_a_printed_config_is_a_config(run, tmp_path):
     assert status == 0 and yaml.safe_load(out)["trainer"]["max_epochs"] == 2
     (tmp_path / "mine.yaml").write_text(out)
     assert run("fit", "--config", "mine.yaml", small=False)[0] == 0
-    assert report("logs/square/version_0")["points"] == 40
+    assert report("logs/mine/version_0")["points"] == 40
 
 
 def test_configs_stack_and_single_options_win(run):
@@ -140,32 +144,33 @@ def test_configs_stack_and_single_options_win(run):
         *("--model.network.init_args.activation", "tanh", "--data.function", "sin(x)", "--trainer.max_epochs", "1"),
     )
     assert status == 0, err
-    settings = yaml.safe_load(Path("logs/square/version_0/config.yaml").read_text())
+    settings = yaml.safe_load(Path("logs/sin_x/version_0/config.yaml").read_text())
     assert settings["trainer"]["accelerator"] == "cpu" and settings["trainer"]["devices"] == 1
     assert settings["trainer"]["max_epochs"] == 1
     assert settings["model"]["init_args"]["network"]["init_args"]["activation"] == "tanh"
-    assert report("logs/square/version_0")["function"] == "sin(x)"
+    assert report("logs/sin_x/version_0")["function"] == "sin(x)"
 
 
-@pytest.mark.parametrize("words", [["--data.function", "x+x*z"], ["--data.function", "sin(x)"]])
-def test_a_model_that_nobody_named_follows_the_data(run, words):
+@pytest.mark.parametrize(("function", "name"), [("x+x*z", "x+x_z"), ("sin(x)", "sin_x")])
+def test_a_model_that_nobody_named_follows_the_data(run, function, name):
+    words, folder = ["--data.function", function], f"logs/{name}/version_0"
     status, _, err = run("fit", *words)
     assert status == 0, err
-    assert "class_path: sobolev.EvidenceRegressor" in Path("logs/square/version_0/config.yaml").read_text()
-    found = report("logs/square/version_0")["derivatives"]
+    assert "class_path: sobolev.EvidenceRegressor" in Path(folder, "config.yaml").read_text()
+    found = report(folder)["derivatives"]
     assert all(entry["relative_l2"] < 1e-4 for entry in found)
-    status, _, err = run("validate", *words, "--ckpt_path", "logs/square/version_0/checkpoints/last.ckpt")
+    status, _, err = run("validate", *words, "--ckpt_path", f"{folder}/checkpoints/last.ckpt")
     assert status == 0, err
-    assert report("logs/square/version_0")["derivatives"][0]["rmse"] == pytest.approx(found[0]["rmse"])
+    assert report(f"{folder}/validate/version_0")["derivatives"][0]["rmse"] == pytest.approx(found[0]["rmse"])
 
 
 @pytest.mark.parametrize("network", [["--model.network", "MLP"], ["--model.network", "sobolev.networks.MLP"]])
 def test_the_network_takes_the_sizes_of_the_data(run, network):
     status, _, err = run("fit", *network, "--data.function", "sin(x)*cos(y), x+y, x*z", "--trainer.max_epochs", "1")
     assert status == 0, err
-    weights = checkpoint("logs/square/version_0")["state_dict"]
+    weights = checkpoint("logs/sin_x_cos_y_x+y_x_z/version_0")["state_dict"]
     assert weights["network.network.0.weight"].shape[1] == 3 and weights["network.output_mean"].shape == (3,)
-    assert len(report("logs/square/version_0")["derivatives"][2]["at"]) == 3
+    assert len(report("logs/sin_x_cos_y_x+y_x_z/version_0")["derivatives"][2]["at"]) == 3
 
 
 def test_sizes_that_contradict_the_data_are_refused(run):
@@ -217,9 +222,9 @@ def test_a_table_from_the_command_line_trained_and_predicted(run):
     ]
     status, _, err = run("fit", *words, "--trainer.max_epochs", "30", small=False)
     assert status == 0, err
-    entries = report("logs/square/version_0")["derivatives"]
+    entries = report("logs/air/version_0")["derivatives"]
     assert entries[0]["relative_l2"] < 0.03 and entries[1]["relative_l2"] < 0.5 and "rms" in entries[2]
-    last = "logs/square/version_0/checkpoints/last.ckpt"
+    last = "logs/air/version_0/checkpoints/last.ckpt"
     status, _, err = run("predict", *words, "--ckpt_path", last, small=False)
     assert status == 0, err
     (written,) = Path("logs").rglob("predictions.csv")
@@ -272,10 +277,62 @@ def test_runs_never_overwrite_each_other(run):
         after = contents(".")
         assert after.items() >= before.items() and len(after) > len(before)
         assert not [path for path in after if path.suffix == ".part" or path.name.startswith(".")]
-    names = {path.name for path in Path("logs").glob("*/*")} | {path.name for path in Path("logs/square").glob("*/*")}
+    names = {path.name for path in Path("logs").rglob("*")}
     assert {"report.json", "config.yaml", "derivatives.png", "predictions.csv", "checkpoints"} <= names
     assert {path.name for path in Path().iterdir()} == {"logs"}
     assert Path("logs/run_0/checkpoints/last.ckpt").exists() and Path("logs/run_1/checkpoints/last.ckpt").exists()
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder(run):
+    mistake = ["--trainer.callbacks+", "sobolev.DerivativeMonitor", "--trainer.callbacks.name", "other"]
+    status, _, err = run("fit", *mistake, "--trainer.callbacks.reference", "sin(a)*b")
+    assert status == 1 and "sin(a)*b" in err
+    assert not list(Path().iterdir())
+
+
+def test_a_trial_run_leaves_nothing(run):
+    status, out, err = run("fit", "--trainer.fast_dev_run", "true")
+    assert status == 0 and "relative L2" in out, err
+    assert not list(Path().iterdir())
+
+
+def test_a_training_that_has_finished_says_so(run):
+    assert run("fit")[0] == 0
+    before = contents(".")
+    status, _, err = run("fit", "--ckpt_path", "logs/square/version_0/checkpoints/last.ckpt")
+    assert status == 0 and "has finished its 2 epochs" in err and "--trainer.max_epochs 4" in err
+    assert contents(".") == before
+
+
+def test_fewer_epochs_than_lie_between_validations_are_validated_all_the_same(run):
+    assert run("fit", "--trainer.check_val_every_n_epoch", "25")[0] == 0
+    assert len(report("logs/square/version_0")["derivatives"]) == 3
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_where_nothing_can_be_written_is_said_in_a_sentence(run, monkeypatch, number):
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number), "logs/square/version_0/config.yaml")
+
+    monkeypatch.setattr("sobolev.cli.lightning_cli.SaveConfig.setup", refused)
+    status, _, err = run("fit")
+    assert status == 1 and "cannot write logs/square/version_0/config.yaml: " in err and "default_root_dir" in err
+
+
+def test_warnings_are_sentences(tmp_path):
+    done = command(tmp_path, "fit", *SMALL, "--config", CONFIGS / "forum.yaml", "--trainer.max_epochs", "1")
+    said = [line for line in done.stderr.splitlines() if "piecewise linear" in line]
+    assert said and all(line.startswith("warning: network.1 (ReLU): ") for line in said)
+    assert "rank_zero_warn(" not in done.stderr and "UserWarning" not in done.stderr
+
+
+@pytest.mark.parametrize("config", ["square", "table", "paths", "black_scholes", "bfgs", "sobolev"])
+def test_our_configurations_raise_no_warning(run, monkeypatch, config, recwarn):
+    monkeypatch.chdir(ROOT)
+    words = ["--trainer.logger", "false", "--trainer.fast_dev_run", "2", "--trainer.accelerator", "cpu"]
+    status, _, err = run("fit", "--config", f"configs/{config}.yaml", *words, small=False)
+    assert status == 0, err
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)]
 
 
 def test_validate_and_test_measure_the_checkpoint(run):
@@ -283,7 +340,7 @@ def test_validate_and_test_measure_the_checkpoint(run):
     assert run("fit")[0] == 0
     last = "logs/square/version_0/checkpoints/last.ckpt"
     assert run("validate", "--ckpt_path", last)[0] == 0
-    assert report("logs/square/version_1")["derivatives"] == report("logs/square/version_0")["derivatives"]
+    assert report(VALIDATED)["derivatives"] == report("logs/square/version_0")["derivatives"]
     status, out, _ = run("test", "--ckpt_path", last)
     assert status == 0 and "test/d2_rmse" in out and "val/" not in out
 
@@ -330,7 +387,7 @@ def test_the_last_checkpoint_holds_the_last_weights(run, epochs):
     assert run("fit", "--trainer.max_epochs", epochs, "--data.batch_size", "300")[0] == 0
     assert checkpoint("logs/square/version_0")["global_step"] == epochs
     assert run("validate", "--ckpt_path", "logs/square/version_0/checkpoints/last.ckpt")[0] == 0
-    assert report("logs/square/version_0")["derivatives"] == report("logs/square/version_1")["derivatives"]
+    assert report("logs/square/version_0")["derivatives"] == report(VALIDATED)["derivatives"]
 
 
 def test_random_weights_are_not_measured_in_silence(run):
@@ -499,6 +556,29 @@ def test_values_with_a_minus_and_ranges_without_brackets(run):
     assert status == 0 and settings["data"]["init_args"]["function"] == "-x**2", err
     assert settings["data"]["init_args"]["domain"] == [-3.0, 3.0]
     assert settings["model"]["init_args"]["network"]["init_args"]["hidden"] == [8, 8]
+
+
+def test_help_fits_on_a_screen_or_two(run):
+    status, out, _ = run("fit", "--help", small=False)
+    assert status == 0 and len(out.splitlines()) < 70
+    for option in ("--data.function", "--data.domain", "--model.network.hidden", "--trainer.max_epochs", "[x**2]"):
+        assert option in out
+    assert "--data.derivatives" in run("fit", "--data", "TableData", "--help", small=False)[1]
+    status, out, _ = run("fit", "--help", "all", small=False)
+    assert status == 0 and "--trainer.limit_train_batches" in out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [(["au"], {"audit"}), (["fit", "--data.func"], {"--data.function"}), (["x", "cert"], {"certify"})],
+)
+def test_a_shell_completes_subcommands_and_options(run, words, found):
+    script = run("completion", "bash", small=False)[1]
+    script += f'COMP_WORDS=(sobolev {" ".join(words)}); COMP_CWORD={len(words)}; _sobolev; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == found
+    assert run("completion", "tcsh", small=False)[0] == 2
 
 
 def test_the_version(run):

@@ -165,3 +165,57 @@ def test_an_equation_without_derivatives_needs_no_condition():
     problem = Problem(["u**2 = x"], [], {"x": (0.0, 1.0)})
     x = torch.rand(5, 1, dtype=torch.float64)
     assert sum(problem.loss(torch.sqrt, x)) < 1e-28
+
+
+def test_a_laplacian_is_the_sum_of_second_derivatives():
+    domain = {"x": (0.0, 1.0), "y": (0.0, 2.0), "t": (0.0, 1.0)}
+    z = torch.rand(20, 3, dtype=torch.float64)
+    conditions = ["u(0, y, t) = 0", "u(x, 0, t) = 0"]
+    f = stacked(lambda x, y, t: (2 * x).sin() * y**3 * t.exp())
+    in_space = (-4 * (2 * z[:, 0]).sin() * z[:, 1] ** 3 + 6 * z[:, 1] * (2 * z[:, 0]).sin()) * z[:, 2].exp()
+    by_y = 6 * z[:, 1] * (2 * z[:, 0]).sin() * z[:, 2].exp()
+    for text, wanted in (("laplacian(u)", in_space), ("2*laplacian(u, y) - 0", 2 * by_y)):
+        (found,) = Problem([text], conditions, domain).residuals(f, z)
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+    for mistake in ("laplacian(v)", "laplacian(u, z)"):
+        with pytest.raises(ValueError, match=r"write laplacian\(u\), or .* laplacian\(u, x, y, t\)"):
+            Problem([mistake], conditions, domain)
+
+
+MEASURED = (torch.rand(5, 2, dtype=torch.float64), torch.ones(5, 1, dtype=torch.float64))
+
+
+def test_coefficients_are_numbers_of_equations_and_conditions():
+    problem = Problem(
+        ["du_dt = k*d2u_dx2"], ["u(x, 0) = a*x**2"], PLANE, coefficients={"k": 3.0, "a": 1.0}, measurements=MEASURED
+    )
+    f, x = stacked(lambda x, t: x**2 + 4 * t), torch.rand(9, 2, dtype=torch.float64)
+    (guessed,), (at_start,) = problem.residuals(f, x), problem.violations(f, x)
+    torch.testing.assert_close(guessed, torch.full_like(guessed, 4 - 3 * 2))
+    assert at_start.abs().max() < 1e-14
+    right = {"k": torch.tensor(2.0, dtype=torch.float64), "a": torch.tensor(1.0, dtype=torch.float64)}
+    assert problem.residuals(f, x, right)[0].abs().max() < 1e-12
+    off = f(MEASURED[0]) - 1
+    torch.testing.assert_close(problem.misfit(f, x), off.square().mean() / problem.sizes.square()[0])
+
+
+def test_values_that_were_not_measured_do_not_count():
+    values = torch.tensor([[1.0], [torch.nan], [3.0]], dtype=torch.float64)
+    points = torch.rand(3, 2, dtype=torch.float64)
+    problem = Problem(["du_dt = d2u_dx2"], ["u(x, 0) = 0"], PLANE, measurements=(points, values))
+    misfit = problem.misfit(stacked(lambda x, t: 0 * x + 1), points)
+    torch.testing.assert_close(misfit, torch.tensor(2.0, dtype=torch.float64) / problem.sizes.square()[0])
+
+
+@pytest.mark.parametrize(
+    ("equation", "coefficients", "measured", "said"),
+    [
+        ("du_dt = k*d2u_dx2", {"k": 1.0}, None, "nothing tells k: give measurements of u, .* x, t, u"),
+        ("du_dt = d2u_dx2", {"k": 1.0}, MEASURED, "'k' stands in no equation"),
+        ("du_dt = d2u_dx2", {"du_dx": 1.0}, MEASURED, "call it otherwise"),
+        ("k = x", {"k": 1.0}, MEASURED, "contains no unknown"),
+    ],
+)
+def test_coefficients_that_make_no_sense_are_refused(equation, coefficients, measured, said):
+    with pytest.raises(ValueError, match=said):
+        Problem([equation], ["u(x, 0) = 0"], PLANE, coefficients=coefficients, measurements=measured)

@@ -147,12 +147,17 @@ def test_named_entries_are_measured_by_themselves():
     assert cross["rmse"] == pytest.approx(0, abs=1e-12)
 
 
-def test_a_named_entry_without_truth_is_left_out():
+@pytest.mark.parametrize("truth", [None, torch.full((4, 1, 1), torch.nan, dtype=torch.float64)])
+def test_a_named_entry_without_truth_has_its_size(truth):
     measurement = Measurement(2, named={"slope": (0, 0)})
     x = torch.randn(4, 1, dtype=torch.float64)
-    measurement.update(lambda rows: Cube(), x, (x**3,))
+    measurement.update(lambda rows: Cube(), x, (x**3, truth))
     measurement.errors()
-    assert measurement.named_errors == []
+    (slope,) = measurement.named_errors
+    size = 3 * x.square()
+    assert (slope["name"], slope["order"]) == ("slope", 1) and "rmse" not in slope
+    assert slope["rms"] == pytest.approx(float(size.square().mean().sqrt()))
+    assert slope["max"] == pytest.approx(float(size.max())) and slope["at"] == pytest.approx(x[size.argmax()].tolist())
 
 
 def rmse_against(measurement, truth):

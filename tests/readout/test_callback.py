@@ -75,7 +75,7 @@ def test_the_last_validation_the_report_and_the_checkpoints_show_the_network_aft
     assert report["readout"]["layer"] == "network.network.4" and report["readout"]["changed"]
     assert report["readout"]["after"] < report["readout"]["before"] and 0 < report["seconds"]["readout"] < 60
     assert not [f for f in report["audit"] if f["severity"] == "error"]
-    assert capsys.readouterr().out.count("Readout of network.network.4: held-out error") == 1
+    assert capsys.readouterr().out.count("The last layer (network.network.4) was solved anew") == 1
     for path in (saved.best_model_path, saved.last_model_path):
         loaded = Regressor.load_from_checkpoint(path)
         assert {p.dtype for p in loaded.parameters()} == {dtype}

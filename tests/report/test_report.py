@@ -9,8 +9,19 @@ from cases import Plain, loader, quiet_trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from sobolev import MLP, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor, Report
+from sobolev import (
+    MLP,
+    DerivativeMonitor,
+    EvidenceRegressor,
+    FunctionData,
+    Regressor,
+    Report,
+    ResidualData,
+    ResidualRegressor,
+    TableData,
+)  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
 
@@ -90,7 +101,13 @@ def test_tensorboard_has_the_settings_with_the_final_errors_and_the_findings(tmp
         trainer.fit(Regressor(MLP(hidden=(4,), activation="relu")), datamodule=small())
     events = EventAccumulator(trainer.log_dir)
     events.Reload()
-    assert events.Scalars("final/d2_rmse")[-1].value == pytest.approx(monitor.errors[2]["rmse"])
+    assert events.Scalars("val/d2_relative_l2")[-1].value == pytest.approx(monitor.errors[2]["relative_l2"])
+    assert {tag.partition("/")[0] for tag in events.Tags()["scalars"]} <= {"digits", "epoch", "train", "val"}
+    plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    settings = HParamsPluginData.FromString(plugin).session_start_info.hparams
+    shown = {name: value.string_value or value.number_value for name, value in settings.items()}
+    assert shown["function"] == "x**2" and shown["hidden"] == "4" and shown["activation"] == "ReLU"
+    assert shown["learning_rate"] == 0.01 and shown["samples"] == 64 and shown["epochs"] == 1 and "noise" in shown
     text = events.Tensors("audit/text_summary")[-1].tensor_proto.string_val[0].decode()
     assert "piecewise-linear" in text and "ReLU" in text
     assert len(events.Images("derivatives")) == 1
@@ -136,3 +153,34 @@ def test_a_long_point_is_cut_in_the_table_alone(tmp_path, capsys):
     assert all(len(entry["at"]) == 6 for entry in written(tmp_path)["derivatives"])
     rows = [line.split("│")[5] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     assert rows and all(row.count(",") == 4 and "…" in row for row in rows)
+
+
+def test_without_a_truth_each_derivative_has_its_name_its_error_and_its_share_of_the_scatter(tmp_path, capsys):
+    x = torch.rand(80, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e3])
+    y = 3 * x[:, 0] + x[:, 1] / 1e3
+    rows = [f"{a!r},{b!r},{c!r}" for (a, b), c in zip(x.tolist(), y.tolist(), strict=True)]
+    (tmp_path / "rig.csv").write_text("\n".join(["temp,pressure,load", *rows]))
+    data = TableData(str(tmp_path / "rig.csv"), ["temp", "pressure"], ["load"])
+    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), Report(), max_epochs=5)
+    trainer.fit(EvidenceRegressor(), datamodule=data)
+    report, printed = written(tmp_path), capsys.readouterr().out
+    named = {entry["name"]: entry for entry in report["named"]}
+    second = ["d2load/dtemp2", "d2load/dtempdpressure", "d2load/dpressure2"]
+    assert list(named) == ["dload/dtemp", "dload/dpressure", *second]
+    slope, training = named["dload/dtemp"], data.training
+    assert slope["rms"] == pytest.approx(3, rel=1e-3) and slope["estimated_rmse"] < 0.1
+    share = 3 * float(training.inputs[:, 0].std() / training.targets.std())
+    assert slope["of_scatter"] == pytest.approx(share, rel=1e-3)
+    assert "without a truth, each in its own unit" in printed and "dload/dpressure" in printed
+
+
+def test_an_equation_that_is_not_obeyed_is_said(tmp_path, capsys):
+    data = ResidualData("du_dx = u", ["u(0) = 1"], {"x": (0, 2)}, samples=20, validation_samples=20, test_samples=5)
+    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), Report(), max_epochs=1)
+    trainer.fit(ResidualRegressor(MLP(hidden=(4,), activation="tanh")), datamodule=data)
+    equation, condition = written(tmp_path)["equations"]
+    assert equation["statement"] == "du_dx = u" and condition["statement"] == "u(0) = 1"
+    assert max(equation["share"], condition["share"]) > 1e-2 and equation["max"] >= equation["rms"] > 0
+    printed = capsys.readouterr().out
+    assert "du_dx = u: off by " in printed and "warning: that is large" in printed
+    assert "no error is estimated" not in printed

@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ def test_with_a_logger_it_is_the_loggers(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
-def test_a_fast_development_run_has_one_as_well(tmp_path):
+def test_that_of_a_fast_development_run_goes_with_its_trainer(tmp_path):
     x, trainer = torch.rand(8, 1), quiet_trainer(tmp_path, fast_dev_run=True)
     trainer.fit(Plain(), loader(x, x))
-    assert run_directory(trainer).is_relative_to(tmp_path)
+    folder = run_directory(trainer)
+    assert folder.is_dir() and not list(tmp_path.iterdir())
+    del trainer
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_a_path_is_free_or_gets_a_number(tmp_path):

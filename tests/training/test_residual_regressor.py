@@ -126,3 +126,26 @@ def test_the_configurations_run(config, tmp_path, monkeypatch):
     assert (tmp_path / f"logs/{config}/version_0/report.json").is_file()
     (table,) = tmp_path.rglob("predictions.csv")
     assert table.read_text().startswith({"ode": "x,u,du/dx", "heat": "x,t,u,du/dx"}[config])
+
+
+def test_a_coefficient_is_learnt_with_the_solution(tmp_path):
+    """Exponential decay at an unknown rate, from a dozen measurements; it comes back with the checkpoint."""
+    t = torch.linspace(0, 2, 12).double()
+    rows = "\n".join(f"{x:.6f},{y:.9f}" for x, y in zip(t.tolist(), (-0.7 * t).exp().tolist(), strict=True))
+    (tmp_path / "decay.csv").write_text(f"t,u\n{rows}\n")
+    data = ResidualData(
+        "du_dt = -k*u", ["u(0) = 1"], {"t": (0, 2)}, samples=50, coefficients={"k": 2.0},
+        measurements=str(tmp_path / "decay.csv"), **SMALL,
+    )  # fmt: skip
+    module = ResidualRegressor(MLP(hidden=(8,), activation="tanh"), optimizer=SelfScaledBFGS)
+    trainer = Trainer(**QUIET, precision="64-true", max_epochs=25, check_val_every_n_epoch=25)
+    trainer.fit(module, datamodule=data)
+    assert module.coefficients["k"].detach().item() == pytest.approx(0.7, rel=1e-4)
+    assert float(trainer.callback_metrics["coefficient/k"]) == pytest.approx(0.7, rel=1e-4)
+    assert float(trainer.callback_metrics["val/measurement_loss"]) < 1e-7
+    trainer.save_checkpoint(tmp_path / "decay.ckpt")
+    loaded = ResidualRegressor.load_from_checkpoint(tmp_path / "decay.ckpt")
+    assert loaded.coefficients["k"].item() == module.coefficients["k"].item()
+    violations = module.violated(torch.rand(20, 1).double())
+    assert [v.statement for v in violations] == ["du_dt = -k*u", "u(0) = 1"]
+    assert all(v.share < 1e-2 and v.max >= v.rms for v in violations)

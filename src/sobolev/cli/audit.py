@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         ValueError: a model, a file, weights or points cannot be had.
     """
     foreign = bool(arguments) and not arguments[0].startswith("-")
-    parser = _parser()
+    parser = make_parser()
     options, rest = parser.parse_known_args(joined(arguments[1:] if foreign else arguments))
     if options.order < 1 or options.points < 1:
         parser.error(f"--{'order' if options.order < 1 else 'points'} is a whole number, 1 or more")
@@ -182,7 +182,8 @@ def joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="sobolev audit", usage=_USAGE, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         TypeError: no proof goes through the network or the function.
     """
     foreign = bool(arguments) and not arguments[0].startswith("-")
-    parser = _parser()
+    parser = make_parser()
     options, rest = parser.parse_known_args(arguments[1:] if foreign else arguments)
     if foreign and rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -117,7 +117,8 @@ def _numbers(text: str | None, parser: argparse.ArgumentParser) -> list[float]:
         parser.error(f"--at_most is {text!r}; write a limit for each order: 1e-8,1e-7,1e-6")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="sobolev certify", usage=_USAGE, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,6 @@
 """The programme `sobolev`: which subcommand is meant, and errors a person can read."""
 
+import errno
 import logging
 import os
 import sys
@@ -21,10 +22,17 @@ from sobolev.training.checkpoint import of_another_network
 
 PACKAGE = Path(__file__).parents[1]
 
-OWN_COMMANDS = ("audit", "certify", "readout", "export")
+OWN_COMMANDS = ("audit", "certify", "readout", "export", "completion")
 """Beside Lightning's: a module each, whose `run` takes the words behind and may return an exit status."""
 
-_COMMANDS = ("fit", "validate", "test", "predict", *OWN_COMMANDS)
+COMMANDS = ("fit", "validate", "test", "predict", *OWN_COMMANDS)
+
+_NOT_WRITTEN = {
+    errno.EACCES: "there is no permission to",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of disk space is used up",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _hush()
     try:
         _run(given)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        sys.exit(130)  # as shells say of what Ctrl-C has ended
     except Exception as error:
         sentence = _explained(error)
         if os.environ.get("SOBOLEV_TRACEBACK") or sentence is None:
@@ -60,16 +71,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(given: list[str]) -> None:
-    if given[0] not in _COMMANDS and not given[0].startswith("-"):
-        found = nearest(given[0], _COMMANDS)
-        meant = f"did you mean `sobolev {found}`?" if found else f"they are {', '.join(_COMMANDS)}"
+    if given[0] not in COMMANDS and not given[0].startswith("-"):
+        found = nearest(given[0], COMMANDS)
+        meant = f"did you mean `sobolev {found}`?" if found else f"they are {', '.join(COMMANDS)}"
         raise UsageError(f"sobolev has no subcommand {given[0]!r}; {meant}")
+    if given[0] not in OWN_COMMANDS and given[-1] in ("-h", "--help") and len(given) > 1:
+        import_module("sobolev.cli.help").print_help(given[0], given[1:-1])
+        return
     if given[0] in OWN_COMMANDS:
         status = import_module(f"sobolev.cli.{given[0]}").run(given[1:])
         if status is not None:
             sys.exit(status)
     else:
         sys.path.append(str(Path.cwd()))  # modules of one's own, as `python -m sobolev` finds them
+        if given[-2:] in (["--help", "all"], ["-h", "all"]):
+            given = given[:-1]
         sys.argv[1:] = as_parsed(given)  # LightningCLI reads it, and so do the processes that a strategy starts
         from sobolev.cli.lightning_cli import SobolevCLI
 
@@ -89,7 +105,14 @@ def _hush() -> None:
             lambda record, words=words: words not in record.getMessage()
         )
     warnings.filterwarnings("ignore", "The number of training batches")  # small tables are no mistake
+    warnings.filterwarnings("ignore", "The dirpath has changed")  # of a checkpoint that is read by another run
+    warnings.formatwarning = _as_a_sentence
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+
+
+def _as_a_sentence(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning as it is read in a terminal, without the line of the source that gave it."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _explained(error: BaseException | None) -> str | None:
@@ -98,6 +121,8 @@ def _explained(error: BaseException | None) -> str | None:
         return None
     if sentence := of_another_network(error):
         return sentence
+    if isinstance(error, OSError) and (said := _not_written(error)):
+        return said
     if isinstance(error, MisconfigurationException | OSError) or _raised_here(error) or _raised_by_a_callback(error):
         return str(error)
     return _explained(error.__cause__)
@@ -107,6 +132,14 @@ def _raised_by_a_callback(error: BaseException) -> bool:
     """Lightning's EarlyStopping and the like say in such an error which metric they miss."""
     frames = traceback.extract_tb(error.__traceback__)
     return isinstance(error, RuntimeError) and Path(frames[-1].filename).match("lightning/pytorch/callbacks/*.py")
+
+
+def _not_written(error: OSError) -> str | None:
+    """What to do where nothing can be written; None for other errors."""
+    where = str(error.filename2 or error.filename or "the run's files")
+    if error.errno not in _NOT_WRITTEN or (error.errno == errno.EACCES and Path(where).is_file()):
+        return None
+    return f"cannot write {where}: {_NOT_WRITTEN[error.errno]}; write elsewhere by --trainer.default_root_dir FOLDER"
 
 
 def _raised_here(error: BaseException) -> bool:

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
         UntrustworthyDerivativeError: the file was wrong.
     """
     foreign = bool(arguments) and not arguments[0].startswith("-")
-    parser = _parser()
+    parser = make_parser()
     options, rest = parser.parse_known_args(joined(arguments[1:] if foreign else arguments))
     if foreign and rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -99,7 +99,8 @@ def _written(model: Any, options: argparse.Namespace, count: int, **about: Any) 
     return export(model, options.output, operator, options.order, dtype=dtype, compiled=options.compiled, **about)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="sobolev export", usage=_USAGE, description=_DESCRIPTION, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from sobolev.cli.default_model import follow_data
 from sobolev.cli.mistakes import UsageError, explained, refused_setting
+from sobolev.cli.run_folder import discard_if_empty, finished, how_to_go_on, name_folder
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
@@ -42,13 +43,17 @@ _SWITCHES = {
 }
 """Parts of the default job that can be switched off."""
 
+_INTERRUPTED = 130
+"""The exit status that shells give to what Ctrl-C has ended."""
+
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
 DESCRIPTION = (
     "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
-    "Three more subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
-    "checkpoint's or somebody else's, can be trusted; `sobolev readout` solves a checkpoint's last layer anew; "
-    "`sobolev export` writes a network and its derivatives to one file."
+    "More subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
+    "checkpoint's or somebody else's, can be trusted; `sobolev certify` proves how wrong they can be anywhere; "
+    "`sobolev readout` solves a checkpoint's last layer anew; `sobolev export` writes a network and its derivatives to "
+    "one file; `sobolev completion` completes all these in a shell."
 )
 
 
@@ -131,6 +136,8 @@ class SobolevCLI(LightningCLI):
             )
         replaced = _kinds(default.trainer) - _kinds(config.trainer)
         _drop_callbacks(config)
+        _drop_readout_of_equation(config)
+        _validate_at_the_end(config.trainer)
         _move_logs(config.trainer, default.trainer)
         if (path := config.get("ckpt_path")) and Path(path).is_file():
             check_named(path, self.description)
@@ -138,6 +145,25 @@ class SobolevCLI(LightningCLI):
             follow_data(config, default.model)
             _say_callbacks(config.trainer, replaced)
         self._fit_network(config)
+        name_folder(config, str(self.subcommand), sys.argv[1:])
+
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Whoever interrupts a training is told how to go on; a run that fails at once leaves no folder."""
+        if subcommand == "fit" and (said := finished(self.config.fit.get("ckpt_path"), self.trainer)):
+            if self.trainer.is_global_zero:
+                sys.stderr.write(f"{said}\n")
+            return
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit:
+            if subcommand == "fit" and self.trainer.interrupted and self.trainer.is_global_zero:
+                sys.stderr.write(f"{how_to_go_on(self.trainer)}\n")
+                sys.exit(_INTERRUPTED)
+            raise
+        except Exception:
+            discard_if_empty(self.trainer)
+            raise
 
     @override
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
@@ -228,8 +254,9 @@ class SobolevCLI(LightningCLI):
 def _drop_callbacks(config: Namespace) -> None:
     """Leave out what is switched off."""
     trainer = config.trainer
+    checkpoints = False if trainer.fast_dev_run else trainer.enable_checkpointing
     switches = {
-        ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: trainer.enable_checkpointing,
+        ProgressBar: trainer.enable_progress_bar, ModelCheckpoint: checkpoints,
         DerivativeMonitor: config.monitor, LeastSquaresReadout: config.readout,
         Report: config.report and config.monitor,  # what it reports is measured by the monitor
     }  # fmt: skip
@@ -256,6 +283,20 @@ def _move_logs(trainer: Namespace, default: Namespace) -> None:
     arguments = trainer.logger.get("init_args") if isinstance(trainer.logger, Namespace) else None
     if trainer.default_root_dir and arguments and arguments.get("save_dir") == default.logger.init_args.save_dir:
         arguments.save_dir = str(Path(trainer.default_root_dir, arguments.save_dir))
+
+
+def _drop_readout_of_equation(config: Namespace) -> None:
+    """An equation has no labels to solve a last layer for."""
+    callbacks = config.trainer.callbacks
+    if isinstance(callbacks, list) and config.model.class_path.rpartition(".")[2] == "ResidualRegressor":
+        config.trainer.callbacks = [c for c in callbacks if not c.class_path.endswith("LeastSquaresReadout")]
+
+
+def _validate_at_the_end(trainer: Namespace) -> None:
+    """A training of fewer epochs than lie between two validations has one all the same."""
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every and epochs and 0 < epochs < every:
+        trainer.check_val_every_n_epoch = epochs
 
 
 def _imported(path: str) -> Any:

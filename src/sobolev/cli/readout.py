@@ -89,7 +89,7 @@ def run(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: there is no such checkpoint; the new file exists already.
     """
-    options, others = _parser().parse_known_args(arguments)
+    options, others = make_parser().parse_known_args(arguments)
     if not options.ckpt_path.is_file():
         raise ValueError(f"there is no checkpoint {options.ckpt_path}; --ckpt_path takes the .ckpt file of a training")
     beside = options.ckpt_path.with_stem(f"{options.ckpt_path.stem}-readout")
@@ -99,7 +99,8 @@ def run(arguments: Sequence[str]) -> None:
     ReadoutCLI(options, others)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(
         prog="sobolev readout",
         description="Solve the last linear layer of a checkpoint's network by least squares and write a new checkpoint "

@@ -8,9 +8,13 @@ from torch import Tensor
 from sobolev.data.module import Split, TensorDataModule
 from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
+from sobolev.data.tables import Table
 from sobolev.equations import Problem
 from sobolev.errors import check_counts
 from sobolev.functions import Function
+
+_ROWS = 10_000
+"""Of a table, in a block."""
 
 
 class ResidualData(TensorDataModule):
@@ -28,6 +32,9 @@ class ResidualData(TensorDataModule):
         unknowns: the names of the network's outputs.
         reference: the exact solution, where it is known, as a formula of the inputs or an import path, or a
             list of formulas, one for each unknown; the `DerivativeMonitor` compares with it, the training does not.
+        coefficients: numbers in equations and conditions that are not known, with a first guess of each, `{k: 1.0}`;
+            they are learnt from the measurements along with the solution.
+        measurements: a table with a column for each input and each unknown, empty cells where one was not measured.
         samples: how many points the equation is trained at.
         sampling: `uniform` (random), `grid`, `chebyshev` or `sobol`.
         condition_samples: how many points stand for each condition along a boundary; all are in every step.
@@ -65,6 +72,8 @@ class ResidualData(TensorDataModule):
         shuffle: bool = True,
         num_workers: int = 0,
         predict_points: PredictPoints | None = None,
+        coefficients: dict[str, float] | None = None,
+        measurements: str | None = None,
     ) -> None:
         check_counts(1, samples=samples, validation_samples=validation_samples, test_samples=test_samples)
         check_counts(1, condition_samples=condition_samples)
@@ -73,7 +82,10 @@ class ResidualData(TensorDataModule):
         self.output_names = (unknowns,) if isinstance(unknowns, str) else tuple(unknowns)
         self.domain = {name: interval(name, domain[name]) for name in domain}
         equations = [equation] if isinstance(equation, str) else equation
-        self.problem = Problem(equations, conditions, self.domain, self.output_names, condition_samples)
+        measured = None if measurements is None else _measured(measurements, self.input_names, self.output_names)
+        self.problem = Problem(
+            equations, conditions, self.domain, self.output_names, condition_samples, coefficients, measured
+        )
         self.reference = _solution(reference, self.input_names, self.output_names)
         self.samples, self.validation_samples, self.test_samples = samples, validation_samples, test_samples
         self.sampling: Sampling = sampling
@@ -90,6 +102,12 @@ class ResidualData(TensorDataModule):
 
     def _known(self, points: Tensor) -> Split:
         return Split(points, self._unknown(points) if self.reference is None else self.reference(points))
+
+
+def _measured(path: str, inputs: tuple[str, ...], unknowns: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Points (rows, inputs) and values (rows, unknowns) of a table."""
+    rows = torch.cat(list(Table(path, (*inputs, *unknowns), may_lack=unknowns).batches(_ROWS)))
+    return rows[:, : len(inputs)], rows[:, len(inputs) :]
 
 
 def _solution(

@@ -38,6 +38,7 @@ class Condition:
         symbols: the names it may contain.
         domain: of the inputs.
         samples: how many points stand for free inputs.
+        coefficients: names of numbers that are learnt.
 
     Attributes:
         calls: what it says something about.
@@ -48,24 +49,30 @@ class Condition:
         ValueError: it speaks of no unknown, of points outside the domain, or of unknown names.
     """
 
-    def __init__(self, text: str, symbols: Symbols, domain: Domain, samples: int) -> None:
+    def __init__(
+        self, text: str, symbols: Symbols, domain: Domain, samples: int, coefficients: Sequence[str] = ()
+    ) -> None:
         self.text, self.where = text, f"the condition {text!r}"
         try:
             replaced, self.calls = self._calls(zero_side(text), symbols)
         except ValueError as error:
             message = str(error)
             raise ValueError(message if self.where in message else f"{self.where}: {message}") from None
-        self.expression = Expression(replaced, self.where, symbols, _places(len(self.calls)))
+        self.expression = Expression(replaced, self.where, symbols, [*_places(len(self.calls)), *coefficients])
         self._inputs, free = symbols.inputs, self._free(symbols, domain)
         base = _samples([domain[name] for name in free], samples)
         self.points = torch.stack([self._at(call, free, base) for call in self.calls])
         self._base = dict(zip(free, base.T, strict=True))
 
-    def __call__(self, values: Sequence[Tensor]) -> Float64[Tensor, " rows"]:
+    def __call__(
+        self, values: Sequence[Tensor], coefficients: Mapping[str, Tensor] | None = None
+    ) -> Float64[Tensor, " rows"]:
         """By how much it is violated at each of its points, given the value of each call there."""
         like = values[0]
         inputs = {name: column.to(like) for name, column in self._base.items()}
-        return self.expression({**inputs, **dict(zip(_places(len(values)), values, strict=True))}, like)
+        return self.expression(
+            {**inputs, **(coefficients or {}), **dict(zip(_places(len(values)), values, strict=True))}, like
+        )
 
     @property
     def places(self) -> list[str]:

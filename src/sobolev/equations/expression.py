@@ -12,6 +12,8 @@ from sobolev.equations.components import Component, component
 from sobolev.functions.differentiable import Program
 from sobolev.functions.parser import parse, symbol
 
+_LAPLACIAN = re.compile(r"\blaplacian\(([^()]*)\)")
+_TIMES = ("t", "time")
 _EQUALS = re.compile(r"(?<![<>=!])==?(?!=)")
 
 
@@ -63,6 +65,7 @@ class Expression:
 
     def __init__(self, text: str, where: str, symbols: Symbols, extra: Sequence[str] = ()) -> None:
         self.where, self.inputs = where, symbols.inputs
+        text = written_out(text, symbols, where)
         try:
             found = set(parse(zero_side(text))[0])
             names, expressions = parse(zero_side(text), sorted(found | set(symbols.inputs) | set(extra)))
@@ -81,6 +84,26 @@ class Expression:
         """The value at every point, (points,), shaped like `like`, from the values of all names."""
         found: Any = self._program({symbol: values[name] for name, symbol in self._symbols.items()})
         return torch.as_tensor(found, dtype=like.dtype, device=like.device).expand_as(like)
+
+
+def written_out(text: str, symbols: Symbols, where: str) -> str:
+    """`laplacian(u)` as the sum of its second derivatives, by all inputs but the time t; `laplacian(u, x, y)` by those.
+
+    Raises:
+        ValueError: it is of no unknown, or by no input.
+    """
+
+    def summed(found: re.Match[str]) -> str:
+        unknown, *by = (name.strip() for name in found[1].split(","))
+        by = by or [name for name in symbols.inputs if name not in _TIMES]
+        if unknown not in symbols.unknowns or not set(by) <= set(symbols.inputs):
+            raise ValueError(
+                f"{where}: {found[0]} is no Laplacian; write laplacian({symbols.unknowns[0]}), or with the inputs "
+                f"behind it, laplacian({', '.join([symbols.unknowns[0], *symbols.inputs])})"
+            )
+        return f"({' + '.join(f'd2{unknown}_d{name}2' for name in by) or '0'})"
+
+    return _LAPLACIAN.sub(summed, text)
 
 
 def zero_side(text: str) -> str:

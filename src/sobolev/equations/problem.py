@@ -1,13 +1,14 @@
 """Equations and conditions together, as one loss free of units."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sobolev.equations.components import compute_components
+from sobolev.equations.components import component, compute_components
 from sobolev.equations.condition import Condition, Domain
 from sobolev.equations.expression import Expression, Symbols
 from sobolev.equations.scales import Statement, residual_size, unknown_sizes
@@ -23,6 +24,22 @@ class Loss(NamedTuple):
     conditions: Tensor
 
 
+class Violation(NamedTuple):
+    """How far a network is from one equation or condition.
+
+    Attributes:
+        statement: its text.
+        rms: root mean square of the residual, in the units of the statement.
+        share: in sizes that the statement's terms typically have.
+        max: the largest residual.
+    """
+
+    statement: str
+    rms: float
+    share: float
+    max: float
+
+
 class Problem:
     """A differential equation, or several, for functions on a box.
 
@@ -36,6 +53,8 @@ class Problem:
         domain: the interval of each input, in the order of the network's inputs.
         unknowns: the names of the network's outputs.
         condition_samples: how many points stand for a condition along a boundary.
+        coefficients: numbers in equations or conditions that are not known, with a first guess of each.
+        measurements: points (rows, inputs) and what the unknowns are there, (rows, unknowns), NaN where not measured.
 
     Attributes:
         mean: of the inputs over the domain, (inputs,), float64.
@@ -55,36 +74,59 @@ class Problem:
         domain: Domain,
         unknowns: Sequence[str] = ("u",),
         condition_samples: int = 100,
+        coefficients: Mapping[str, float] | None = None,
+        measurements: tuple[Tensor, Tensor] | None = None,
     ) -> None:
+        self.coefficients, self.measurements = dict(coefficients or {}), measurements
+        names = list(self.coefficients)
         symbols = Symbols(tuple(domain), tuple(unknowns))
         self.equations, self.conditions = tuple(equations), tuple(conditions)
-        self._equations = [Expression(text, f"the equation {text!r}", symbols) for text in equations]
-        self._conditions = [Condition(text, symbols, domain, condition_samples) for text in conditions]
-        check_determined(self._equations, self._conditions, symbols, domain)
+        self._equations = [Expression(text, f"the equation {text!r}", symbols, names) for text in equations]
+        self._conditions = [Condition(text, symbols, domain, condition_samples, names) for text in conditions]
+        _check_coefficients(names, symbols, self._equations, self._conditions, measurements)
+        check_determined(self._equations, self._conditions, symbols, domain, measured=measurements is not None)
         for pair in combinations(self._conditions, 2):
             _check_consistent(*pair)
         low, high = torch.tensor(list(domain.values()), dtype=torch.float64).T
         self.mean, self.deviation = (low + high) / 2, (high - low) / 12**0.5
         unit = torch.quasirandom.SobolEngine(len(low), scramble=True, seed=0).draw(_POINTS, dtype=torch.float64)
-        statements = [self._statement(e, low + (high - low) * unit) for e in self._equations]
+        guess = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.coefficients.items()}
+        statements = [self._statement(e, low + (high - low) * unit, guess) for e in self._equations]
         statements += [
-            Statement(c.where, [d.component for d in c.calls], c, c.points.shape[1]) for c in self._conditions
+            Statement(c.where, [d.component for d in c.calls], partial(c, coefficients=guess), c.points.shape[1])
+            for c in self._conditions
         ]
         self.sizes = unknown_sizes(statements, len(unknowns), self.deviation)
+        if measurements is not None:
+            self.sizes = torch.maximum(self.sizes, measurements[1].square().nanmean(0).sqrt().nan_to_num(0.0))
         self._scales = [residual_size(s, self.sizes, self.deviation) for s in statements]
 
-    def residuals(self, f: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
-        """By how much f, (points, inputs) to (points, unknowns), violates each equation at x: tensors (points)."""
+    def residuals(
+        self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None
+    ) -> list[Tensor]:
+        """By how much f, (points, inputs) to (points, unknowns), violates each equation at x: tensors (points).
+
+        Args:
+            f: the function.
+            x: the points.
+            coefficients: those that are not known; their first guess if left out.
+        """
+        numbers = self._numbers(x, coefficients)
         needed = {c for equation in self._equations for c in equation.components.values()}
         values = compute_components(f, x, needed)
-        return [_residual(e, x, {name: values[c] for name, c in e.components.items()}) for e in self._equations]
+        return [
+            _residual(e, x, {name: values[c] for name, c in e.components.items()}, numbers) for e in self._equations
+        ]
 
-    def violations(self, f: Callable[[Tensor], Tensor], like: Tensor) -> list[Tensor]:
+    def violations(
+        self, f: Callable[[Tensor], Tensor], like: Tensor, coefficients: Mapping[str, Tensor] | None = None
+    ) -> list[Tensor]:
         """By how much f violates each condition at its points: tensors (rows).
 
         Args:
             f: maps (points, inputs) to (points, unknowns).
             like: a tensor of the precision and on the device of f.
+            coefficients: those that are not known; their first guess if left out.
         """
         if not self._conditions:
             return []
@@ -92,30 +134,44 @@ class Problem:
         points = [points for condition in self._conditions for points in condition.points]
         values = compute_components(f, torch.cat(points).to(like), needed)
         split = {c: column.split([len(part) for part in points]) for c, column in values.items()}
-        number, found = 0, []
+        number, found, numbers = 0, [], self._numbers(like, coefficients)
         for condition in self._conditions:
-            found.append(condition([split[call.component][number + i] for i, call in enumerate(condition.calls)]))
+            parts = [split[call.component][number + i] for i, call in enumerate(condition.calls)]
+            found.append(condition(parts, numbers))
             number += len(condition.calls)
         return found
 
-    def loss(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Loss:
+    def misfit(self, f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+        """The sum over the unknowns of mean squares of what f is off the measurements, in units of their sizes."""
+        if self.measurements is None:
+            return like.new_zeros(())
+        points, values = (tensor.to(like) for tensor in self.measurements)
+        known = values.isfinite()
+        off = ((f(points) - values) / self.sizes.to(like)).where(known, torch.zeros_like(values))
+        return (off.square().sum(0) / known.sum(0).clamp_min(1)).sum()
+
+    def loss(self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None) -> Loss:
         """For the equations and for the conditions, the sum of the mean squares, in units of their typical sizes."""
-        errors = [*self.residuals(f, x), *self.violations(f, x)]
+        errors = [*self.residuals(f, x, coefficients), *self.violations(f, x, coefficients)]
         parts = [(error / scale).square().mean() for error, scale in zip(errors, self._scales, strict=True)]
         split = len(self._equations)
-        return Loss(sum(parts[:split], x.new_zeros(())), sum(parts[split:], x.new_zeros(())))
+        equations, conditions = (sum(some, x.new_zeros(())) for some in (parts[:split], parts[split:]))
+        return Loss(equations, conditions)
 
-    def undefined(self, f: Callable[[Tensor], Tensor], x: Tensor) -> str | None:
+    def undefined(
+        self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None
+    ) -> str | None:
         """The equation that is no finite number for this f, as `sqrt(u)` is where u < 0; None where f itself is none.
 
         Args:
             f: maps (points, inputs) to (points, unknowns).
             x: (points, inputs).
+            coefficients: as in `residuals`.
         """
         needed = {c for equation in self._equations for c in equation.components.values()}
         with torch.no_grad():
             values = compute_components(f, x, needed)
-            for equation, errors in zip(self._equations, self.residuals(f, x), strict=True):
+            for equation, errors in zip(self._equations, self.residuals(f, x, coefficients), strict=True):
                 given = {name: values[c] for name, c in equation.components.items()}
                 bad = ~errors.isfinite() & torch.stack(list(given.values())).isfinite().all(0)
                 if bad.any():
@@ -129,20 +185,60 @@ class Problem:
                     )
         return None
 
-    def _statement(self, equation: Expression, x: Tensor) -> Statement:
+    def violated(
+        self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None
+    ) -> list[Violation]:
+        """By how much f violates each equation at x, then each condition at its points."""
+        errors = [*self.residuals(f, x, coefficients), *self.violations(f, x, coefficients)]
+        found = []
+        for text, error, scale in zip([*self.equations, *self.conditions], errors, self._scales, strict=True):
+            rms = float(error.detach().double().square().mean().sqrt())
+            found.append(Violation(text, rms, rms / scale, float(error.detach().abs().max())))
+        return found
+
+    def _numbers(self, like: Tensor, given: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        return {name: like.new_tensor(value) for name, value in self.coefficients.items()} | dict(given or {})
+
+    def _statement(self, equation: Expression, x: Tensor, guess: Mapping[str, Tensor]) -> Statement:
         names, components = list(equation.components), list(equation.components.values())
-        evaluate = lambda values: _residual(equation, x, dict(zip(names, values, strict=True)))  # noqa: E731
+        evaluate = lambda values: _residual(equation, x, dict(zip(names, values, strict=True)), guess)  # noqa: E731
         return Statement(equation.where, components, evaluate, len(x))
 
 
-def _residual(equation: Expression, x: Tensor, values: dict[str, Tensor]) -> Tensor:
+def _residual(equation: Expression, x: Tensor, values: dict[str, Tensor], coefficients: Mapping[str, Tensor]) -> Tensor:
     """The equation at x (points, inputs), from the values (..., points) of its derivatives."""
-    return equation({**dict(zip(equation.inputs, x.unbind(1), strict=True)), **values}, next(iter(values.values())))
+    inputs = dict(zip(equation.inputs, x.unbind(1), strict=True))
+    return equation({**inputs, **coefficients, **values}, next(iter(values.values())))
+
+
+def _check_coefficients(
+    names: Sequence[str],
+    symbols: Symbols,
+    equations: Sequence[Expression],
+    conditions: Sequence[Condition],
+    measurements: object,
+) -> None:
+    """Every coefficient stands somewhere, and something is measured that tells it."""
+    for equation in equations:
+        if not equation.components:
+            raise ValueError(f"{equation.where} contains no unknown ({', '.join(symbols.unknowns)})")
+    used = {name for statement in (*equations, *(c.expression for c in conditions)) for name in statement.names}
+    for name in names:
+        if component(name, *symbols) is not None or name in symbols.inputs:
+            raise ValueError(f"the coefficient {name!r} has the name of an input or of a derivative; call it otherwise")
+        if name not in used:
+            raise ValueError(f"the coefficient {name!r} stands in no equation and no condition")
+    if names and measurements is None:
+        raise ValueError(
+            f"nothing tells {' and '.join(names)}: give measurements of {' or '.join(symbols.unknowns)}, a table with "
+            f"the columns {', '.join([*symbols.inputs, *symbols.unknowns])}"
+        )
 
 
 def _check_consistent(a: Condition, b: Condition) -> None:
     """The same derivative at the same place must not be asked to have two values."""
-    if len(a.calls) > 1 or len(b.calls) > 1 or a.calls[0][1:] != b.calls[0][1:]:
+    learnt = any(set(c.expression.names) - {*c.places, *c.expression.inputs} for c in (a, b))
+    if learnt or len(a.calls) > 1 or len(b.calls) > 1 or a.calls[0][1:] != b.calls[0][1:]:
         return
     zeros = torch.zeros(a.points.shape[1], dtype=torch.float64)
     wanted = [-c([zeros]) / (c([zeros + 1]) - c([zeros])) for c in (a, b)]

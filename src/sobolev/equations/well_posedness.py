@@ -8,7 +8,12 @@ from sobolev.equations.expression import Expression, Symbols
 
 
 def check_determined(
-    equations: Sequence[Expression], conditions: Sequence[Condition], symbols: Symbols, domain: Domain
+    equations: Sequence[Expression],
+    conditions: Sequence[Condition],
+    symbols: Symbols,
+    domain: Domain,
+    *,
+    measured: bool = False,
 ) -> None:
     """Refuse a problem that has many solutions for sure, and warn of one that probably has.
 
@@ -20,6 +25,8 @@ def check_determined(
     missing = [name for i, name in enumerate(unknowns) if all(c.unknown != i for c in used)]
     if missing:
         raise ValueError(f"no equation contains {' or '.join(missing)}, so nothing determines it")
+    if measured:  # which may do what conditions do
+        return
     highest = max(c.order for c in used)
     if highest and not conditions:
         place = ", ".join([*inputs[:-1], f"{domain[inputs[-1]][0]:g}"])

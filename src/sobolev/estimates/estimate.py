@@ -234,11 +234,11 @@ class DerivativeEstimate:
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             given = given.detach().double().cpu().reshape(mean.shape)
             squares = everywhere[k] * _like(self.scales[k], mean, 1)
-            share = _like(self.own, mean, 1)
+            entries, share = squares.mean(0).sqrt(), _like(self.own, mean, 1)
             size = (1 - share) * (mean.square() + variance) + share * given.square()
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
-            found.append(Expected(k, rmse, size, open_, self.rates[k]))
+            found.append(Expected(k, rmse, size, open_, self.rates[k], entries))
         return found
 
     @torch.no_grad()

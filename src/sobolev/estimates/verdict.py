@@ -1,7 +1,9 @@
 """An estimated error in a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 USELESS, _POOR = 0.3, 0.1
 """Relative errors from which on a derivative is not to be used, or to be used with care."""
@@ -21,6 +23,7 @@ class Expected:
         size: root mean square of the derivative itself.
         unknown: what the rows leave open, whatever the network.
         rate: the power of the number of rows with which that falls.
+        entries: root mean square of the error of each entry by itself, (outputs, *inputs).
     """
 
     order: int
@@ -28,6 +31,7 @@ class Expected:
     size: float
     unknown: float
     rate: float
+    entries: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def relative(self) -> float:

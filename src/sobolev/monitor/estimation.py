@@ -1,6 +1,7 @@
 """Estimates of errors beside what a monitor measures, for orders of which no truth is known."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from sobolev.callbacks.restored_state import one_thread
 from sobolev.estimates import DerivativeEstimate, Expected, verdict
 from sobolev.estimates.estimate import Reference, points_for
 from sobolev.estimates.verdict import percent
+from sobolev.functions.notation import Place
 from sobolev.monitor.measurement import Truth
 from sobolev.monitor.weights import fingerprint
 from sobolev.readout.training_data import own_split
@@ -21,7 +23,7 @@ When = Literal["auto", "always", "never"]
 
 _HIGHEST = 2
 """Of the orders that are estimated."""
-_DRAWN = 2
+_DRAWN = 20
 """Inputs of a function whose estimates are drawn."""
 _ENTRIES = 4096
 """An order with more entries than this for a single output is not estimated."""
@@ -101,14 +103,41 @@ class Estimation:
                 found = self.expected[entry["order"]]
                 entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
 
+    def add_named(self, errors: list[dict[str, Any]], places: Mapping[str, Place]) -> None:
+        """The same for single entries, and what each does within the scatter of the data, where it has no truth.
+
+        `of_scatter`: by how many of its own standard deviations the output changes with one of each input, times as
+        often as the derivative is taken.
+
+        Args:
+            errors: an entry for each.
+            places: where they stand in the derivative, by their names.
+        """
+        if self.estimate is None:
+            return
+        x, y = (tensor.double().flatten(1) for tensor in self.estimate.training[:2])
+        of_inputs, of_outputs = x.std(0), [column[column.isfinite()].std() for column in y.T]
+        for entry in errors:
+            output, *by = places[entry["name"]]
+            known = self.expected[len(by)].entries if len(by) < len(self.expected) else None
+            if "rms" in entry and known is not None:
+                rmse, size = float(known[(output, *by)]), entry["rms"]
+                scatter = float(of_inputs[by].prod() / of_outputs[output])
+                entry |= {"estimated_rmse": rmse, "estimated_relative_l2": rmse / size if size else math.inf}
+                entry["of_scatter"] = size * scatter if math.isfinite(scatter) else 0.0
+
     def deviations(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
-        """Standard deviations of the errors at points of one or two inputs, for a figure; None where it shows none."""
+        """Standard deviations of the errors at points (points, *in), for a figure; None where it shows none."""
         if self.estimate is None or x[0].numel() > _DRAWN:
             return None
         tower = tower[: _HIGHEST + 1]
         with torch.inference_mode(False), torch.no_grad(), one_thread():
             squares, _ = self.estimate.mean_squares(tower, x, self.estimate.own_mean_squares(model, x, len(tower) - 1))
         return [square.sqrt() for square in squares]
+
+    def outside(self, x: Tensor) -> Tensor | None:
+        """Which points (points, *in) lie outside of the data; None where nothing is estimated."""
+        return None if self.estimate is None else self.estimate.domain.outside(x.double().flatten(1))
 
     def state(self) -> dict[str, Any] | None:
         """Of the rows alone, for a checkpoint: what they say does not depend on the weights."""
@@ -134,6 +163,8 @@ class Estimation:
         if self._rows is None and not self._tried:
             self._tried = True
             training, held_out = (self._samples(trainer, name) for name in ("training", "validation"))
+            if hasattr(trainer.datamodule, "problem"):
+                return False  # an equation has no rows with values
             if not training:
                 self.remark = "no error is estimated: no training row with inputs and values was seen"
                 return False

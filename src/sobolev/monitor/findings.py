@@ -126,6 +126,5 @@ class ModuleAudit:
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """Findings as a table in Markdown."""
-    rows = "\n".join(f"| {f.severity} | {f.kind} | {f.where} | {f.message} |" for f in findings)
-    return "| severity | kind | where | message |\n|---|---|---|---|\n" + rows if rows else "Nothing found."
+    """Findings as a list in Markdown."""
+    return "\n".join(f"* **{f.severity}** ({f.kind}) {f.where}: {f.message}" for f in findings) or "Nothing found."

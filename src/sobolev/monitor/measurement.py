@@ -40,7 +40,7 @@ class Measurement:
         named: single entries of the derivatives that are measured by themselves, for modules of (batch, inputs).
 
     Attributes:
-        named_errors: of these, by the last call of `errors`: as there, with the `name`, where a truth is known.
+        named_errors: of these, by the last call of `errors`: as there, with the `name`.
         kept: points, derivatives and their truth, for a figure.
         rows: how many points this process has counted.
         inputs: how many numbers each point had.
@@ -78,6 +78,7 @@ class Measurement:
         required: bool = True,
         block: int | None = None,
         differentiate: Callable[..., tuple[Tensor, ...]] = derivative_tensors,
+        most_kept: int | None = None,
     ) -> None:
         """Differentiate at x, (batch, *in), and count the errors.
 
@@ -90,6 +91,7 @@ class Measurement:
             required: whether a truth of another shape than the derivative is an error; otherwise it is none.
             block: the number of rows that `function` is asked for at most; None: any number.
             differentiate: finds the derivative tensors of what `function` returns.
+            most_kept: so many points at most are kept for a figure; None: as many as a figure of points shows.
 
         Raises:
             ValueError: a required truth does not have the shape of the derivative.
@@ -102,9 +104,11 @@ class Measurement:
             part = x if size >= len(x) else changed(lambda plain, rows=rows: plain[rows], x)
             with torch.no_grad():
                 values = differentiate(function(rows), part, order, method=self.method, chunk_size=chunk)
-                self._count(part, values, truth if part is x else _rows(truth, rows), required)
+                self._count(part, values, truth if part is x else _rows(truth, rows), required, most_kept)
 
-    def _count(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool) -> None:
+    def _count(
+        self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool, most_kept: int | None
+    ) -> None:
         x, *values = (_countable(tensor) for tensor in (ordinary(x), *predicted))
         truth = (*(None if t is None else ordinary(t) for t in truth), *(None for _ in values))[: len(values)]
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
@@ -119,10 +123,11 @@ class Measurement:
         counts = dict(zip(pairs, known.counts, strict=True)) if known else {}
         self._metric.update(pairs, points, known)  # pyright: ignore[reportOptionalMemberAccess]
         unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not counts.get(f"error {k}")}
+        unknown |= self._named_sizes(x, values, counts)
         if unknown:
             self._metric.update(unknown, points)  # pyright: ignore[reportOptionalMemberAccess]
         self.rows += len(x)
-        self._keep(x, tuple(values), exact)
+        self._keep(x, tuple(values), exact, most_kept or FIGURE_POINTS)
 
     def _named_pairs(self, x: Tensor, values: list[Tensor], exact: Truth) -> dict[str, tuple[Tensor, Tensor]]:
         """Single entries with a name of their own, predicted and exact."""
@@ -134,12 +139,22 @@ class Measurement:
                 pairs[f"named {name}"] = values[len(by)].reshape(shape)[at], true.reshape(shape)[at]
         return pairs
 
+    def _named_sizes(self, x: Tensor, values: list[Tensor], counts: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Single entries with a name of their own and no truth."""
+        sizes = {}
+        for name, (output, *by) in self.named.items():
+            if not counts.get(f"named {name}") and len(by) < len(values):
+                entry = values[len(by)].reshape(len(x), -1, *x.shape[1:] * len(by))[(slice(None), output, *by)]
+                sizes[f"size {name}"] = entry, torch.zeros_like(entry)
+        return sizes
+
     def _prepare(self, inputs: int, device: torch.device | str) -> None:
         """A metric for points of so many inputs; the one there is, if it is of that kind."""
         if self._metric is not None and self.inputs == inputs and self._metric.count.device == torch.device(device):
             return
         orders = range(self.order + 1)
-        names = [*(f"error {k}" for k in orders), *(f"named {n}" for n in self.named), *(f"size {k}" for k in orders)]
+        names = [f"{what} {k}" for what in ("error", "size") for k in orders]
+        names += [f"{what} {name}" for what in ("named", "size") for name in self.named]
         self.inputs, self._metric = inputs, DerivativeErrors(names, inputs).to(device)
 
     def _exact(self, tensors: list[Tensor]) -> Exact:
@@ -171,11 +186,13 @@ class Measurement:
                 entries.append({"order": k, **error})
             elif size := found.get(f"size {k}"):
                 entries.append({"order": k, "rms": size["rmse"], "max": size["max"], "at": size["at"]})
-        self.named_errors = [
-            {"name": name, "order": len(place) - 1, **error}
-            for name, place in self.named.items()
-            if (error := found.get(f"named {name}"))
-        ]
+        self.named_errors = []
+        for name, place in self.named.items():
+            if error := found.get(f"named {name}"):
+                self.named_errors.append({"name": name, "order": len(place) - 1, **error})
+            elif size := found.get(f"size {name}"):
+                own = {"rms": size["rmse"], "max": size["max"], "at": size["at"]}
+                self.named_errors.append({"name": name, "order": len(place) - 1, **own})
         return entries, points
 
     def _reduced(self, inputs: int, device: torch.device | str) -> dict[str, dict[str, Any]]:
@@ -203,8 +220,8 @@ class Measurement:
         ]
         return x, predicted, exact
 
-    def _keep(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth) -> None:
-        most = max(1, min(FIGURE_POINTS, 10 * _NUMBERS // max(1, predicted[-1][:1].numel())))
+    def _keep(self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, most: int) -> None:
+        most = max(1, min(most, 10 * _NUMBERS // max(1, predicted[-1][:1].numel())))
         room = most - sum(len(points) for points, _, _ in self.kept)
         if room > 0 and all(points.shape[1:] == x.shape[1:] for points, _, _ in self.kept[:1]):
             if len(x) > room:

@@ -26,12 +26,13 @@ from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
 from sobolev.monitor.contradictions import contradiction, in_order_of, names_of, other_factor
+from sobolev.monitor.drawing_points import drawing_points
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
 from sobolev.monitor.measured_points import Sample, Sampling
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
-from sobolev.monitor.named_derivatives import named_places, names_for_figures
+from sobolev.monitor.named_derivatives import all_places, named_places, names_for_figures
 from sobolev.monitor.scalars import Scalars, digits
 from sobolev.monitor.standardized import network_inside, scaled_tensors
 from sobolev.monitor.targets import Target
@@ -48,8 +49,8 @@ _PACKAGE = Path(__file__).parents[1]
 
 _RESULTS = ("errors", "named_errors", "findings", "points", "weights", "history", "_stopwatch")
 
-_GRID = 44
-"""Points along each axis of a figure of two inputs."""
+_MOST_INPUTS = 20
+"""More are not drawn along each of them."""
 
 _BLOCK = 256
 """Rows evaluated at a time where rows of other entries go with them."""
@@ -216,10 +217,15 @@ class DerivativeMonitor(ValidationHooks):
         """The matplotlib figure of the last measurement: each order over the truth, its error below."""
         from sobolev.plots import derivatives_figure
 
-        names = names_for_figures(getattr(trainer, "datamodule", None))
-        measured = self._on_a_grid(trainer) or self.measurement
-        x, predicted, exact = measured.figure_data()
-        bands = self.estimation.deviations(trainer.lightning_module, x, predicted)
+        names: dict[str, Any] = names_for_figures(getattr(trainer, "datamodule", None))
+        x, predicted, exact = self.measurement.figure_data()
+        drawn, known = self._drawn(trainer, exact), self.exact_function(trainer) is not None
+        if drawn is not None and not known and any(e is not None and bool(e.isfinite().any()) for e in exact):
+            names["measured"] = (x, predicted, exact)
+        if drawn is not None:
+            x, predicted, exact = drawn.figure_data()
+        bands = None if known else self.estimation.deviations(trainer.lightning_module, x, predicted)
+        names["outside"] = None if known or drawn is None else self.estimation.outside(x)
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _pixels(self, trainer: "Trainer") -> Any:
@@ -227,25 +233,28 @@ class DerivativeMonitor(ValidationHooks):
 
         return image(self.figure(trainer))
 
-    def _on_a_grid(self, trainer: "Trainer") -> Measurement | None:
-        """A function of two inputs is drawn over all of the box that its points span.
+    def _drawn(self, trainer: "Trainer", exact: list[Tensor | None]) -> Measurement | None:
+        """The function where a figure shows it best: on a line, on a grid, or along each of many inputs.
 
-        Not where its derivatives are known at those points alone, nor where a process cannot do it by itself.
+        None where that are the measured points: of a known function of one input or many, and where labels of
+        derivatives of many inputs are compared; also where a process cannot differentiate elsewhere by itself.
         """
         reference, model, kept = self.exact_function(trainer), trainer.lightning_module, self.measurement.kept
-        flat = kept[0][0].dim() == 2 and kept[0][0].shape[1] == 2 and self._evaluations.alone(self._own)
-        labelled = reference is None and any(exact is not None for exact in kept[0][2][1:])
-        if labelled or not flat or any(map(is_in_pieces, model.parameters())):
+        flat = kept[0][0].dim() == 2 and len(kept[0][0]) > 0 and self._evaluations.alone(self._own)
+        if not flat or any(map(is_in_pieces, model.parameters())):
             return None
-        low, high = torch.cat([points for points, *_ in kept]).aminmax(dim=0)
-        axes = [torch.linspace(*ends, _GRID, dtype=low.dtype) for ends in zip(low.tolist(), high.tolist(), strict=True)]
-        x = torch.cartesian_prod(*axes).to(model.device)
+        inputs, labelled = kept[0][0].shape[1], any(e is not None and bool(e.isfinite().any()) for e in exact[1:])
+        if (reference is not None and inputs != 2) or (labelled and inputs > 2) or inputs > _MOST_INPUTS:
+            return None
+        points = torch.cat([points for points, *_ in kept])
+        x = drawing_points(points, getattr(trainer, "datamodule", None)).to(model.device)
         drawn = Measurement(self.order, self.method, self.chunk_size)
         with self._stopwatch, differentiable(model):
             batch = mapped(lambda tensor: tensor.to(model.device), self._audit.first)
             batch = self._evaluations.prepared(model, batch, self._own)
             function = self._evaluations.function(model, batch, len(x), True, self._own)
-            drawn.update(function, x, () if reference is None else ExactDerivatives(self.order).at(reference, x))
+            truth = () if reference is None else ExactDerivatives(self.order).at(reference, x)
+            drawn.update(function, x, truth, most_kept=len(x))
         return drawn
 
     # The course of a run, as Lightning calls it
@@ -263,7 +272,8 @@ class DerivativeMonitor(ValidationHooks):
         if stage == "predict":  # what was measured before is not forgotten
             return
         self._start = perf_counter()
-        self._forget(named_places(getattr(trainer, "datamodule", None)))
+        data, named = getattr(trainer, "datamodule", None), named_places(getattr(trainer, "datamodule", None))
+        self._forget(named or (all_places(data, self.order) if self.exact_function(trainer) is None else {}))
         self._off = is_sharded_otherwise(trainer.strategy)
         if self._off:
             rank_zero_warn(
@@ -445,6 +455,7 @@ class DerivativeMonitor(ValidationHooks):
         if self._evaluations.alone(self._own):
             plain = last and self._evaluations.plain(self._own)
             self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain)
+            self.estimation.add_named(self.named_errors, self.measurement.named)
         else:
             self.estimation.remark = "no error is estimated: forward takes more than the inputs"
 

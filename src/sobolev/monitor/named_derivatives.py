@@ -1,8 +1,12 @@
 """What a data module calls its inputs, outputs and derivatives, where it has names for them."""
 
+from itertools import combinations_with_replacement
 from typing import Any
 
-from sobolev.functions.notation import Place, derivative_place
+from sobolev.functions.notation import Place, derivative_notation, derivative_place
+
+_MOST = 20
+"""More derivatives are not listed one by one."""
 
 _NAMES = ("input_names", "output_names", "derivative_names")
 
@@ -14,6 +18,26 @@ def named_places(data: Any) -> dict[str, Place]:
         name: derivative_place(derivative, data.input_names, data.output_names, "derivative_names")
         for derivative, name in names.items()
     }
+
+
+def all_places(data: Any, order: int) -> dict[str, Place]:
+    """Every first and second derivative by the names of a data module's columns; none where there is one input only.
+
+    Their units differ, so that no number is about them all.
+
+    Args:
+        data: the data module; without names there are none.
+        order: of the highest derivatives.
+    """
+    inputs, outputs = getattr(data, "input_names", ()), getattr(data, "output_names", ())
+    orders = range(1, min(order, 2) + 1)
+    places = {
+        derivative_notation(name, [inputs[i] for i in by]): (output, *by)
+        for k in orders
+        for output, name in enumerate(outputs)
+        for by in combinations_with_replacement(range(len(inputs)), k)
+    }
+    return places if len(inputs) > 1 and len(places) <= _MOST else {}
 
 
 def names_for_figures(data: Any) -> dict[str, Any]:

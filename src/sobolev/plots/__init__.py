@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from sobolev.audit import Finding
 
+    Measured = tuple[Tensor | ArrayLike, Sequence[Tensor | ArrayLike], Sequence[Tensor | ArrayLike | None]]
+
 _DRAWING = RLock()
 """matplotlib's text layout keeps state between calls; one thread draws at a time."""
 
@@ -30,11 +32,14 @@ def derivatives_figure(
     title: str = "",
     findings: "Sequence[Finding]" = (),
     deviations: "Sequence[Tensor | ArrayLike | None] | None" = None,
+    measured: "Measured | None" = None,
+    outside: Tensor | None = None,
 ) -> "Figure":
     """Draw a network's derivatives, over the truth and with their errors where the truth is known.
 
     One input: a column per order, the curve above, its absolute error on a log axis below. Two inputs: heat
-    maps of value, gradient and Hessian. More inputs: network against truth, a panel per order.
+    maps of value, gradient and Hessian. More inputs: network against truth, a panel per order; where nothing is known
+    but measured values, value and derivatives along each input, the points of one input behind those of the other.
 
     Args:
         points: (n, d), or (n,) for one input.
@@ -46,8 +51,11 @@ def derivatives_figure(
             panel of its own, in place of those of the orders.
         title: the first line.
         findings: of an audit; the worst is shown in one line.
-        deviations: standard deviations of the errors, in the same shapes as the truth: where there is none, with one
-            input bands that hold it in nine of ten cases, with two a map beside each.
+        deviations: standard deviations of the errors, in the same shapes as the truth: where there is none, bands that
+            hold it in nine of ten cases; with two inputs a map beside each.
+        measured: where a truth is known at some rows alone, in place of `exact`: these points (rows, d), the network's
+            derivatives and the labels there, in the shapes of `predicted` and `exact`; NaN is no label.
+        outside: which points lie outside of the data, (n,); they are shaded.
 
     Returns:
         A figure of its own, unknown to pyplot: nothing to close.
@@ -59,10 +67,10 @@ def derivatives_figure(
     from sobolev.plots.samples import samples
     from sobolev.plots.style import Names
 
-    data = samples(points, predicted, exact, deviations)
+    data = samples(points, predicted, exact, deviations, outside)
     names = Names.of(input_names, output_names, (data.inputs, data.outputs), derivative_names or {})
     with _DRAWING:
-        return build(data, names, title, findings)
+        return build(data, names, title, findings, None if measured is None else samples(*measured))
 
 
 def digits_figure(

@@ -7,17 +7,15 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 
 from sobolev.plots import labels, style
-from sobolev.plots.samples import Curve, Samples
+from sobolev.plots.samples import Curve, Samples, root_mean_square
 
 COLUMNS = 4
 OUTPUTS = 3
 MOST_POINTS = 2000
 FEW_POINTS = 40
-BAND = 1.645
-"""Standard deviations that nine of ten cases of a normal distribution lie within."""
 
 
-def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
+def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
     """Draw into an empty figure, set its size, and say what was left out.
 
     Orders stand side by side, at most four in a row; each output starts a new row.
@@ -29,20 +27,27 @@ def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
         for start in range(0, len(samples.orders), COLUMNS)
     ]
     columns = max(len(row) for row in rows)
-    panels = 1 if all(exact is None for exact in samples.exact) else 2
+    compared = samples if measured is None else measured
+    told = compared.exact if measured is None else compared.exact[1:]  # how far off measurements are is in their title
+    panels = 1 if all(exact is None for exact in told) else 2
     grid = _grid(figure, len(rows), columns, panels)
     order = np.argsort(samples.points[:, 0], kind="stable")
     x = samples.points[order, 0]
     for row, curves in enumerate(rows):
         for column, curve in enumerate(curves):
             top = figure.add_subplot(grid[2 * panels * row, 2 * column])
-            _values(top, x, order, curve, names)
+            rows_of = None if measured is None else (measured.points[:, 0], measured.curve(curve.output, curve.inputs))
+            style.shade_outside(top, x, None if samples.outside is None else samples.outside[order])
+            _values(top, x, order, curve, names, rows_of)
             bottom = top
-            if panels == 2:
+            if panels == 2 and _is_known(curve, rows_of):
                 bottom = figure.add_subplot(grid[2 * panels * row + 2, 2 * column], sharex=top)
                 top.tick_params(labelbottom=False)
                 top.xaxis.get_offset_text().set_visible(False)
-                _errors(bottom, x, order, curve)
+                if rows_of is None:
+                    _errors(bottom, x, order, curve)
+                else:
+                    _errors(bottom, rows_of[0], np.argsort(rows_of[0], kind="stable"), rows_of[1], dots=True)
                 if column == 0:
                     bottom.set_ylabel("absolute error", fontsize=style.SMALL)
             bottom.set_xlabel(labels.name(names.inputs[0]), fontsize=style.LABEL)
@@ -65,23 +70,37 @@ def _grid(figure: Figure, rows: int, columns: int, panels: int) -> GridSpec:
     return figure.add_gridspec(len(heights), len(widths), height_ratios=heights, width_ratios=widths)
 
 
-def _values(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve, names: style.Names) -> None:
+_Rows = tuple[np.ndarray, Curve]
+"""Points with labels, and what the network says there."""
+
+
+def _is_known(curve: Curve, rows: _Rows | None) -> bool:
+    return curve.exact is not None if rows is None else rows[1].exact is not None
+
+
+def _values(
+    axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve, names: style.Names, rows_of: _Rows | None = None
+) -> None:
     predicted, exact = curve.predicted[order], None if curve.exact is None else curve.exact[order]
     rows = _thinned(curve, order)
     form = "o" if len(x) <= FEW_POINTS else "-"
     if exact is not None:
         axes.plot(x[rows], exact[rows], form, color=style.EXACT, linewidth=5, markersize=9, label="exact")
     if exact is None and curve.deviation is not None:
-        half = BAND * curve.deviation[order][rows]
+        half = style.BAND * curve.deviation[order][rows]
         low, high = predicted[rows] - half, predicted[rows] + half
         axes.fill_between(x[rows], low, high, color=style.NETWORK, alpha=0.2, linewidth=0, label="estimated 90 % band")
     axes.plot(x[rows], predicted[rows], form, color=style.NETWORK, linewidth=1.4, markersize=4, label="network")
+    score, labels_there = style.score(predicted, exact, curve.deviation), None
+    if rows_of is not None and (labels_there := rows_of[1].exact) is not None:
+        axes.plot(rows_of[0], labels_there, "o", color=style.EXACT, markersize=5, zorder=1.9, label="data")
+        score = f"RMSE to the data {labels.number(root_mean_square(rows_of[1].predicted - labels_there))}"
     axes.set_title(
-        f"{names.label(curve)}\n{style.score(predicted, exact)}",
+        f"{names.label(curve)}\n{score}",
         fontsize=style.LABEL, loc="left", color=style.INK, linespacing=1.35,
     )  # fmt: skip
     style.dress(axes)
-    axes.set_ylim(*style.limits(predicted, exact))
+    axes.set_ylim(*style.limits(predicted, exact, labels_there))
     axes.set_xlim(*style.limits(x))
     _mark_not_finite(axes, x, predicted)
 
@@ -95,16 +114,13 @@ def _mark_not_finite(axes: Axes, x: np.ndarray, predicted: np.ndarray) -> None:
         style.remark_not_finite(axes, bad)
 
 
-def _errors(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve) -> None:
+def _errors(axes: Axes, x: np.ndarray, order: np.ndarray, curve: Curve, *, dots: bool = False) -> None:
     """The error of one curve; a zero leaves the panel through its floor."""
-    if curve.error is None:
-        style.dress(axes)
-        axes.set_yticks([])
-        style.remark(axes, "no reference")
-        return
+    assert curve.error is not None
+    x = x[order] if dots else x
     error = curve.error[order]
     rows = _thinned(curve, order)
-    form = "o" if len(x) <= FEW_POINTS else "-"
+    form = "o" if dots or len(x) <= FEW_POINTS else "-"
     axes.set_yscale("log", nonpositive="clip")
     axes.set_ylim(*style.log_limits(error))
     axes.plot(x[rows], error[rows], form, color=style.NETWORK, linewidth=1.0, markersize=4, label="error")

@@ -8,19 +8,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from sobolev.audit import Finding
-from sobolev.plots import curves, maps, parity, style
+from sobolev.plots import curves, maps, parity, slices, style
 from sobolev.plots.samples import Samples
 
 _EXPLAINED = ("f'' = 0 everywhere", "the Hessian = 0 everywhere")
 """What piecewise linear activations are the cause of."""
 
 
-def build(samples: Samples, names: style.Names, title: str, findings: Sequence[Finding]) -> Figure:
+def build(
+    samples: Samples, names: style.Names, title: str, findings: Sequence[Finding], measured: Samples | None
+) -> Figure:
     """Draw the panels, then the lines above them."""
     figure = Figure(dpi=style.DPI, facecolor="white", layout="none")  # pyright: ignore[reportArgumentType]
     FigureCanvasAgg(figure)
-    panels = {1: curves, 2: maps}.get(samples.inputs, parity)
-    left_out = panels.draw(figure, samples, names) if len(samples.points) else _nothing(figure)
+    many = slices if slices.are_slices(samples) else parity
+    panels = {1: curves, 2: maps}.get(samples.inputs, many)
+    left_out = panels.draw(figure, samples, names, measured) if len(samples.points) else _nothing(figure)
     lines = [(line, style.SEVERITY.get(severity, style.MUTED)) for line, severity in notes(samples, findings)]
     if left_out:
         lines.append((left_out, style.MUTED))
@@ -70,6 +73,10 @@ def _head(figure: Figure, title: str, lines: Sequence[tuple[str, str]]) -> None:
     else:
         fixed = figure.subplotpars
         figure.subplots_adjust(top=fixed.top * height / total, bottom=fixed.bottom * height / total)
+        for axes in figure.axes:
+            if axes.get_subplotspec() is None:  # placed by hand
+                box = axes.get_position()
+                axes.set_position((box.x0, box.y0 * height / total, box.width, box.height * height / total))
     place = {"x": 0.09 / width, "va": "center", "ha": "left", "parse_math": False}
     figure.text(y=1 - 0.25 / total, s=_short(title, width - 2.8, 8.5), fontsize=style.TITLE, weight="bold",
                 color=style.INK, **place)  # fmt: skip

@@ -1,7 +1,7 @@
 """Two inputs: the network's value, gradient and Hessian as heat maps beside the truth and the error."""
 
-from collections.abc import Callable
-from itertools import pairwise
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,48 +15,98 @@ from sobolev.plots import labels, style
 from sobolev.plots.plane import Plane
 from sobolev.plots.samples import Array, Curve, Samples, relative_l2, root_mean_square
 
-MOST_ROWS = 6
-ROOM = 17
-MAP, BAR, HEIGHT = 2.2, 0.12, 1.45
+MOST_ROWS, ACROSS = 6, 3
+ROOM = 42
+MAP, BAR, HEIGHT = 2.4, 0.12, 1.5
+PER_CHARACTER, SMALLEST = 0.085, 7.5
+"""Inches of a letter of a title, and the size of font below which nothing can be read."""
+ABOVE_POWERS = 15
+"""Points between a map and its title, for the power of ten that all numbers at an axis have in common."""
 VALUES, ERRORS = "viridis", "magma"
 
+Painter = Callable[[Axes, Axes, Plane, Curve, style.Names], None]
+"""Paints something about a curve into a map and its bar."""
 
-def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
-    """Draw into an empty figure, set its size, and say what was left out."""
-    chosen, left_out = choose(samples)
-    plane = Plane(samples.points)
-    panel, widths, across = _layout(chosen)
-    rows = [chosen[start : start + across] for start in range(0, len(chosen), across)]
-    sheet = _Sheet(figure, widths * len(rows[0]), len(rows))
-    for row, curves in enumerate(rows):
-        axes = [sheet.axes(row, column) for column in range(len(widths) * len(curves))]
-        for number, curve in enumerate(curves):
-            panel(axes[number * len(widths) : (number + 1) * len(widths)], plane, curve, names)
-        for column, cell in enumerate(axes):
-            if sheet.widths[column] == MAP:
-                _frame(cell, plane, names, last=row + 1 == len(rows), first=column == 0)
+
+def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
+    """Draw into an empty figure, set its size, and say what was left out.
+
+    A row for each derivative with a truth: network, truth, error. The others stand three in a row.
+    """
+    chosen, left_out = choose(samples if measured is None else measured)
+    plane, at_rows = Plane(samples.points), None if measured is None else Plane(measured.points)
+    pairs = [(samples.curve(c.output, c.inputs), c) for c in chosen]
+    compared = [pair for pair in pairs if pair[1].exact is not None]
+    alone = [curve for curve, known in pairs if known.exact is None]
+    estimated = any(curve.deviation is not None for curve in alone)
+    painters = (_single, _estimate) if estimated else (_single,)
+    cells = [(paint, curve) for curve in alone for paint in painters]
+    across = 2 if estimated else ACROSS
+    sheet = _Sheet(figure, len(compared), [cells[start : start + across] for start in range(0, len(cells), across)])
+    for row, (curve, known) in enumerate(compared):
+        panels = sheet.comparison(row)
+        if at_rows is None:
+            _compare(panels, plane, curve, names)
+        else:
+            _against_rows(panels, plane, curve, at_rows, known, names)
+    for row, singles in enumerate(sheet.singles, start=len(compared)):
+        for column, (paint, curve) in enumerate(singles):
+            paint(*sheet.single(row, column), plane, curve, names)
+    for axes, first, last in sheet.maps:
+        _frame(axes, plane, names, last=last, first=first)
+        _shade_outside(axes, plane, samples.outside)
     return left_out
 
 
 class _Sheet:
-    """Maps and colour bars at fixed places: a third of the time of a computed layout."""
+    """Maps and colour bars at fixed places, in inches: a third of the time of a computed layout.
 
-    def __init__(self, figure: Figure, widths: list[float], rows: int) -> None:
-        """Lay out so many rows of these columns, whose widths are in inches."""
-        self.figure, self.widths = figure, widths
-        gaps = [0.08 if after == BAR else 0.28 if before == MAP else 0.8 for before, after in pairwise(widths)]
-        left, right, top, bottom, between = 0.7, 0.6, 0.35, 0.6, 0.45
-        width = left + sum(widths) + sum(gaps) + right
-        height = top + HEIGHT * rows + between * (rows - 1) + bottom
-        figure.set_size_inches(width, height)
-        figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, 0, 0)
-        self.grid = figure.add_gridspec(
-            2 * rows - 1, 2 * len(widths) - 1, height_ratios=[HEIGHT, between] * (rows - 1) + [HEIGHT],
-            width_ratios=[inches for pair in zip(widths, [*gaps, 0], strict=True) for inches in pair][:-1],
-        )  # fmt: skip
+    Attributes:
+        singles: what stands in each row of single maps.
+        maps: those made so far: axes, whether it is the first of its row, whether it is the lowest of its column.
+    """
 
-    def axes(self, row: int, column: int) -> Axes:
-        return self.figure.add_subplot(self.grid[2 * row, 2 * column])
+    LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 0.7, 0.75, 0.45, 0.6, 0.55
+    BESIDE, TO_BAR, BEHIND_BAR = 0.28, 0.08, 0.85
+
+    def __init__(self, figure: Figure, comparisons: int, singles: Sequence[Sequence[tuple[Painter, Curve]]]) -> None:
+        """Make room for so many rows of comparisons, then for rows of single maps."""
+        self.figure, self.singles, self.rows = figure, singles, comparisons + len(singles)
+        self.maps: list[tuple[Axes, bool, bool]] = []
+        pair = MAP + self.TO_BAR + BAR
+        across = max((len(row) for row in singles), default=0)
+        wide = 2 * MAP + self.BESIDE + self.TO_BAR + BAR + self.BEHIND_BAR + pair if comparisons else 0.0
+        inside = max(wide, across * pair + max(0, across - 1) * self.BEHIND_BAR)
+        self.width = self.LEFT + inside + self.RIGHT
+        self.height = self.TOP + HEIGHT * self.rows + self.BETWEEN * (self.rows - 1) + self.BOTTOM
+        figure.set_size_inches(self.width, self.height)
+
+    def comparison(self, row: int) -> list[Axes]:
+        """Network, truth, their bar, error, its bar."""
+        second = self.LEFT + MAP + self.BESIDE
+        bar = second + MAP + self.TO_BAR
+        error = bar + BAR + self.BEHIND_BAR
+        return [
+            self._map(self.LEFT, row, first=True), self._map(second, row), self._axes(bar, row, BAR),
+            self._map(error, row), self._axes(error + MAP + self.TO_BAR, row, BAR),
+        ]  # fmt: skip
+
+    def single(self, row: int, column: int) -> tuple[Axes, Axes]:
+        """A map and its bar."""
+        left = self.LEFT + column * (MAP + self.TO_BAR + BAR + self.BEHIND_BAR)
+        below = self.singles[len(self.singles) - self.rows + row + 1 :]
+        last = not any(len(curves) > column for curves in below)
+        return self._map(left, row, first=column == 0, last=last), self._axes(left + MAP + self.TO_BAR, row, BAR)
+
+    def _map(self, left: float, row: int, *, first: bool = False, last: bool | None = None) -> Axes:
+        axes = self._axes(left, row, MAP)
+        self.maps.append((axes, first, row + 1 == self.rows if last is None else last))
+        return axes
+
+    def _axes(self, left: float, row: int, width: float) -> Axes:
+        bottom = self.height - self.TOP - HEIGHT * (row + 1) - self.BETWEEN * row
+        place = (left / self.width, bottom / self.height, width / self.width, HEIGHT / self.height)
+        return self.figure.add_axes(place)
 
 
 def choose(samples: Samples) -> tuple[list[Curve], str]:
@@ -79,40 +129,42 @@ def badness(curve: Curve) -> float:
     return relative_l2(curve.error, curve.exact)
 
 
-def _layout(curves: list[Curve]) -> tuple[Callable[[list[Axes], Plane, Curve, style.Names], None], list[float], int]:
-    """How an entry is drawn, in maps and bars of which widths, and how many of them stand in a row."""
-    if any(curve.exact is not None for curve in curves):
-        return _compare, [MAP, MAP, BAR, MAP, BAR], 1
-    if any(curve.deviation is not None for curve in curves):
-        return _estimate, [MAP, BAR, MAP, BAR], 2
-    return _single, [MAP, BAR], 3
-
-
 def _compare(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
     """Network, truth on the same colours, error on its own."""
     network, exact, bar, error, error_bar = row
+    assert curve.exact is not None and curve.error is not None
     norm = Normalize(*style.limits(_core(curve.predicted), curve.exact))
-    _title(network, f"{names.label(curve, ROOM)}  network")
+    _title(network, names.label(curve, ROOM), MAP)
     _bar(plane.paint(network, curve.predicted, norm, VALUES), bar)
     _not_finite(network, plane, curve.predicted)
-    if curve.exact is None or curve.error is None:
-        for axes in (exact, error):
-            _title(axes, "no reference")
-        error_bar.set_axis_off()
-        return
     plane.paint(exact, curve.exact, norm, VALUES)
     _title(exact, "exact")
     low, high = style.log_limits(curve.error)
     _bar(plane.paint(error, np.maximum(curve.error, low), LogNorm(low, high), ERRORS), error_bar)
-    _title(error, f"|error|  {style.score(curve.predicted, curve.exact)}", style.SMALL)
+    _title(error, f"|error|  {style.score(curve.predicted, curve.exact)}", size=style.SMALL)
     if not curve.error.any():
         style.remark(error, "exactly 0")
 
 
-def _estimate(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
-    """Network, and the standard deviation of its error on colours of its own."""
-    _single(row[:2], plane, curve, names)
-    axes, bar = row[2:]
+def _against_rows(
+    row: list[Axes], plane: Plane, curve: Curve, at_rows: Plane, known: Curve, names: style.Names
+) -> None:
+    """The network everywhere; labels and errors at the rows that have some."""
+    network, exact, bar, error, error_bar = row
+    assert known.exact is not None and known.error is not None
+    norm = Normalize(*style.limits(_core(curve.predicted), known.exact))
+    _title(network, names.label(curve, ROOM), MAP)
+    _bar(plane.paint(network, curve.predicted, norm, VALUES), bar)
+    _not_finite(network, plane, curve.predicted)
+    at_rows.dot(exact, known.exact, norm, VALUES)
+    _title(exact, "data")
+    low, high = style.log_limits(known.error)
+    _bar(at_rows.dot(error, np.maximum(known.error, low), LogNorm(low, high), ERRORS), error_bar)
+    _title(error, f"|error|  {style.score(known.predicted, known.exact)}", size=style.SMALL)
+
+
+def _estimate(axes: Axes, bar: Axes, plane: Plane, curve: Curve, _: style.Names) -> None:
+    """The standard deviation of the error, on colours of its own."""
     if curve.deviation is None:
         _title(axes, "no estimate")
         bar.set_axis_off()
@@ -120,19 +172,29 @@ def _estimate(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -
     low, high = style.log_limits(curve.deviation)
     _bar(plane.paint(axes, np.maximum(curve.deviation, low), LogNorm(low, high), ERRORS), bar)
     relative = f"  rel. L2 {labels.number(relative_l2(curve.deviation, curve.predicted))}"
-    _title(axes, f"estimated error{relative if curve.predicted.any() else ''}", style.SMALL)
+    _title(axes, f"estimated error{relative if curve.predicted.any() else ''}", size=style.SMALL)
 
 
-def _single(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
-    axes, bar = row
+def _single(axes: Axes, bar: Axes, plane: Plane, curve: Curve, names: style.Names) -> None:
     norm = Normalize(*style.limits(_core(curve.predicted)))
     _bar(plane.paint(axes, curve.predicted, norm, VALUES), bar)
-    _title(axes, names.label(curve, ROOM))
+    _title(axes, names.label(curve, ROOM), MAP + BAR)
     _not_finite(axes, plane, curve.predicted)
 
 
-def _title(axes: Axes, text: str, size: float = style.LABEL) -> None:
-    axes.set_title(text, fontsize=size, loc="left", color=style.INK)
+def _title(axes: Axes, text: str, inches: float = np.inf, size: float = style.LABEL) -> None:
+    """Smaller where it would not fit into so many inches."""
+    written = len(re.sub(r"[${}^_\\]", "", text))
+    fits = min(1.0, inches / (PER_CHARACTER * max(1, written)))
+    axes.set_title(text, fontsize=max(SMALLEST, size * fits), loc="left", color=style.INK, y=1, pad=ABOVE_POWERS)
+
+
+def _shade_outside(axes: Axes, plane: Plane, outside: np.ndarray | None) -> None:
+    """A grey veil over what lies outside of the data."""
+    if outside is not None and outside.any():
+        veil = np.where(outside, 1.0, np.nan)
+        plane.paint(axes, veil, Normalize(0, 3), "Greys", alpha=0.8)
+        axes.plot([], [], "s", color=style.OUTSIDE, label="outside of the data")
 
 
 def _bar(painted: ScalarMappable, axes: Axes) -> None:

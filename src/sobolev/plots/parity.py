@@ -24,8 +24,9 @@ class Panel:
     exact: Array | None
 
 
-def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
+def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
     """Draw into an empty figure, set its size, and say what was left out."""
+    samples, of_truth = (samples, "exact") if measured is None else (measured, "data")
     outputs = range(min(samples.outputs, OUTPUTS))
     panels = [_panels(samples, output, names) for output in outputs]
     columns = min(COLUMNS, max(map(len, panels)))
@@ -34,7 +35,7 @@ def draw(figure: Figure, samples: Samples, names: style.Names) -> str:
     figure.set_size_inches(max(3.2 * columns, 5.0), 3.5 * len(rows))
     for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
         for cell, panel in zip(axes, row, strict=False):
-            _draw(cell, panel, names)
+            _draw(cell, panel, names, of_truth)
         for cell in axes[len(row) :]:
             cell.remove()
     orders = [] if names.derivatives else [f"order {k}" for k in samples.orders[COLUMNS:]]
@@ -53,13 +54,15 @@ def _panels(samples: Samples, output: int, names: style.Names) -> list[Panel]:
 def _order(samples: Samples, output: int, order: int, names: style.Names) -> Panel:
     entries = sorted(samples.curves(output, order), key=badness, reverse=True)
     exact = samples.exact[order]
+    if all(entry.exact is None for entry in entries):
+        exact = None
     what = {0: names.label(entries[0]), 1: "gradient", 2: "Hessian"}.get(order, f"derivatives of order {order}")
     of = f" of {names.label(replace(entries[0], inputs=()))}, {len(entries)} entries" if order else ""
     predicted = samples.predicted[order][:, output]
     return Panel(f"{what}{of}", entries, predicted, None if exact is None else exact[:, output])
 
 
-def _draw(axes: Axes, panel: Panel, names: style.Names) -> None:
+def _draw(axes: Axes, panel: Panel, names: style.Names, of_truth: str) -> None:
     axes.set_title(
         f"{panel.title}\n{style.score(panel.predicted, panel.exact)}",
         fontsize=style.LABEL, loc="left", color=style.INK, linespacing=1.35,
@@ -67,16 +70,16 @@ def _draw(axes: Axes, panel: Panel, names: style.Names) -> None:
     if panel.exact is None:
         _distribution(axes, panel.predicted)
     else:
-        _against(axes, panel.entries, names)
+        _against(axes, [entry for entry in panel.entries if entry.exact is not None], names, of_truth)
     style.dress(axes)
     rows = panel.predicted.reshape(len(panel.predicted), -1)
     style.remark_not_finite(axes, np.asarray(~np.isfinite(rows).all(axis=1)))
 
 
-def _against(axes: Axes, entries: list[Curve], names: style.Names) -> None:
+def _against(axes: Axes, entries: list[Curve], names: style.Names, of_truth: str) -> None:
     """Dots on the diagonal are right; the worst entry lies on top, named."""
     low, high = style.limits(*[c.exact for c in entries])
-    axes.plot([low, high], [low, high], color=style.EXACT, linewidth=4, label="exact", zorder=1)
+    axes.plot([low, high], [low, high], color=style.EXACT, linewidth=4, label=of_truth, zorder=1)
     worst, others = entries[0], entries[1:] or entries
     _dots(axes, others, style.NETWORK, "network")
     if others is not entries:
@@ -86,7 +89,7 @@ def _against(axes: Axes, entries: list[Curve], names: style.Names) -> None:
             fontsize=style.SMALL, color=style.WORST,
         )  # fmt: skip
     axes.set(xlim=(low, high), ylim=style.limits(*[c.predicted for c in entries], np.array([low, high])))
-    axes.set_xlabel("exact", fontsize=style.SMALL)
+    axes.set_xlabel(of_truth, fontsize=style.SMALL)
     axes.set_ylabel("network", fontsize=style.SMALL)
 
 

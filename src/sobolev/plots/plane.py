@@ -28,13 +28,22 @@ class Plane:
         self.points = points[self.rows]
         self._triangles = _triangles(self.points) if self._grid is None else None
 
-    def paint(self, axes: Axes, values: Array, norm: Normalize, cmap: str) -> ScalarMappable:
+    def dot(self, axes: Axes, values: Array, norm: Normalize, cmap: str) -> ScalarMappable:
+        """A dot for each point, in place of what lies between them."""
+        x, y = self.points.T
+        return axes.scatter(x, y, c=values[self.rows], norm=norm, cmap=cmap, s=12, linewidths=0)
+
+    def paint(
+        self, axes: Axes, values: Array, norm: Normalize, cmap: str, alpha: float | None = None
+    ) -> ScalarMappable:
         """Paint a value per point, (all points,); where it is not finite, nothing is painted."""
         values = values[self.rows]
         x, y = self.points.T
         if (at := self._grid) is not None:
             masked = np.ma.masked_invalid(values[at])
-            return axes.pcolormesh(x[at], y[at], masked, norm=norm, cmap=cmap, shading="gouraud", rasterized=True)
+            return axes.pcolormesh(
+                x[at], y[at], masked, norm=norm, cmap=cmap, shading="gouraud", rasterized=True, alpha=alpha
+            )
         if self._triangles is None:
             return axes.scatter(x, y, c=values, norm=norm, cmap=cmap, s=16, linewidths=0)
         finite = np.isfinite(values)

@@ -44,6 +44,8 @@ class Samples:
     predicted: list[Array]
     exact: list[Array | None]
     deviations: list[Array | None] = field(default_factory=list)
+    outside: NDArray[np.bool_] | None = None
+    """Which points lie outside of the data, where that is known."""
 
     @property
     def inputs(self) -> int:
@@ -66,7 +68,10 @@ class Samples:
         exact = self.exact[len(inputs)]
         known = self.deviations[len(inputs)] if len(inputs) < len(self.deviations) else None
         predicted, deviation = self.predicted[len(inputs)][at], None if known is None else known[at]
-        return Curve(output, inputs, predicted, None if exact is None else exact[at], deviation)
+        true = None if exact is None else exact[at]
+        if true is not None and len(true) and np.isnan(true).all():  # a table has labels of some derivatives
+            true = None
+        return Curve(output, inputs, predicted, true, deviation)
 
     def curves(self, output: int, order: int) -> list[Curve]:
         """Every derivative of this order, mixed ones once."""
@@ -76,7 +81,8 @@ class Samples:
         """Some of the points, in this order."""
         exact = [None if value is None else value[rows] for value in self.exact]
         deviations = [None if value is None else value[rows] for value in self.deviations]
-        return Samples(self.points[rows], [value[rows] for value in self.predicted], exact, deviations)
+        outside = None if self.outside is None else self.outside[rows]
+        return Samples(self.points[rows], [value[rows] for value in self.predicted], exact, deviations, outside)
 
 
 def samples(
@@ -84,6 +90,7 @@ def samples(
     predicted: Sequence[Tensor | ArrayLike],
     exact: Sequence[Tensor | ArrayLike | None] | None,
     deviations: Sequence[Tensor | ArrayLike | None] | None = None,
+    outside: Tensor | None = None,
 ) -> Samples:
     """Check the shapes and bring everything to float64.
 
@@ -92,6 +99,7 @@ def samples(
         predicted: order k is (n, outputs, d, ..., d); any shape with as many entries in the same sequence will do.
         exact: the same, or None, as a whole or for single orders.
         deviations: the same.
+        outside: which points lie outside of the data, (n,).
 
     Raises:
         ValueError: nothing predicted, or a shape that does not fit the points.
@@ -108,6 +116,7 @@ def samples(
         [_shaped(value, x, outputs, order, "predicted") for order, value in enumerate(predicted)],
         [None if e is None else _shaped(e, x, outputs, order, "exact") for order, e in enumerate(given)],
         [None if s is None else _shaped(s, x, outputs, order, "deviations") for order, s in enumerate(known)],
+        None if outside is None else _array(outside).astype(bool),
     )
 
 

@@ -15,6 +15,7 @@ from sobolev.plots.samples import Array, Curve, relative_l2, root_mean_square
 
 # After Okabe and Ito: told apart with every kind of colour blindness.
 NETWORK, EXACT, WORST = "#0072B2", "#F2BC57", "#D55E00"
+OUTSIDE = "#DDDDDD"
 INK, MUTED, GRID = "#222222", "#666666", "#E4E4E4"
 SEVERITY = {"error": "#B3261E", "warning": "#8A5A00"}
 
@@ -82,12 +83,17 @@ def plain_ticks(axis: Axis, count: int = 5) -> None:
     axis.get_offset_text().set_fontsize(SMALL)
 
 
-def score(predicted: Array, exact: Array | None) -> str:
+BAND = 1.645
+"""Standard deviations that nine of ten cases of a normal distribution lie within."""
+
+
+def score(predicted: Array, exact: Array | None, deviation: Array | None = None) -> str:
     """One short line: relative L2 and RMSE over the finite entries, or the size where no truth is known."""
     if not np.isfinite(predicted).any():
         return "nowhere finite"
     if exact is None:
-        return f"root mean square {labels.number(root_mean_square(predicted))}"
+        error = "" if deviation is None else f" ± {labels.number(root_mean_square(deviation))}"
+        return f"root mean square {labels.number(root_mean_square(predicted))}{error}"
     error = predicted - exact
     relative = labels.number(relative_l2(error, exact)) if exact.any() else "undefined"
     return f"rel. L2 {relative} · RMSE {labels.number(root_mean_square(error))}"
@@ -112,6 +118,17 @@ def log_limits(errors: Array) -> tuple[float, float]:
     high = 2 * float(positive.max())
     low = float(np.quantile(positive, 0.02)) / 2
     return max(min(low, high / 100), high * 1e-8, 1e-300), high
+
+
+def shade_outside(axes: Axes, x: Array, outside: NDArray[np.bool_] | None) -> None:
+    """Grey where ascending x lies outside of the data."""
+    if outside is None or not outside.any():
+        return
+    edges = np.flatnonzero(np.diff(outside.astype(int), prepend=0, append=0))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        axes.axvspan(
+            float(x[start]), float(x[end - 1]), color=OUTSIDE, linewidth=0, zorder=0, label="outside of the data"
+        )
 
 
 def remark(axes: Axes, text: str, color: str = MUTED) -> None:

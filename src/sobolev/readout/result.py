@@ -35,12 +35,24 @@ class Readout:
     dtype: str
 
     def __str__(self) -> str:
-        before, after = (", ".join(f"{e:.2g}" for e in errors) for errors in (self.before, self.after))
+        after = _said(self.after)
         if not self.changed:
-            return f"Readout of {self.layer}: kept as it was, nothing better beyond chance (held-out error {before})"
-        strengths = ", ".join("kept" if s is None else f"{s:.1g}" for s in self.strength)
-        freedom = ", ".join("-" if d is None else f"{d:.0f}" for d in self.degrees_of_freedom)
+            return (
+                f"The last layer ({self.layer}) stays as it was trained: least squares make nothing better beyond "
+                f"chance on {self.held_out} held-out rows, where {after} (root mean square)"
+            )
         return (
-            f"Readout of {self.layer}: held-out error {before} -> {after}; ridge {strengths}, "
-            f"{freedom} degrees of freedom, condition {self.condition:.0e}"
+            f"The last layer ({self.layer}) was solved anew by least squares: on {self.held_out} held-out rows {after} "
+            f"(root mean square); before, {_said(self.before)}"
         )
+
+
+def _said(errors: tuple[float, ...]) -> str:
+    """How wrong values and labels of derivatives are, in words."""
+    names = ("the values", "the slopes", "the second derivatives")
+    said = [f"{name} are wrong by {_share(error)}" for name, error in zip(names, errors, strict=False)]
+    return f"{said[0]} of their size" if len(said) == 1 else f"{', '.join(said)} of their own size"
+
+
+def _share(error: float) -> str:
+    return f"{error:.2g}" if error < 1e-3 else f"{100 * error:.2g} %"

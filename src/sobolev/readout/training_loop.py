@@ -62,7 +62,8 @@ def adapt(trainer: Trainer, layer: nn.Module, *, changed: bool) -> None:
     """
     own = {id(parameter) for parameter in layer.parameters()} if changed else set()
     for optimizer in trainer.optimizers:
-        for parameter, state in optimizer.state.items():
+        of_parameters = [(key, state) for key, state in optimizer.state.items() if isinstance(key, Tensor)]
+        for parameter, state in of_parameters:  # quasi-Newton methods remember things of all parameters together
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape and value.is_floating_point():
                     state[name] = value.to(parameter.dtype)

@@ -21,7 +21,7 @@ from sobolev.data.description import names_in
 from sobolev.estimates.estimate import KEY, DerivativeEstimate
 from sobolev.functions.notation import derivative_notation
 from sobolev.report.joining import PartWriter, join
-from sobolev.report.run_directory import free_path, run_directory
+from sobolev.report.run_directory import as_typed, free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ class PredictionWriter(Callback):
             unfinished.replace(self.written)
             self._discard()
         self.written = trainer.strategy.broadcast(self.written)
-        rank_zero_info(f"Predictions: {self.written}")
+        assert self.written is not None
+        rank_zero_info(f"Predictions: {as_typed(self.written)}")
 
     @override
     def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:

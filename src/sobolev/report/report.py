@@ -7,18 +7,28 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 from typing_extensions import override
 
 from sobolev.callbacks.base import Callback, callbacks_of, is_a, pass_over
+from sobolev.callbacks.restored_state import state_restored
 from sobolev.callbacks.tensorboard import add_image, tensorboard
+from sobolev.estimates.verdict import percent
 from sobolev.monitor.budget import advice
 from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
 from sobolev.readout.callback import LeastSquaresReadout
-from sobolev.report.run_directory import free_path, run_directory
+from sobolev.readout.training_data import own_split
+from sobolev.report.run_directory import free_path, is_fast_dev_run, run_directory
+from sobolev.report.settings import settings_of
 from sobolev.training.evidence_regressor import EvidenceRegressor
+from sobolev.training.residual_regressor import ResidualRegressor
+
+_LARGE = 1e-2
+"""Shares of the size of an equation's terms from which on its solution is doubtful."""
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
@@ -60,11 +70,18 @@ class Report(Callback):
         self._write(trainer, pl_module)
 
     @override
+    def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
+        """After Ctrl-C, what was measured so far."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit":
+            self._write(trainer, pl_module)
+            self.teardown(trainer, pl_module, "fit")
+
+    @override
     def teardown(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         """Print when the progress bar is gone and the last checkpoint written."""
         if self._to_print is not None:
             report, paths = self._to_print
-            _print(report, paths + _checkpoints(trainer))
+            _print(report, [] if is_fast_dev_run(trainer) else paths + _checkpoints(trainer))
             self._to_print = None
 
     def _write(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -76,6 +93,10 @@ class Report(Callback):
         report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
         if readout is not None and readout.result is not None:
             report["readout"] = asdict(readout.result)
+        if isinstance(pl_module, ResidualRegressor) and (points := own_split(trainer, "validation")) is not None:
+            report |= _of_equations(pl_module, points.inputs)
+        if trainer.interrupted:
+            report["interrupted"] = {"epoch": trainer.current_epoch}
         if isinstance(pl_module, EvidenceRegressor) and pl_module.chosen:
             report["model"] = pl_module.chosen
         paths = [_write_json(report, run_directory(trainer))]
@@ -101,6 +122,14 @@ def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, f
         "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _of_equations(model: ResidualRegressor, points: Tensor) -> dict[str, Any]:
+    """How far the network is from each equation and condition, and the coefficients that were learnt."""
+    with state_restored(model, model.device), torch.no_grad():
+        violated = [violation._asdict() for violation in model.violated(points)]
+        learnt = {name: value.detach().item() for name, value in model.coefficients.items()}
+    return {"equations": violated, **({"coefficients": learnt} if learnt else {})}
 
 
 def _kind(entry: dict[str, Any]) -> str:
@@ -155,14 +184,14 @@ def _write_tensorboard(
     logger = tensorboard(trainer)
     if logger is None:
         return
+    stage = "test" if trainer.state.fn == "test" else "val"
     errors = {
-        f"d{entry['order']}_{name}": value
+        f"{stage}/d{entry['order']}_{name}": entry[name]
         for entry in report["derivatives"]
-        for name, value in entry.items()
-        if name not in ("order", "at")
+        for name in ("relative_l2", "estimated_relative_l2")
+        if name in entry
     }
-    settings = {name: value for name, value in pl_module.hparams.items() if not name.startswith("_")}
-    logger.log_hyperparams(settings, {f"final/{name}": value for name, value in errors.items()})
+    logger.log_hyperparams(settings_of(trainer, pl_module), errors, trainer.global_step)
     logger.experiment.add_text("audit", as_text(monitor.findings), global_step=trainer.global_step)
 
 
@@ -182,12 +211,18 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
     title = f"{report['function']}: " if report["function"] else ""
     table = Table(title=f"{title}derivatives at {report['points']} points", title_justify="left")
     for name in ("order", "RMSE", "relative L2", "max", "where"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for label, entry in _rows(report):
         table.add_row(label, *_cells(entry))
         if "rmse" in entry and "estimated_rmse" in entry:
             table.add_row(*_estimated_cells(label, entry))
     console.print(table)
+    if unknown := _without_truth(report):
+        console.print(_one_by_one(unknown))
+    for line in _equation_lines(report.get("equations", [])):
+        console.print(line, markup=False, highlight=False)
+    for name, value in report.get("coefficients", {}).items():
+        console.print(f"{name} = {value:.6g}, learnt", markup=False, highlight=False)
     for line in _estimate_lines(report.get("estimate", {})):
         console.print(line, markup=False, highlight=False)
     for finding in report["audit"]:
@@ -205,12 +240,38 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
 
 def _rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """A line for every order, then for every named derivative; one that is all of its order names that line."""
-    named = {f"{entry['order']} {entry['name']}": entry for entry in report.get("named", [])}
+    named = {f"{e['order']} {e['name']}": e for e in report.get("named", []) if "rmse" in e}
+    apart = {entry["order"] for entry in _without_truth(report)}
     rows = []
     for entry in report["derivatives"]:
+        if "rmse" not in entry and entry["order"] in apart:
+            continue
         same = [label for label, other in named.items() if {**entry, "name": other["name"]} == other]
         rows.append((same[0] if same else str(entry["order"]), entry))
     return rows + [row for row in named.items() if row[0] not in dict(rows)]
+
+
+def _without_truth(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The derivatives with a name that nobody knows the truth of."""
+    return [entry for entry in report.get("named", []) if "rmse" not in entry]
+
+
+def _one_by_one(entries: list[dict[str, Any]]) -> Table:
+    """Each derivative in its own unit, as sizes and errors of several units have no sum."""
+    table = Table(title="without a truth, each in its own unit", title_justify="left")
+    estimated = "estimated_rmse" in entries[0]
+    for name in ("derivative", "size (RMS)", *(("estimated error", "of its size", "in scatters") if estimated else ())):
+        table.add_column(name, justify="left" if name == "derivative" else "right", overflow="fold")
+    for entry in entries:
+        cells = [entry["name"], f"{entry['rms']:.3g}"]
+        if estimated:
+            shares = (percent(entry[name]) for name in ("estimated_relative_l2", "of_scatter"))
+            cells += [f"± {entry['estimated_rmse']:.3g}", *shares]
+        table.add_row(*cells)
+    if estimated:
+        table.caption = "in scatters: what one standard deviation of each input makes of the output's"
+        table.caption_justify = "left"
+    return table
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
@@ -228,6 +289,21 @@ def _estimated_cells(label: str, entry: dict[str, Any]) -> list[str]:
     """A line of its own below the errors of an order."""
     estimated = {name: value for name, value in entry.items() if name.startswith("estimated")}
     return [label, *_cells({**estimated, "at": []})]
+
+
+def _equation_lines(violations: list[dict[str, Any]]) -> list[str]:
+    """How well equations and conditions are obeyed, and what to do where they are not."""
+    lines = [
+        f"{v['statement']}: off by {v['rms']:.2g} (root mean square; at most {v['max']:.2g}), "
+        f"{percent(v['share'])} of the size of its terms"
+        for v in violations
+    ]
+    if any(v["share"] > _LARGE for v in violations):
+        lines.append(
+            "warning: that is large, and the solution may be far off although it looks smooth: train longer, with more "
+            "points (--data.samples) or a wider network"
+        )
+    return lines
 
 
 def _estimate_lines(estimate: dict[str, Any]) -> list[str]:

@@ -1,12 +1,14 @@
 """The LightningModule for differential equations: a network that learns to obey one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from sobolev.equations import Problem
+from sobolev.equations.problem import Violation
 from sobolev.networks.standardized import Standardized
 from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.regressor import Batch, Regressor
@@ -19,9 +21,10 @@ class ResidualRegressor(Regressor):
     """Fits a network to the equation and the conditions of a `ResidualData`, instead of values.
 
     The loss is the mean square of each equation's residual, plus that of each condition's, all in units of their
-    typical sizes (`sobolev.equations.Problem`). Logged are `train/loss`, `val/loss` and its two parts
-    `val/equation_loss` and `val/condition_loss`. `Standardized` takes the inputs' mean and deviation from the domain,
-    and the outputs' scale from the conditions and the equation.
+    typical sizes (`sobolev.equations.Problem`). Logged are `train/loss`, `val/loss` and its parts `val/equation_loss`,
+    `val/condition_loss` and, where there are measurements, `val/measurement_loss`; coefficients that are learnt as
+    `coefficient/k`. `Standardized` takes the inputs' mean and deviation from the domain, and the outputs' scale from
+    the conditions and the equation.
 
     Args:
         *args: those of `Regressor`; the network maps (batch, inputs) to (batch, unknowns) and is smooth.
@@ -32,6 +35,7 @@ class ResidualRegressor(Regressor):
         super().__init__(*args, **kwargs)
         if "_class_path" in self.hparams:
             self.hparams["_class_path"] = "sobolev.ResidualRegressor"
+        self.learnt = nn.ParameterDict()
 
     @property
     def problem(self) -> Problem:
@@ -48,6 +52,36 @@ class ResidualRegressor(Regressor):
             )
         return data.problem
 
+    @property
+    def coefficients(self) -> dict[str, Tensor]:
+        """The numbers in the equations that are learnt, by name."""
+        return {name: self.get_buffer(f"unit_of_{name}") * parameter for name, parameter in self.learnt.items()}
+
+    def violated(self, points: Tensor) -> list[Violation]:
+        """How far it is from each equation at points (points, inputs), and from each condition."""
+        return self.problem.violated(self, points.to(next(self.parameters())), self.coefficients)
+
+    def _add_coefficients(self, guess: Mapping[str, float]) -> None:
+        """A parameter for each, in units of its first guess."""
+        like = next(self.parameters())
+        for name, value in guess.items():
+            if name not in self.learnt:
+                self.register_buffer(f"unit_of_{name}", like.new_tensor(abs(value) or 1.0))
+                self.learnt[name] = nn.Parameter(like.new_tensor(value / (abs(value) or 1.0)))
+
+    @override
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if isinstance(getattr(getattr(self.trainer, "datamodule", None), "problem", None), Problem):
+            self._add_coefficients(self.problem.coefficients)
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The coefficients that were learnt come with the weights."""
+        saved = [name for name in checkpoint["state_dict"] if name.startswith("learnt.")]
+        self._add_coefficients(dict.fromkeys((name.removeprefix("learnt.") for name in saved), 1.0))
+        super().on_load_checkpoint(checkpoint)
+
     @override
     def on_fit_start(self) -> None:
         problem, signs = self.problem, torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
@@ -63,8 +97,8 @@ class ResidualRegressor(Regressor):
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        equations, conditions = self.problem.loss(self, batch[0])
-        loss = equations + conditions
+        equations, conditions = self.problem.loss(self, batch[0], self.coefficients)
+        loss = equations + conditions + self.problem.misfit(self, batch[0])
         if not loss.isfinite() and (self.global_step == 0 or not isinstance(self._optimizer(), _SEARCHING)):
             self._refuse_undefined(batch[0])
         if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
@@ -78,7 +112,7 @@ class ResidualRegressor(Regressor):
 
     def _refuse_undefined(self, points: Tensor) -> None:
         """No weights are learnt from what is no number."""
-        if said := self.problem.undefined(self, points):
+        if said := self.problem.undefined(self, points, self.coefficients):
             raise ValueError(said)
 
     @override
@@ -90,7 +124,12 @@ class ResidualRegressor(Regressor):
         self._measure(batch, "test")
 
     def _measure(self, batch: Batch, stage: str) -> None:
-        equations, conditions = self.problem.loss(self, batch[0])
-        losses = {"loss": equations + conditions, "equation_loss": equations, "condition_loss": conditions}
+        equations, conditions = self.problem.loss(self, batch[0], self.coefficients)
+        measurements = self.problem.misfit(self, batch[0])
+        losses = {"equation_loss": equations, "condition_loss": conditions}
+        if self.problem.measurements is not None:
+            losses["measurement_loss"] = measurements
         named = {f"{stage}/{name}": loss for name, loss in losses.items()}
+        named[f"{stage}/loss"] = equations + conditions + measurements
+        named |= {f"coefficient/{name}": value.detach() for name, value in self.coefficients.items()}
         self.log_dict(named, sync_dist=True, batch_size=len(batch[0]))

@@ -1,0 +1,48 @@
+"""Where a function is drawn, if nothing binds a figure to the points that were measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_LINE = 400
+_GRID = 80
+"""Points of a line, and along each axis of a grid."""
+_SLICE = 60
+"""Points along each of many inputs."""
+
+
+def drawing_points(seen: Tensor, data: Any) -> Tensor:
+    """Points (n, inputs): a line, a grid, or lines along each of many inputs through the middle of the data.
+
+    Args:
+        seen: points that were measured, (rows, inputs).
+        data: the data module; where it knows the domain, that is drawn.
+    """
+    low, high = _box(seen, data)
+    if seen.shape[1] == 1:
+        return torch.linspace(float(low), float(high), _LINE, dtype=seen.dtype)[:, None]
+    if seen.shape[1] == 2:
+        axes = [
+            torch.linspace(*ends, _GRID, dtype=seen.dtype) for ends in zip(low.tolist(), high.tolist(), strict=True)
+        ]
+        return torch.cartesian_prod(*axes)
+    lines = []
+    for i, ends in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        line = seen.median(0).values.repeat(_SLICE, 1)
+        line[:, i] = torch.linspace(*ends, _SLICE, dtype=seen.dtype)
+        lines.append(line)
+    return torch.cat(lines)
+
+
+def _box(seen: Tensor, data: Any) -> tuple[Tensor, Tensor]:
+    """The domain; else the ranges of all rows that the data module holds; else those of the points."""
+    domain, rows = getattr(data, "domain", None), getattr(getattr(data, "training", None), "inputs", None)
+    if isinstance(domain, Mapping) and len(domain) == seen.shape[1]:
+        low, high = torch.tensor(list(domain.values()), dtype=torch.float64).T
+        return low.to(seen), high.to(seen)
+    if isinstance(rows, Tensor) and rows.dim() == 2 and rows.shape[1] == seen.shape[1] and len(rows):
+        seen = rows.to(seen)
+    low, high = seen.aminmax(dim=0)
+    return low, high
