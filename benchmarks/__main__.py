@@ -3,7 +3,18 @@
 import argparse
 import json
 
-from benchmarks import calibration, certify, differential, engine, monitor, readout, surrogates, table, whole_job
+from benchmarks import (
+    calibration,
+    certify,
+    differential,
+    engine,
+    export,
+    monitor,
+    readout,
+    surrogates,
+    table,
+    whole_job,
+)
 from benchmarks.machine import describe
 
 PARTS = {
@@ -15,6 +26,7 @@ PARTS = {
     "calibration": calibration,
     "surrogates": surrogates,
     "certify": certify,
+    "export": export,
 }
 """Each has `run(quick)`, which measures, and of what was measured `document` and `shortfalls`."""
 
