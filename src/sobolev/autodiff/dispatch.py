@@ -25,6 +25,7 @@ from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.array_libraries import introduce_jets
 from sobolev.autodiff.taylor.jet import CustomFunctionError, Jet
 from sobolev.autodiff.taylor.module_attributes import settle
+from sobolev.autodiff.taylor.sides import mended, watched
 from sobolev.autodiff.tensor_classes import ordinary, plain
 from sobolev.autodiff.torch_export import is_to_be_written_out, recording, written_out
 from sobolev.errors import UntrustworthyDerivativeError
@@ -188,8 +189,12 @@ def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dic
     new = x.shape[0] > 0 and x.dtype not in HALF and is_new(f.original)
     randomness = random_state(x) if new else x
     try:
-        with forwards_followed():
+        with forwards_followed(), watched() as kinks:
             results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+        if kinks and x.dtype not in HALF:
+            along, again = partial(taylor.derivatives, f), partial(getattr(taylor, operator), f)
+            with forwards_followed():
+                results = mended(operator, x, results, kinks, along, again, **arguments)
     except CustomFunctionError as error:
         if not follow(f, x, error.function):
             raise

@@ -1,18 +1,23 @@
 """Nested reverse mode: slow, robust, and the second opinion on every other method."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 from sobolev.autodiff.elementary import ElementaryNormalization, GraphsKept
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF, SinglePrecision
-from sobolev.autodiff.taylor.tape import leads_elsewhere, leads_to
+from sobolev.autodiff.taylor.tape import graph_of, leads_elsewhere, leads_to
 from sobolev.autodiff.tracing import traced
 from sobolev.errors import UntrustworthyDerivativeError
+
+_MANY = 8
+"""With fewer outputs a reverse pass for each takes less time than two that can be differentiated."""
 
 
 def _in_single_precision(operator: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,11 +39,32 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     x = _differentiable(x)
     y = _value(f, x)
+    if y.shape[1:].numel() >= _MANY and not _has_custom_functions(y):
+        with suppress(RuntimeError):  # a backward pass that cannot be differentiated: output by output
+            return _without_own_graph(x, *_all_at_once(y, x, order, direction))
     tower, flat = [_components(y)], (x.shape[0], x.shape[1:].numel())
     for _ in range(order):
         tower.append([(_gradient(component, x) * direction).reshape(flat).sum(1) for component in tower[-1]])
     found = (torch.stack(level, dim=1).reshape(y.shape) if level else y.new_zeros(y.shape) for level in tower)
     return _without_own_graph(x, *found)
+
+
+def _all_at_once(y: Tensor, x: Tensor, order: int, direction: Tensor) -> list[Tensor]:
+    """Directional derivatives of many outputs: uᵀJ is linear in u, and the gradient of uᵀJ v by u is J v.
+
+    Two reverse passes for each order, for however many outputs.
+    """
+    tower = [y]
+    for _ in range(order):
+        seed = torch.ones_like(y, requires_grad=True)
+        (pulled,) = torch.autograd.grad(tower[-1], x, seed, create_graph=True)
+        tower.append(torch.autograd.grad((pulled * direction).sum(), seed, create_graph=True)[0])
+    return tower
+
+
+def _has_custom_functions(y: Tensor) -> bool:
+    """Whether a backward somewhere may be somebody's own, which need not be linear, nor differentiable."""
+    return any(isinstance(node, BackwardCFunction) for node in graph_of(y))
 
 
 @_in_single_precision

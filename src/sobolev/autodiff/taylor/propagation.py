@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded, padded_sum
+from sobolev.autodiff.taylor.sides import one_sided
 from sobolev.autodiff.taylor.space import BilinearMap, Space
 from sobolev.autodiff.tracing import traced
 
@@ -128,6 +129,8 @@ def _compose_norm(r: Jet, coefficients: Sequence[Tensor]) -> Jet:
 
 def with_square(r: Jet, squared: Callable[[], Jet]) -> Jet:
     """A norm or an absolute value, which knows its square where it is 0, or where numbers are not looked at."""
+    if one_sided():
+        return r
     looked_at = r.value.is_cpu and not traced()
     if r.space.tape is None and len(r.higher) and r.space.order > 1 and not (looked_at and (r.value != 0).all()):
         r.squared = squared()

@@ -171,16 +171,16 @@ def _check_finite(found: Tensor, rows_first: bool) -> None:
 
 def leads_elsewhere(y: Tensor, x: Tensor) -> bool:
     """Whether the graph of y ends in other tensors than the leaf x: in weights that are trained."""
-    leaves = (getattr(node, "variable", None) for node in _graph_of(y))
+    leaves = (getattr(node, "variable", None) for node in graph_of(y))
     return any(leaf is not None and leaf is not x for leaf in leaves)
 
 
 def leads_to(y: Tensor, x: Tensor) -> bool:
     """Whether the graph of y reaches x, a leaf or not."""
-    return any(getattr(node, "variable", None) is x or node is x.grad_fn for node in _graph_of(y))
+    return any(getattr(node, "variable", None) is x or node is x.grad_fn for node in graph_of(y))
 
 
-def _graph_of(y: Tensor) -> Iterator[Any]:
+def graph_of(y: Tensor) -> Iterator[Any]:
     """The nodes of a graph, each once."""
     waiting, seen = [y.grad_fn], set()
     while waiting:

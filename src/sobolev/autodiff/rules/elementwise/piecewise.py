@@ -9,6 +9,7 @@ from torch import Tensor
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import aligned, dims, padded, settled
 from sobolev.autodiff.taylor.registry import rule
+from sobolev.autodiff.taylor.sides import is_watched, leading_sign, note, one_sided
 
 
 def select(inside: Tensor, x: Any, value: Tensor) -> Any:
@@ -114,6 +115,11 @@ def _extreme(a: Any, b: Any, beyond: Callable, function: Callable) -> Any:
     space = (a if isinstance(a, Jet) else b).space
     length = max(_length(a), _length(b))
     values, first, second = (value_of(a), value_of(b)), _higher(a, length), _higher(b, length)
+    if one_sided():
+        ahead = leading_sign(values[0] - values[1], first - second)
+        return settled(space, function(*values), torch.where(beyond(ahead, 0 * ahead), first, second))
+    if is_watched(space):
+        note(torch.eq(*values) & (first != second).any(0), False)
     picked = torch.where(beyond(*values), first, second)
     return settled(space, function(*values), torch.where(torch.eq(*values), (first + second) / 2, picked))
 

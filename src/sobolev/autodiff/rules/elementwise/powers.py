@@ -12,6 +12,7 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import plain, settled
 from sobolev.autodiff.taylor.propagation import compose
 from sobolev.autodiff.taylor.registry import rule
+from sobolev.autodiff.taylor.sides import is_watched, note, one_sided, root_from_one_side
 
 
 @rule("pow", "float_power", Tensor.__pow__)
@@ -71,7 +72,20 @@ def _root(base: Jet, exponent: float) -> Jet:
     def slope(z: Any, _: Jet) -> Jet:
         return exponent * _root(z, exponent - 1)  # pyright: ignore
 
-    return apply(series.elementwise(coefficients, series.power(exponent), slope), base)
+    found = apply(series.elementwise(coefficients, series.power(exponent), slope), base)
+    if exponent == 0.5 and len(base.higher) > 1 and not base.value.is_complex():
+        return _of_square(base, found)
+    return found
+
+
+def _of_square(base: Jet, root: Jet) -> Jet:
+    """The root of what has no slope where it is 0, a square."""
+    if one_sided():
+        return settled(base.space, root.value, torch.where(base.value == 0, root_from_one_side(base.full), root.higher))
+    if is_watched(base.space):
+        d = base.space.directions
+        note((base.value == 0) & (base.higher[:d] == 0).all(0) & (base.higher[d:] != 0).any(0), base.rows_first)
+    return root
 
 
 def _power_coefficient(x: Tensor, n: Any, k: int) -> Tensor:

@@ -10,6 +10,7 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import settled
 from sobolev.autodiff.taylor.propagation import with_square
 from sobolev.autodiff.taylor.registry import rule
+from sobolev.autodiff.taylor.sides import is_watched, leading_sign, note, one_sided
 
 
 class Parts(NamedTuple):
@@ -23,6 +24,10 @@ class Parts(NamedTuple):
 def sign(x: Any) -> Any:
     """-1, 0 or 1, which is constant; for a complex x the unit number x / |x|."""
     if not x.value.is_complex():
+        if one_sided():
+            return leading_sign(x.value, x.higher)
+        if is_watched(x.space):
+            note((x.value == 0) & (x.higher != 0).any(0), x.rows_first)
         return torch.sign(x.value)
     zero = x.value == 0
     quotient: Any = x / torch.where(zero, 1.0, torch.abs(x))
@@ -63,6 +68,10 @@ def absolute(x: Any) -> Any:
     """|x|, with derivative 0 at 0; of a complex number the length."""
     if x.value.is_complex():
         return torch.linalg.vector_norm(torch.view_as_real(x), dim=-1)
+    if one_sided():
+        return Jet(x.space, x.value.abs(), leading_sign(x.value, x.higher) * x.higher)
+    if is_watched(x.space):
+        note((x.value == 0) & (x.higher != 0).any(0), x.rows_first)
     return with_square(Jet(x.space, x.value.abs(), x.value.sign() * x.higher), lambda: x * x)
 
 

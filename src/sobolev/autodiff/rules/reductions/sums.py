@@ -11,6 +11,7 @@ from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded, revalued
 from sobolev.autodiff.taylor.propagation import compose
 from sobolev.autodiff.taylor.registry import rule
+from sobolev.autodiff.taylor.sides import is_watched, note, one_sided, root_from_one_side
 from sobolev.autodiff.taylor.space import Space
 
 
@@ -142,6 +143,10 @@ def root(squares: Any, value: Any = None, bent: Any = None) -> Any:
         s = padded(squares, sum(space.sizes))
         higher = torch.cat([higher, _later_degrees(space, higher, s, half)])
         kink = zero & (s != 0).any(0)
+        if one_sided():
+            return Jet(space, value, torch.where(zero, root_from_one_side(s), higher))
+        if is_watched(space):
+            note(kink, squares.rows_first)
         higher = torch.where(zero, torch.cat([0 * s[:d], torch.where(kink, torch.nan, 0 * s[d:])]), higher)
     else:
         higher = torch.where(zero, 0.0, higher)
