@@ -107,3 +107,24 @@ def test_derivatives_inside_the_function_keep_their_graph(options):
     y, J, H = sobolev.hessian(lambda z: z.sin().prod(1), x, method="taylor")
     found = sobolev.jacobian(forces, x)
     close(found, (torch.cat([y[:, None], -J], 1), torch.cat([J[:, None], -H], 1)))
+
+
+@pytest.mark.parametrize("last", [nn.Tanh(), nn.LayerNorm(12)], ids=["tanh", "layer norm"])
+def test_many_outputs_at_once_are_as_one_by_one(last, monkeypatch):
+    network = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 12), last).double()
+    points, direction = torch.randn(5, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    found = []
+    for many in (8, 100):
+        monkeypatch.setattr(reverse, "_MANY", many)
+        tower = reverse.derivatives(network, points, 3, direction)
+        loss = sum(level.square().sum() for level in tower)
+        found.append([*tower, *torch.autograd.grad(loss, list(network.parameters()))])
+    close(found[0], found[1])
+
+
+def test_a_function_of_many_outputs_of_which_one_is_constant():
+    x = torch.rand(3, 1, dtype=torch.float64)
+    found = reverse.derivatives(
+        lambda z: torch.cat([z.sin().expand(-1, 8), torch.ones_like(z)], 1), x, 2, torch.ones(1, 1)
+    )
+    assert (found[1][:, 8] == 0).all() and torch.equal(found[2][:, 3:4], -x.sin())
