@@ -103,12 +103,18 @@ def test_every_order_and_the_gradient_of_a_weight_at_zero():
 
 
 @pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
-@pytest.mark.parametrize(
-    "f", [lambda x: x.norm(dim=1), lambda x: (-x.norm(dim=1)).exp(), lambda x: x.norm(dim=1) ** 2 * x.norm(dim=1)]
-)
+@pytest.mark.parametrize("f", [lambda x: x.norm(dim=1), lambda x: (-x.norm(dim=1)).exp()])
 def test_a_norm_itself_has_no_second_derivative_where_it_is_zero(f, operator):
     for mode in (torch.no_grad, torch.enable_grad):
         with mode():
             _, J, second = operator(f, torch.zeros(1, 3, dtype=torch.float64), method="taylor")
         assert not J.any()
         assert second.isnan().any()
+
+
+@pytest.mark.parametrize("operator", [sobolev.hessian, sobolev.laplacian])
+def test_the_cube_of_a_norm_has_one(operator):
+    for mode in (torch.no_grad, torch.enable_grad):
+        with mode():
+            _, J, second = operator(lambda x: x.norm(dim=1) ** 3, torch.zeros(1, 3).double(), method="taylor")
+        assert not J.any() and not second.any()
