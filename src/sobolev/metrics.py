@@ -27,7 +27,7 @@ def derivative_error(
         `count`, how many entries have a truth; without any, the errors are NaN. A truth that is 0 everywhere has an
         infinite relative error, or 0 where the prediction is 0 as well.
 
-    Example:
+    Examples:
         >>> x = torch.tensor([[1.0], [2.0]])
         >>> derivative_error(torch.tensor([[2.0], [4.5]]), 2 * x, x)["max"].item()
         0.5
@@ -124,7 +124,7 @@ class DerivativeErrors(Metric):
         inputs: number of inputs of each sample.
         **kwargs: those of `torchmetrics.Metric`.
 
-    Example:
+    Examples:
         >>> metric, x = DerivativeErrors(["f", "f'"]), torch.tensor([[1.0], [2.0]])
         >>> metric.update({"f": (x**2, x**2), "f'": (torch.tensor([[2.0], [4.5]]), 2 * x)}, x)
         >>> metric.compute()["f'"]["max"].item()
@@ -191,7 +191,7 @@ class DerivativeError(DerivativeErrors):
         inputs: number of inputs of each sample.
         **kwargs: those of `torchmetrics.Metric`.
 
-    Example:
+    Examples:
         >>> metric, x = DerivativeError(inputs=1), torch.tensor([[1.0], [2.0]])
         >>> metric.update(torch.tensor([[2.0], [4.5]]), 2 * x, x)
         >>> metric.compute()["at"].item()

@@ -506,22 +506,24 @@ def test_a_known_function_of_two_inputs_is_drawn_on_a_grid(tmp_path):
     monitor = DerivativeMonitor(order=1, reference="x**2 + z", **QUIET)
     trainer = quiet_trainer(tmp_path, monitor)
     trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
-    points, predicted, exact = monitor._on_a_grid(trainer).figure_data()
-    assert [len(column.unique()) for column in points.unbind(1)] == [44, 44] and len(points) == 44 * 44
+    points, predicted, exact = monitor._drawn(trainer, monitor.measurement.figure_data()[2]).figure_data()
+    assert [len(column.unique()) for column in points.unbind(1)] == [80, 80] and len(points) == 80 * 80
     torch.testing.assert_close(predicted[1], exact[1])
     assert torch.equal(points.amin(0), x.amin(0)) and torch.equal(points.amax(0), x.amax(0))
 
 
-def test_a_table_of_two_inputs_is_drawn_on_a_grid_unless_its_derivatives_are_known(tmp_path):
+def test_a_table_of_two_inputs_is_drawn_on_a_grid_and_its_labels_at_their_rows(tmp_path, monkeypatch):
     x, y = plane(64)
-    slopes = torch.cat([2 * x[:, :1], torch.ones_like(y)], 1)[:, None]
-    for tensors, on_a_grid in (((x, y), True), ((x, y, slopes), False)):
+    slopes, shown = torch.cat([2 * x[:, :1], torch.ones_like(y)], 1)[:, None], {}
+    monkeypatch.setattr("sobolev.plots.derivatives_figure", lambda *a, **k: shown.update(drawn=a, **k))
+    for labels in ((y,), (y, slopes)):
         trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
-        trainer.fit(Exactly(x[0]).double(), loader(*tensors), loader(*tensors))
-        drawn = monitor._on_a_grid(trainer)
-        assert (drawn is not None) == on_a_grid
-        if drawn is not None:
-            assert len(drawn.figure_data()[0]) == 44 * 44 and drawn.figure_data()[2] == [None, None]
+        trainer.fit(Exactly(x[0]).double(), loader(x, *labels), loader(x, *labels))
+        monitor.figure(trainer)
+        assert len(shown["drawn"][0]) == 80 * 80 and shown["drawn"][2] == [None, None]
+        rows, _, exact = shown["measured"]
+        assert torch.equal(rows, x) and torch.equal(exact[0], y)
+        assert (exact[1] is None) == (len(labels) == 1)
 
 
 def test_in_epochs_without_a_measurement_the_last_values_are_there_for_other_callbacks(tmp_path):

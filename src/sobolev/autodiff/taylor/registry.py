@@ -57,7 +57,7 @@ def rule(*functions: Callable | str) -> Callable[[Callable], Callable]:
     Returns:
         The decorator, which hands the rule back unchanged.
 
-    Example:
+    Examples:
         >>> import sobolev, torch
         >>> @sobolev.autodiff.rule(torch.special.entr)
         ... def entropy(x):
