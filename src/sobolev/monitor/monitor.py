@@ -220,8 +220,8 @@ class DerivativeMonitor(ValidationHooks):
         names: dict[str, Any] = names_for_figures(getattr(trainer, "datamodule", None))
         x, predicted, exact = self.measurement.figure_data()
         drawn, known = self._drawn(trainer, exact), self.exact_function(trainer) is not None
-        if drawn is not None and not known and any(e is not None and bool(e.isfinite().any()) for e in exact):
-            names["measured"] = (x, predicted, exact)
+        if not known and any(e is not None and bool(e.isfinite().any()) for e in exact):
+            names["measured"], exact = (x, predicted, exact), []
         if drawn is not None:
             x, predicted, exact = drawn.figure_data()
         bands = None if known else self.estimation.deviations(trainer.lightning_module, x, predicted)
