@@ -14,6 +14,7 @@ from pathlib import Path
 import lightning
 import pytest
 import yaml
+from cases import environment
 
 from sobolev.cli.command_line import main
 
@@ -135,3 +136,11 @@ def test_every_action_is_pinned_to_a_commit():
     ]
     assert uses
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use) for use in uses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_runs_and_leaves_a_picture(script, tmp_path):
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and list(tmp_path.glob("*.png"))
