@@ -44,6 +44,8 @@ PATIENCE = 3600.0
 """Seconds on a machine where others work, too."""
 FLOOR = 1e-9
 """Errors below this one are no better than it: float64 leaves as much of a Hessian."""
+NEARER = 1.05
+"""From this ratio on a peer is said to be the better one."""
 WORSE = 1.5
 """An error so many times that of a peer is no matter of chance."""
 
@@ -161,7 +163,7 @@ def document(data: dict) -> str:
         f"Our error as a part of the best peer's, errors below {FLOOR:g} counted as that: geometric mean over the "
         "functions, and the worst function.",
         _summary(settings),
-        "Where a peer is more accurate than we are, in any of the three:",
+        "Where a peer is more accurate by over 5 %, in any of the three:",
         "\n".join(line for setting, rows in settings.items() for line in _behind(setting, rows)) or "nowhere.",
         *(_errors_table(setting, rows) for setting, rows in settings.items()),
         f"Machine: {sentence(data['machine'])}.",
@@ -216,7 +218,7 @@ def _mean_and_worst(found: dict[str, tuple[float, str]]) -> str:
         return "–"
     mean = np.exp(np.mean([np.log(ratio) for ratio, _ in found.values()]))
     worst = max(found, key=lambda name: found[name][0])
-    return f"**{mean:.2f}**, {found[worst][0]:.2g} ({worst})"
+    return f"**{mean:.2g}**, {found[worst][0]:.2g} ({worst})"
 
 
 def _behind(setting: Setting, rows: Sequence[dict]) -> Iterator[str]:
@@ -224,7 +226,7 @@ def _behind(setting: Setting, rows: Sequence[dict]) -> Iterator[str]:
     found = ratios(rows)
     for name in found["value"]:
         worse = [f"{kind} {found[kind][name][0]:.2g} ({found[kind][name][1]})" for kind in ERRORS]
-        worse = [words for words, kind in zip(worse, ERRORS, strict=True) if found[kind][name][0] > 1]
+        worse = [words for words, kind in zip(worse, ERRORS, strict=True) if found[kind][name][0] > NEARER]
         if worse:
             yield f"* {_words(setting)}, {name}: {', '.join(worse)}"
 
