@@ -128,4 +128,4 @@ def test_an_evidence_regressor_of_somebody_elses_rows(tmp_path):
         error = float((found - true).detach().square().mean().sqrt())
         assert 0.2 * error < entry["estimated_rmse"] < 5 * error
     titles = [axes.get_title(loc="left") for axes in monitor.figure(trainer).axes]
-    assert sum(title.startswith("estimated error") for title in titles) == 6
+    assert sum(title.startswith("estimated error") for title in titles) == 5
