@@ -1,7 +1,7 @@
 """What all data modules of tensors share: precision, device, shards."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
 from types import MappingProxyType
@@ -181,15 +181,18 @@ class TensorDataModule(LightningDataModule):
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
         batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())
-        tensors = [self._cast(tensor) for tensor in (split.inputs, split.targets, *split.labels)]
+        names = (self.input_names, self.output_names)
+        tensors = [self._cast(tensor, *names[i : i + 1]) for i, tensor in enumerate((*split[:2], *split.labels))]
         return BatchLoader(self._placed(tensors), batches, self.num_workers)
 
-    def _cast(self, tensor: Tensor) -> Tensor:
+    def _cast(self, tensor: Tensor, names: Sequence[str] = ()) -> Tensor:
         cast = tensor.to(self.dtype)
         if cast.isinf().any():
+            row, *place = cast.isinf().nonzero()[0].tolist()
+            what = names[place[0]] if names else "a derivative label"
             raise ValueError(
-                f"a number is {float(tensor[cast.isinf()][0]):g}, beyond {self.dtype}: make the network one of float64 "
-                "(.double()), or write the data in other units"
+                f"{what} is {float(tensor[(row, *place)]):g} in a row, beyond {self.dtype}: take --trainer.precision "
+                "64-true (or network.double()), or write the data in other units"
             )
         return cast
 

@@ -65,7 +65,8 @@ class EvidenceRegressor(LightningModule):
             self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
         self.seed, self.derivative_order = seed, derivative_order
-        self.network = Standardized(Surrogate()).double()
+        self.network = Standardized(Surrogate())
+        self.double()  # says to the data that float64 is wanted
         self.register_buffer("finished", torch.tensor(False))
         self._search: Iterator[Stage] | None = None
         self.stages: list[Stage] = []
