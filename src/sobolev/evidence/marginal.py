@@ -12,6 +12,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.linalg import solve_triangular
 
+_TINY = 1e-150
+"""A size below this one is none."""
 _RANGE = 20.0
 """Logarithm of the ratio of two noises: of rows that weigh less than by this, rounding of the others leaves nothing."""
 
@@ -69,15 +71,7 @@ def negative_log_evidence(data: Reduced, sizes: Tensor, log_noise: Tensor) -> Te
         sizes: (features,).
         log_noise: one number, or that of each kind of rows, (kinds,).
     """
-    features, targets, outside = data.features * sizes, data.targets, data.outside.sum(0)
-    if log_noise.dim() == 0 or len(data.rows) == 1:
-        return _Evidence.apply(features, targets, outside, int(data.rows.sum()), log_noise.reshape(-1)[0])
-    ratios = log_noise[: len(data.rows)] - log_noise[0]
-    scale = (-ratios).exp()
-    outside = (data.outside * scale[:, None].square()).sum(0)
-    rows = scale[data.kinds][:, None]
-    found = _Evidence.apply(features * rows, targets * rows, outside, int(data.rows.sum()), log_noise[0])
-    return found + targets.shape[1] * (data.rows * ratios).sum()
+    return _Evidence.apply(sizes, log_noise.reshape(-1)[: len(data.rows)], data)
 
 
 def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tensor, " kinds"]:
@@ -87,41 +81,76 @@ def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tenso
 
 
 class _Evidence(torch.autograd.Function):
-    """By the QR decomposition of the smaller side above the noise: errors grow with the condition, not its square."""
+    """By the QR decomposition of the smaller side above the noise, rows in units of theirs.
+
+    Errors grow with the condition, not its square; and derivatives by the sizes ask for weights, not for residuals,
+    of which rounding leaves nothing where the noise is small.
+    """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, targets: Tensor, outside: Tensor, rows: int, log_noise: Tensor) -> Tensor:
-        kept, width = features.shape
-        outputs, noise = targets.shape[1], log_noise.exp()
-        eye = torch.eye(min(kept, width), dtype=features.dtype, device=features.device)
-        if width <= kept:
-            Q, R = torch.linalg.qr(torch.cat([features, noise * eye]))
-            Q = Q[:kept]
-            weights = solve_triangular(R, Q.T @ targets, upper=True)
-            rest = targets - features @ weights
-            square = (rest.square().sum(0) + outside) / noise**2 + weights.square().sum(0)
-            alpha, through = rest / noise**2, weights.T
-            spread = solve_triangular(R, Q.T, upper=True).T
-            trace = (rows - Q.square().sum()) / noise**2
-            volume = 2 * R.diagonal().abs().log().sum() + 2 * (rows - width) * log_noise
-        else:
-            R = torch.linalg.qr(torch.cat([features.T, noise * eye]), mode="r")[1]
-            half = solve_triangular(R.T, targets, upper=False)
-            square = half.square().sum(0)
-            alpha, inverse = solve_triangular(R, half, upper=True), solve_triangular(R, eye, upper=True)
-            through, spread = alpha.T @ features, inverse @ (inverse.T @ features)
-            trace, volume = inverse.square().sum(), 2 * R.diagonal().abs().log().sum()
+    def forward(ctx: Any, sizes: Tensor, log_noise: Tensor, data: Reduced) -> Tensor:
+        noise = log_noise.exp()
+        units = noise[data.kinds][:, None]
+        features, targets = data.features * sizes / units, data.targets / units
+        outside = data.outside / noise[:, None].square()
+        found = (_narrow if sizes.numel() <= len(targets) else _wide)(features, targets)
+        rows, outputs = int(data.rows.sum()), targets.shape[1]
+        square = found.square + outside.sum(0)
         shares = rows / square
-        by_features = -(alpha * shares) @ through + outputs * spread
-        squares = alpha.square().sum(0) + outside / noise**4
-        by_noise = (outputs * trace - (shares * squares).sum()) * noise**2
-        ctx.save_for_backward(by_features, alpha * shares, 0.5 * shares / noise**2, by_noise)
-        return 0.5 * (rows * (square / rows).log().sum() + outputs * volume)
+        by_sizes = (outputs * found.used - (found.weights.square() * shares).sum(1)) / sizes.clamp_min(_TINY)
+        own = outputs * (1 - found.leverages) - (found.residuals.square() * shares).sum(1)
+        beyond = outputs * (data.rows - data.kinds.bincount(minlength=len(noise))) - (outside * shares).sum(1)
+        ctx.save_for_backward(by_sizes, beyond.index_add(0, data.kinds, own))
+        return 0.5 * rows * (square / rows).log().sum() + outputs * (found.volume + (data.rows * log_noise).sum())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        by_features, by_targets, by_outside, by_noise = ctx.saved_tensors
-        return gradient * by_features, gradient * by_targets, gradient * by_outside, None, gradient * by_noise
+        by_sizes, by_noise = ctx.saved_tensors
+        return gradient * by_sizes, gradient * by_noise, None
+
+
+class _Solved(NamedTuple):
+    """With A = Φ Φᵀ + 1.
+
+    Attributes:
+        square: yᵀA⁻¹y, (outputs,).
+        weights: ΦᵀA⁻¹y, (features, outputs).
+        residuals: A⁻¹y, (rows, outputs).
+        used: the diagonal of ΦᵀA⁻¹Φ, (features,).
+        leverages: one minus that of A⁻¹, (rows,).
+        volume: half the logarithm of the determinant.
+    """
+
+    square: Tensor
+    weights: Tensor
+    residuals: Tensor
+    used: Tensor
+    leverages: Tensor
+    volume: Tensor
+
+
+def _narrow(features: Tensor, targets: Tensor) -> _Solved:
+    width = features.shape[1]
+    eye = torch.eye(width, dtype=features.dtype, device=features.device)
+    below = torch.cat([eye, targets.new_zeros(width, targets.shape[1])], 1)
+    R = torch.linalg.qr(torch.cat([torch.cat([features, targets], 1), below]), mode="r")[1]
+    R, half, rest = R[:width, :width], R[:width, width:], R[width:, width:]
+    weights, inverse = solve_triangular(R, half, upper=True), solve_triangular(R, eye, upper=True)
+    used, leverages = 1 - inverse.square().sum(1), (features @ inverse).square().sum(1)
+    volume = R.diagonal().abs().log().sum()
+    return _Solved(rest.square().sum(0), weights, targets - features @ weights, used, leverages, volume)
+
+
+def _wide(features: Tensor, targets: Tensor) -> _Solved:
+    eye = torch.eye(len(features), dtype=features.dtype, device=features.device)
+    R = torch.linalg.qr(torch.cat([features.T, eye]), mode="r")[1]
+    half = solve_triangular(R.T, targets, upper=False)
+    inverse = solve_triangular(R, eye, upper=True)
+    through = features.T @ inverse
+    leverages = 1 - inverse.square().sum(1)
+    volume = R.diagonal().abs().log().sum()
+    square = half.square().sum(0)
+    return _Solved(square, through @ half, inverse @ half, through.square().sum(1), leverages, volume)
 
 
 def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:

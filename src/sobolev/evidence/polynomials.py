@@ -3,6 +3,7 @@
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,10 @@ _START_NOISE = -2.0
 """Its logarithm, relative to the largest prior: from less of it the noise of the rows is learnt more often."""
 _STARTS = tuple(math.log(-math.log(ratio)) for ratio in (0.3, 0.5, 0.7, 0.9, 0.97))
 """From polynomials of low degree to functions of many periods; the evidence says where to begin."""
+_CUTOFFS = tuple(-math.log(degree) for degree in (4, 8, 16, 32, 64, 128, 256))
+"""Likewise for one input: the degree at which coefficients begin to fall."""
+_POWERS, _NOISES = (0.0, 0.7, 1.4), (_START_NOISE, -14.0, -26.0)
+"""Then how fast, and the noise."""
 _FEWEST = 25
 """Terms of one input to begin with."""
 _HIGHEST = 400
@@ -119,13 +124,26 @@ class Polynomials:
     @torch.no_grad()
     def _start(self, groups: Sequence[Entries]) -> None:
         """Begin where the evidence is largest."""
-        losses = []
-        for start in _STARTS:
-            self.decay.fill_(start)
-            self.degrees = self._largest()
-            losses.append(float(self._loss(groups)()))
-        self.decay.fill_(_STARTS[losses.index(min(losses))])
+        several, losses, loss = len(self.decay) > 1, {}, None
+        for decay in _STARTS if several else (*_STARTS, *_CUTOFFS):
+            self.decay.fill_(decay)
+            self.power.zero_()
+            degrees = self._largest()
+            if loss is None or not torch.equal(degrees, self.degrees):  # pyright: ignore[reportArgumentType]
+                self.degrees = degrees
+                loss = self._loss(groups)
+            for start in product([decay], _POWERS[:1] if several else _POWERS, _NOISES[:1] if several else _NOISES):
+                self._begin(*start)
+                losses[start] = float(loss())
+        decay, power, noise = min(losses, key=lambda start: losses[start])
+        self._begin(decay, 0.0, noise)
         self.degrees = self._largest()
+        self.power.fill_(power)
+
+    def _begin(self, decay: float, power: float, noise: float) -> None:
+        """The same for all inputs and orders."""
+        for parameter, value in ((self.decay, decay), (self.power, power), (self.log_noise, noise)):
+            parameter.fill_(value)
 
     def _loss(self, groups: Sequence[Entries]) -> Callable[[], Tensor]:
         """Minus the logarithm of the evidence and of the prior, for the terms as they are."""
