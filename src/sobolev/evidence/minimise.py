@@ -8,7 +8,7 @@ from sobolev.optimizers import SelfScaledBFGS
 
 _LEAST = 1e-2
 """A fall of the evidence's logarithm that says nothing."""
-_EVALUATIONS = 8
+_EVALUATIONS = 20
 """In a line search: where more are needed, the loss is at its rounding, or bent by a bound of a parameter."""
 
 

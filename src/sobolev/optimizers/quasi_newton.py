@@ -20,8 +20,8 @@ _MEMORY = "curvature"
 """The key of the state. It is no parameter: torch casts the state of a parameter to the parameter's precision."""
 
 
-_FEW = 4
-"""Iterations of which a slow one or two say nothing yet."""
+_FEW = 10
+"""Iterations of which some slow ones say nothing yet."""
 _LEAST_CURVATURE = 1e-12
 """Cosine of the angle between step and change of gradient below which the curvature is rounding; never absolute."""
 
