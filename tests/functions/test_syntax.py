@@ -1,7 +1,9 @@
 import ast
 
 import pytest
+import torch
 
+from sobolev import Function
 from sobolev.functions.syntax import check_names, short, syntax_tree
 
 
@@ -38,3 +40,15 @@ def test_what_cannot_name_a_variable(name):
 def test_long_formulas_are_quoted_in_part():
     assert short("x" * 80) == repr("x" * 80)
     assert len(short("x" * 81)) == 82 and short("x" * 81).endswith("...'")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [("x·y", "x*y"), ("2×x − π", "2*x - pi"), ("sin(π*x)", "sin(pi*x)"), ("ａ + 1", "a + 1"), ("µ*x", "μ*x")],
+)
+def test_formulas_as_people_type_them(typed, read):
+    assert ast.dump(syntax_tree(typed)) == ast.dump(syntax_tree(read))
+
+
+def test_variables_keep_the_sign_they_were_given():
+    assert Function("µ*Ω", ["µ", "Ω"])(torch.full((1, 2), 3.0)).item() == 9.0

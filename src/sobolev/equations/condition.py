@@ -12,7 +12,7 @@ from sobolev.equations.components import Component
 from sobolev.equations.expression import Expression, Symbols, zero_side
 from sobolev.functions.parser import parse
 from sobolev.functions.precise import constant
-from sobolev.functions.syntax import syntax_tree
+from sobolev.functions.syntax import as_typed, syntax_tree
 
 Domain = Mapping[str, tuple[float, float]]
 
@@ -81,6 +81,7 @@ class Condition:
 
     def _calls(self, text: str, symbols: Symbols) -> tuple[str, list[Call]]:
         """The text with a name in place of each call of an unknown, and the calls."""
+        text = as_typed(text)
         replaced, calls = text.strip().encode(), []
         nodes = [n for n in ast.walk(syntax_tree(text)) if isinstance(n, ast.Call) and self._is_unknown(n, symbols)]
         if not nodes:

@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
+from unicodedata import normalize
 
 import sympy
 
 from sobolev.functions.precise import constant
-from sobolev.functions.syntax import check_names, short, syntax_tree
+from sobolev.functions.syntax import as_typed, check_names, short, syntax_tree
 from sobolev.functions.vocabulary import ALIASES, CALLS, CONSTANTS, Choose
 
 _MAX_DEPTH = 60
@@ -41,6 +42,7 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     Raises:
         ValueError: anything that is not a formula of these variables, with the reason.
     """
+    text = as_typed(text)
     tree = syntax_tree(text)
     nodes = tree.elts if isinstance(tree, ast.Tuple) else [tree]
     if not nodes:
@@ -69,7 +71,7 @@ class _Reader:
 
     def __init__(self, text: str, variables: Sequence[str]) -> None:
         self.text = text
-        self.names = {**CONSTANTS, **{name: symbol(name) for name in variables}}
+        self.names = {**CONSTANTS, **{normalize("NFKC", name): symbol(name) for name in variables}}
 
     def read(self, node: ast.AST, depth: int) -> sympy.Expr:
         """The expression of a node; `depth` levels lie above it."""

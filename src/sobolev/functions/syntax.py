@@ -1,10 +1,33 @@
 """The text of a formula as Python reads it, before anything in it is given a meaning; and names for variables."""
 
 import ast
+import unicodedata
 import warnings
 from collections.abc import Sequence
 
 _MAX_LENGTH = 10_000
+_SIGNS = {
+    "·": "*",
+    "⋅": "*",
+    "∙": "*",
+    "×": "*",
+    "÷": "/",
+    "∕": "/",
+    "−": "-",
+    "–": "-",
+    "≤": "<=",
+    "≥": ">=",
+    "π": "pi",
+}
+_POWERS = frozenset("²³⁴⁵⁶⁷⁸⁹¹⁰")
+"""NFKC would make x2 of x²."""
+
+
+def as_typed(text: str) -> str:
+    """A formula in the signs that are read here: x·y as x*y, a − b as a - b, π as pi, µ (micro) as μ (mu)."""
+    for sign, meaning in _SIGNS.items():
+        text = text.replace(sign, meaning)
+    return unicodedata.normalize("NFKC", text) if not set(text) & _POWERS else text
 
 
 def syntax_tree(text: str) -> ast.expr:
@@ -20,7 +43,7 @@ def syntax_tree(text: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text.strip(), mode="eval").body
+            return ast.parse(as_typed(text).strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{short(text)} is not a formula{_place(error)}; {_hint(text)}") from None
     except (MemoryError, RecursionError):
