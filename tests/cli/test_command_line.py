@@ -472,6 +472,14 @@ def test_a_checkpoint_of_other_data_is_refused(run, trained):
     assert status == 1 and "the checkpoint's network has 1 inputs, but the data have 2 (x, z)" in err
 
 
+@pytest.mark.parametrize("verb", ["fit", "validate"])
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_names_of_checkpoints_within_a_process_are_no_files(run, verb, name):
+    status, _, err = run(verb, "--ckpt_path", name)
+    assert status == 2
+    assert f"error: --ckpt_path {name} is of a training in the same process; give the path" in err
+
+
 def test_a_checkpoint_that_is_not_there(run):
     status, _, err = run("test", "--ckpt_path", "nowhere.ckpt")
     assert status == 1 and "error: " in err and "nowhere.ckpt" in err

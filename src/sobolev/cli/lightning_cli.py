@@ -129,7 +129,7 @@ class SobolevCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """The default job yields: its callbacks to switches, its folder to the trainer's, its network to the data."""
         config, default = self.config[str(self.subcommand)], self._parser(self.subcommand).get_defaults()
-        if self.subcommand != "fit" and config.get("ckpt_path") in ("best", "last", "hpc"):
+        if config.get("ckpt_path") in ("best", "last", *(["hpc"] if self.subcommand != "fit" else [])):
             raise UsageError(
                 f"--ckpt_path {config.ckpt_path} is of a training in the same process; give the path of the file, "
                 "logs/RUN/version_N/checkpoints/last.ckpt"
