@@ -112,7 +112,7 @@ def plan(names: Sequence[str], settings: Sequence[tuple[int, float]], seeds: Seq
 def _state() -> str:
     """Changes with the source that our own numbers come from."""
     folder = ROOT / "src" / "sobolev"
-    files = [*sorted((folder / "evidence").glob("*.py")), folder / "networks" / "surrogate.py"]
+    files = [*sorted((folder / "surrogates").glob("*.py")), folder / "networks" / "surrogate.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 

@@ -8,11 +8,11 @@ from torch import nn
 from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Standardized
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
-from sobolev.evidence.labels import standardized
-from sobolev.evidence.search import network, search
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.labels import standardized
+from sobolev.surrogates.search import network, search
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CORNERS = torch.tensor([[0.3, -0.2], [0.0, 0.5], [1.4, 0.1]], dtype=torch.float64)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from sobolev.data.module import Split, TensorDataModule
-from sobolev.evidence.labels import Labels
+from sobolev.surrogates.labels import Labels
 
 EVIDENCE = "sobolev.EvidenceRegressor"
 

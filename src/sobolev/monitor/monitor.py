@@ -25,7 +25,7 @@ from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
-from sobolev.monitor.contradictions import contradiction, in_order_of, names_of, other_factor
+from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.drawing_points import drawing_points
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of

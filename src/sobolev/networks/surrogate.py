@@ -11,7 +11,7 @@ from sobolev.networks.kernel_features import KernelFeatures
 
 
 class Surrogate(nn.Module):
-    """A linear layer on the inputs and on features, (batch, inputs) to (batch, outputs), built by `sobolev.evidence`.
+    """A linear layer on the inputs and on features, (batch, inputs) to (batch, outputs), built by `sobolev.surrogates`.
 
     Args:
         features: modules that map (batch, inputs) to (batch, features); none at the start.

@@ -14,12 +14,12 @@ from typing_extensions import override
 
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.restored_state import one_thread
-from sobolev.evidence.labels import standardized
-from sobolev.evidence.search import Stage, network, search
 from sobolev.losses import scaled_squared_error
 from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.networks import Standardized
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.labels import standardized
+from sobolev.surrogates.search import Stage, network, search
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.regressor import Batch
 

@@ -6,7 +6,7 @@ from itertools import chain
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from sobolev.training.contradictions import contradictions
+from sobolev.training.contradicting_labels import contradictions
 from sobolev.training.left_open import left_open
 
 

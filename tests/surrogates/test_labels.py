@@ -5,12 +5,12 @@ import pytest
 import torch
 
 import sobolev
-from sobolev.evidence.kernels import Kernels
-from sobolev.evidence.labels import Labels, standardized
-from sobolev.evidence.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced
-from sobolev.evidence.polynomials import Polynomials
-from sobolev.evidence.search import network, search
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.kernels import Kernels
+from sobolev.surrogates.labels import Labels, standardized
+from sobolev.surrogates.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced
+from sobolev.surrogates.polynomials import Polynomials
+from sobolev.surrogates.search import network, search
 
 FORMULA = "sin(2*x)*exp(y)+x*y"
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sobolev.evidence.labels import Entries, Labels
+from sobolev.surrogates.labels import Entries, Labels
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sobolev.evidence.family import Fit
-from sobolev.evidence.labels import Entries, Labels
-from sobolev.evidence.marginal import bounded, kernel_evidence, kernel_solve
-from sobolev.evidence.minimise import minimise
 from sobolev.networks.kernel_features import KernelFeatures, covariance, places
+from sobolev.surrogates.family import Fit
+from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.marginal import bounded, kernel_evidence, kernel_solve
+from sobolev.surrogates.minimise import minimise
 
 _LEAST_NOISE = -16.0
 """Logarithm of the noise, relative to the prior, below which a kernel matrix is singular in float64."""

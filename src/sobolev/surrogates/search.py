@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sobolev.evidence.family import Family, Fit
-from sobolev.evidence.kernels import Kernels
-from sobolev.evidence.labels import Labels
-from sobolev.evidence.polynomials import Polynomials
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.family import Family, Fit
+from sobolev.surrogates.kernels import Kernels
+from sobolev.surrogates.labels import Labels
+from sobolev.surrogates.polynomials import Polynomials
 
 _HELD_OUT = 0.2
 _EXACT = 1e-8

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import sobolev
-from sobolev.evidence.kernels import Kernels
-from sobolev.evidence.labels import Labels, standardized
-from sobolev.evidence.polynomials import Polynomials
-from sobolev.evidence.search import network, search, shares
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.kernels import Kernels
+from sobolev.surrogates.labels import Labels, standardized
+from sobolev.surrogates.polynomials import Polynomials
+from sobolev.surrogates.search import network, search, shares
 
 
 def learnt(formula, rows, noise=0.0, low=-1.0, high=1.0):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sobolev import Function
-from sobolev.training.contradictions import contradictions
+from sobolev.training.contradicting_labels import contradictions
 
 TWO = "sin(x)*exp(-z) + x*x"
 OTHERS = ("1/(1 + 25*x**2)", "abs(x) + z**3", "x**2 + 3*z", "sin(x)*cos(z)*exp(q)*t**2")

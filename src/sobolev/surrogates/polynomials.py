@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from sobolev.evidence.family import Fit
-from sobolev.evidence.labels import Entries, Labels
-from sobolev.evidence.marginal import bounded, negative_log_evidence, reduced, solve
-from sobolev.evidence.minimise import minimise
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.surrogates.family import Fit
+from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced, solve
+from sobolev.surrogates.minimise import minimise
 
 _LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""

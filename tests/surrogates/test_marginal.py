@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sobolev.evidence.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced, solve
+from sobolev.surrogates.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced, solve
 
 NOISE = 0.1
 

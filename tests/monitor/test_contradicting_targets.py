@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sobolev
 from sobolev import DerivativeMonitor, Function
-from sobolev.monitor.contradictions import contradiction, in_order_of, names_of, other_factor
+from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.forward import Arguments
 from sobolev.monitor.inputs import Evaluation
 from sobolev.monitor.targets import Target
