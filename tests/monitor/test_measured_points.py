@@ -18,7 +18,7 @@ def trainer(batches, fn="fit", rank=0, world_size=1, **options):
     )
 
 
-def drawn(measured_points, batches, points=None, **options):
+def drawn(sampling, batches, points=None, **options):
     """The samples of one pass."""
     model, ready = Plain(), []
     sampling.begin()
@@ -49,10 +49,10 @@ def test_batches_that_cannot_be_joined_come_one_by_one():
 
 def test_only_a_training_keeps_its_samples():
     sampling = sampling_of(max_points=None)
-    drawn(measured_points, LINE, fn="validate")
+    drawn(sampling, LINE, fn="validate")
     assert not sampling.samples
     for _ in range(2):
-        drawn(measured_points, LINE)
+        drawn(sampling, LINE)
     assert sum(len(batch[0]) for batch, _ in sampling.samples.on(torch.device("cpu"))) == 96
 
 
