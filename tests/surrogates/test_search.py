@@ -128,3 +128,12 @@ def test_kernels_of_five_inputs_do_not_learn_the_noise(units):
     family = Kernels(5, units)
     family.learn(labels)
     assert 0.05 < float(family.fit(labels).noise[0]) * y.std() < 0.15
+
+
+@pytest.mark.parametrize(("steep", "rows"), [(lambda x: torch.tanh(20 * x), 100), (lambda x: 1 / (1 + 25 * x**2), 300)])
+def test_what_is_steep_is_not_taken_for_noise(steep, rows):
+    x = 2 * torch.rand(rows, 1, dtype=torch.float64) - 1
+    *_, last = search(Labels(x, (steep(x),)))
+    between = torch.linspace(-0.95, 0.95, 500, dtype=torch.float64)[:, None]
+    predicted = network(last.fits)(between).detach()
+    assert (predicted - steep(between)).square().mean().sqrt() < 1e-5

@@ -20,8 +20,9 @@ _START = 0.3
 """Strength of the units at the start."""
 _SCALES = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Inverse lengths of the inputs to begin with: from a slope to many periods, which no search finds from far away."""
-_START_NOISE = -2.0
-"""Logarithm of the noise: from less of it units learn the noise, and do not find back."""
+MUCH_NOISE, LITTLE_NOISE = -2.0, -7.0
+"""Logarithms of noises to begin with: from little, units may learn noise that there is, and do not find back; from
+much, they may take what is steep for noise."""
 
 
 class Kernels:
@@ -33,14 +34,23 @@ class Kernels:
     Args:
         inputs: how many.
         units: tanh units.
+        log_noise: logarithm of the noise at the start.
         labels: the evidence sees at most so many.
         iterations: line searches of `learn`.
         seed: of the first weights.
     """
 
-    def __init__(self, inputs: int, units: int = 8, labels: int = 600, iterations: int = 200, seed: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        units: int = 8,
+        log_noise: float = MUCH_NOISE,
+        labels: int = 600,
+        iterations: int = 200,
+        seed: int = 0,
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.name = "deep kernel" if units else "kernel"
+        self.name = ("deep kernel" if units else "kernel") + (" from little noise" if log_noise < MUCH_NOISE else "")
         self.labels, self.iterations, self.fresh = labels, iterations, True
         scales = torch.full((inputs,), math.log(_SCALES[0]), dtype=torch.float64)
         self.log_scales = scales
@@ -52,7 +62,7 @@ class Kernels:
             self.features.strengths.fill_(_START)
         self.constant = torch.tensor(2.0, dtype=torch.float64)
         self.slope = torch.tensor(0.0, dtype=torch.float64)
-        self.log_noise = torch.full((1,), _START_NOISE, dtype=torch.float64)  # of values, then gradients, then Hessians
+        self.log_noise = torch.full((1,), log_noise, dtype=torch.float64)  # of values, then gradients, then Hessians
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sobolev.networks.surrogate import Surrogate
 from sobolev.surrogates.family import Family, Fit
-from sobolev.surrogates.kernels import Kernels
+from sobolev.surrogates.kernels import LITTLE_NOISE, Kernels
 from sobolev.surrogates.labels import Labels
 from sobolev.surrogates.polynomials import Polynomials
 
@@ -20,6 +20,10 @@ _SPREAD = 0.5
 """Of the shares in a mean around equal ones, before the held-out rows were seen."""
 _SMALLEST = 0.02
 """A share that is worth its features."""
+_RIVAL = 3.0
+"""Whoever errs so many times more than the best on held-out rows spoils the mean where none were held out."""
+_CLEAN = 0.1
+"""A held-out error above which labels may well be too noisy to begin with little noise."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,10 @@ def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
     held_out = max(1, round(_HELD_OUT * len(x)))
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
     families, found = [], []
-    for family in _families(int(labels.counts().sum()), x.shape[1]):
+    errors = torch.tensor([torch.inf])
+    for family, most in _families(int(labels.counts().sum()), x.shape[1]):
+        if errors.min() > most**2:
+            break
         family.learn(learnt)
         families.append(family)
         found.append(family.fit(learnt))
@@ -116,9 +123,11 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
     return made
 
 
-def _families(labels: int, inputs: int) -> list[Family]:
+def _families(labels: int, inputs: int) -> list[tuple[Family, float]]:
+    """In the order in which they are tried, and up to which held-out error of the best before them."""
     terms = min(max(50, labels // 3), 400) if inputs == 1 else 500 if labels < 1000 else 1000
-    return [Polynomials(inputs, terms), Kernels(inputs, units=0), Kernels(inputs)]
+    always: list[Family] = [Polynomials(inputs, terms), Kernels(inputs, units=0), Kernels(inputs)]
+    return [*((family, torch.inf) for family in always), (Kernels(inputs, log_noise=LITTLE_NOISE), _CLEAN)]
 
 
 def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fit], ...]) -> Stage:
@@ -138,7 +147,7 @@ def shares(moments: Float64[Tensor, "fits fits"], rows: int) -> Float64[Tensor, 
     count = len(moments)
     least = moments.diagonal().min().clamp_min(1e-32)
     precision = rows * moments / least + torch.eye(count, dtype=moments.dtype, device=moments.device) / _SPREAD**2
-    found, active = moments.new_zeros(count), list(range(count))
+    found, active = moments.new_zeros(count), (moments.diagonal() <= _RIVAL**2 * least).nonzero()[:, 0].tolist()
     while True:
         sides = moments.new_ones(len(active), 2)
         sides[:, 0] /= count * _SPREAD**2
