@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,6 +27,8 @@ VALUES, ERRORS = "viridis", "magma"
 
 Painter = Callable[[Axes, Axes, Plane, Curve, style.Names], None]
 """Paints something about a curve into a map and its bar."""
+Truth = tuple[Curve, Callable[..., ScalarMappable], str]
+"""A curve where its truth is known, what paints such points, and what the truth is called."""
 
 
 def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
@@ -39,16 +42,14 @@ def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples
     compared = [pair for pair in pairs if pair[1].exact is not None]
     alone = [curve for curve, known in pairs if known.exact is None]
     estimated = any(curve.deviation is not None for curve in alone)
-    painters = (_single, _estimate) if estimated else (_single,)
+    estimate = partial(_estimate, outside=samples.outside)
+    painters: tuple[Painter, ...] = (_single, estimate) if estimated else (_single,)
     cells = [(paint, curve) for curve in alone for paint in painters]
     across = 2 if estimated else ACROSS
     sheet = _Sheet(figure, len(compared), [cells[start : start + across] for start in range(0, len(cells), across)])
     for row, (curve, known) in enumerate(compared):
-        panels = sheet.comparison(row)
-        if at_rows is None:
-            _compare(panels, plane, curve, names)
-        else:
-            _against_rows(panels, plane, curve, at_rows, known, names)
+        truth = (curve, plane.paint, "exact") if at_rows is None else (known, at_rows.dot, "data")
+        _compare(sheet.comparison(row), plane, curve, truth, names)
     for row, singles in enumerate(sheet.singles, start=len(compared)):
         for column, (paint, curve) in enumerate(singles):
             paint(*sheet.single(row, column), plane, curve, names)
@@ -129,49 +130,36 @@ def badness(curve: Curve) -> float:
     return relative_l2(curve.error, curve.exact)
 
 
-def _compare(row: list[Axes], plane: Plane, curve: Curve, names: style.Names) -> None:
-    """Network, truth on the same colours, error on its own."""
+def _compare(row: list[Axes], plane: Plane, curve: Curve, truth: Truth, names: style.Names) -> None:
+    """Network, truth on the same colours, error on its own; the latter two where a truth is known."""
     network, exact, bar, error, error_bar = row
-    assert curve.exact is not None and curve.error is not None
-    norm = Normalize(*style.limits(_core(curve.predicted), curve.exact))
-    _title(network, names.label(curve, ROOM), MAP)
-    _bar(plane.paint(network, curve.predicted, norm, VALUES), bar)
-    _not_finite(network, plane, curve.predicted)
-    plane.paint(exact, curve.exact, norm, VALUES)
-    _title(exact, "exact")
-    low, high = style.log_limits(curve.error)
-    _bar(plane.paint(error, np.maximum(curve.error, low), LogNorm(low, high), ERRORS), error_bar)
-    _title(error, f"|error|  {style.score(curve.predicted, curve.exact)}", size=style.SMALL)
-    if not curve.error.any():
-        style.remark(error, "exactly 0")
-
-
-def _against_rows(
-    row: list[Axes], plane: Plane, curve: Curve, at_rows: Plane, known: Curve, names: style.Names
-) -> None:
-    """The network everywhere; labels and errors at the rows that have some."""
-    network, exact, bar, error, error_bar = row
+    known, paint, name = truth
     assert known.exact is not None and known.error is not None
     norm = Normalize(*style.limits(_core(curve.predicted), known.exact))
     _title(network, names.label(curve, ROOM), MAP)
     _bar(plane.paint(network, curve.predicted, norm, VALUES), bar)
     _not_finite(network, plane, curve.predicted)
-    at_rows.dot(exact, known.exact, norm, VALUES)
-    _title(exact, "data")
+    paint(exact, known.exact, norm, VALUES)
+    _title(exact, name)
     low, high = style.log_limits(known.error)
-    _bar(at_rows.dot(error, np.maximum(known.error, low), LogNorm(low, high), ERRORS), error_bar)
+    _bar(paint(error, np.maximum(known.error, low), LogNorm(low, high), ERRORS), error_bar)
     _title(error, f"|error|  {style.score(known.predicted, known.exact)}", size=style.SMALL)
+    if not known.error.any():
+        style.remark(error, "exactly 0")
 
 
-def _estimate(axes: Axes, bar: Axes, plane: Plane, curve: Curve, _: style.Names) -> None:
-    """The standard deviation of the error, on colours of its own."""
+def _estimate(
+    axes: Axes, bar: Axes, plane: Plane, curve: Curve, _: style.Names, outside: np.ndarray | None = None
+) -> None:
+    """The standard deviation of the error, on colours of its own; in a number where the data are."""
     if curve.deviation is None:
         _title(axes, "no estimate")
         bar.set_axis_off()
         return
     low, high = style.log_limits(curve.deviation)
     _bar(plane.paint(axes, np.maximum(curve.deviation, low), LogNorm(low, high), ERRORS), bar)
-    relative = f"  rel. L2 {labels.number(relative_l2(curve.deviation, curve.predicted))}"
+    inside = slice(None) if outside is None or outside.all() else ~outside
+    relative = f"  rel. L2 {labels.number(relative_l2(curve.deviation[inside], curve.predicted[inside]))}"
     _title(axes, f"estimated error{relative if curve.predicted.any() else ''}", size=style.SMALL)
 
 
