@@ -73,15 +73,16 @@ def test_the_evidence_of_several_noises_is_that_of_the_normal_density(rows, feat
     wanted = 0.5 * (2 * rows * np.log(square / (2 * rows)) + np.linalg.slogdet(covariance)[1]).sum()
     ones = torch.ones(features, dtype=torch.float64)
     assert float(negative_log_evidence(reduced(phi, y, kinds), ones, log_noise)) == pytest.approx(wanted, rel=1e-12)
-    assert float(kernel_evidence(phi @ phi.T, y, log_noise[kinds])) == pytest.approx(wanted, rel=1e-12)
-    weights = kernel_solve(phi @ phi.T, y, log_noise[kinds].exp()).weights
+    none = phi[:, :0]
+    assert float(kernel_evidence(phi @ phi.T, none, y, log_noise[kinds])) == pytest.approx(wanted, rel=1e-12)
+    weights = kernel_solve(phi @ phi.T, none, y, log_noise[kinds].exp())[0]
     np.testing.assert_allclose(weights, np.linalg.solve(covariance, y), rtol=1e-9, atol=1e-12)
 
     def evidence(sizes, noise):
         return negative_log_evidence(reduced(phi, y, kinds), sizes, noise)
 
     assert torch.autograd.gradcheck(evidence, (ones.requires_grad_(), log_noise.requires_grad_()))
-    assert torch.autograd.gradcheck(lambda n: kernel_evidence((phi @ phi.T).detach(), y, n[kinds]), (log_noise,))
+    assert torch.autograd.gradcheck(lambda n: kernel_evidence((phi @ phi.T).detach(), none, y, n[kinds]), (log_noise,))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -31,8 +32,8 @@ def test_value_is_that_of_the_normal_density(rows, features):
     wanted = density(weighted @ weighted.T + NOISE**2 * np.eye(rows), y.numpy())
     log_noise = torch.tensor(math.log(NOISE), dtype=torch.float64)
     assert float(negative_log_evidence(reduced(phi, y), sizes, log_noise)) == pytest.approx(wanted, rel=1e-12)
-    kernel = torch.from_numpy(weighted @ weighted.T)
-    assert float(kernel_evidence(kernel, y, log_noise)) == pytest.approx(wanted, rel=1e-12)
+    apart, others = torch.from_numpy(weighted).split([2, features - 2], 1)
+    assert float(kernel_evidence(others @ others.T, apart, y, log_noise)) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize(("rows", "features"), [(12, 5), (5, 12)])
@@ -43,14 +44,26 @@ def test_gradients_are_those_of_finite_differences(rows, features):
     assert torch.autograd.gradcheck(lambda s, n: negative_log_evidence(reduced(phi, y), s, n), (sizes, log_noise))
 
     def of_kernel(s, n):
-        return kernel_evidence((phi * s) @ (phi * s).T, y, n)
+        apart, others = (phi * s).split([2, features - 2], 1)
+        return kernel_evidence(others @ others.T, apart, y, n)
 
     assert torch.autograd.gradcheck(of_kernel, (sizes, log_noise))
 
 
 def test_a_matrix_that_is_no_covariance_has_infinite_evidence():
-    noise = torch.tensor(-20.0, dtype=torch.float64)
-    assert kernel_evidence(-torch.eye(3, dtype=torch.float64), torch.ones(3, 1, dtype=torch.float64), noise).isinf()
+    noise, ones = torch.tensor(-20.0, dtype=torch.float64), torch.ones(3, 1, dtype=torch.float64)
+    assert kernel_evidence(-torch.eye(3, dtype=torch.float64), ones, ones, noise).isinf()
+
+
+def test_what_is_large_and_of_few_columns_hides_no_small_noise():
+    (phi, y), large = problem(12, 3, outputs=1), 1e8 * problem(12, 2)[0].flip(0)
+    log_noise = torch.tensor(-10.0, dtype=torch.float64)
+    with mpmath.workdps(50):
+        a, b, c = (mpmath.matrix(part.tolist()) for part in (phi, large, y))
+        covariance = a * a.T + b * b.T + mpmath.exp(-20) * mpmath.eye(12)
+        square = (c.T * mpmath.lu_solve(covariance, c))[0]
+        wanted = float((12 * mpmath.log(square / 12) + mpmath.log(mpmath.det(covariance))) / 2)
+    assert float(kernel_evidence(phi @ phi.T, large, y, log_noise)) == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "features"), [(12, 5), (5, 12)])
@@ -65,6 +78,6 @@ def test_the_solution_is_the_ridge_and_its_errors_those_of_leaving_a_row_out(row
     others = [torch.arange(rows) != row for row in range(rows)]
     missed = torch.stack([y[r] - phi[r] @ ridge(phi[keep], y[keep]) for r, keep in enumerate(others)])
     torch.testing.assert_close(found.left_out, missed, rtol=1e-8, atol=1e-10)
-    of_kernel = kernel_solve(phi @ phi.T, y, NOISE)
-    torch.testing.assert_close(phi.T @ of_kernel.weights, found.weights, rtol=1e-8, atol=1e-10)
-    torch.testing.assert_close(of_kernel.left_out, missed, rtol=1e-8, atol=1e-10)
+    apart, others = phi.split([2, features - 2], 1)
+    weights, of_apart = kernel_solve(others @ others.T, apart, y, NOISE)
+    torch.testing.assert_close(torch.cat([of_apart, others.T @ weights]), found.weights, rtol=1e-8, atol=1e-10)

@@ -90,7 +90,9 @@ class Kernels:
 
     def _loss(self, groups: Sequence[Entries]) -> Tensor:
         noise = self._noise()
-        parts = [kernel_evidence(self._covariance(part), part.targets, noise[part.order]) for part in groups]
+        parts = [
+            kernel_evidence(self._bumps(part), self._linear(part), part.targets, noise[part.order]) for part in groups
+        ]
         return torch.stack(parts).sum() + self._prior()
 
     @torch.no_grad()
@@ -109,52 +111,47 @@ class Kernels:
         places = torch.arange(len(x), device=x.device).split([len(part.x) for part in groups])
         for part, own in zip(groups, places, strict=True):
             columns = list(part.outputs)
-            alpha, noise[:, columns] = self._solution(part)
-            weights[own[:, None], columns] = alpha
-            linear[:, columns] = torch.cat([self._constants(part), self._lines(part)], 1).T @ alpha
+            weights[own[:, None], columns], linear[:, columns], noise[:, columns] = self._solution(part)
         order = (by >= 0).sum(1).sort(stable=True).indices
         x, by, weights = x[order], by[order], weights[order]
         features = KernelFeatures(x, self.log_scales.exp(), len(self.features.strengths), by).double()
         features.units.load_state_dict(self.features.units.state_dict())
         features.strengths.copy_(self.features.strengths)
-        linear[0] *= (2 * self.constant).exp()
-        linear[1:] *= (2 * self.slope).exp() / inputs
         return Fit(self.name, features, linear[0], linear[1:], weights, noise, -self.loss)
 
-    def _solution(self, part: Entries) -> tuple[Tensor, Tensor]:
-        """The weights of its labels, (entries, outputs), and the noise, (orders, outputs)."""
-        noise = self._noise().exp()
-        alpha = kernel_solve(self._covariance(part), part.targets, noise[part.order]).weights
-        scale = ((part.targets * alpha).sum(0) / len(alpha)).clamp_min(0).sqrt()
-        return alpha, noise[:, None] * scale
+    def _solution(self, part: Entries) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of its labels, (entries, outputs), of 1 and the inputs, and the noise, (orders, outputs)."""
+        noise, sizes = self._noise().exp(), self._linear_sizes()
+        weights, linear = kernel_solve(self._bumps(part), self._linear(part), part.targets, noise[part.order])
+        scale = ((part.targets * weights).sum(0) / len(weights)).clamp_min(0).sqrt()
+        return weights, sizes[:, None] * linear, noise[:, None] * scale
 
     @torch.no_grad()
     def _make_positive(self, groups: Sequence[Entries]) -> None:
         """As much noise as these rows need for a Cholesky decomposition."""
         for part in groups:
-            covariance = self._covariance(part)
-            while torch.linalg.cholesky_ex(covariance + (2 * self._noise()).exp()[part.order].diag())[1]:
+            bumps = self._bumps(part)
+            while torch.linalg.cholesky_ex(bumps + (2 * self._noise()).exp()[part.order].diag())[1]:
                 self.log_noise = self._noise() + 1.0
 
     def _noise(self) -> Tensor:
         return bounded(self.log_noise, _LEAST_NOISE)
 
-    def _covariance(self, part: Entries) -> Tensor:
+    def _bumps(self, part: Entries) -> Tensor:
         features = self.features
-        bumps = covariance(places(part.x, part.by, self.log_scales.exp(), features.units, features.strengths))
-        constants, lines = self._constants(part), self._lines(part)
-        slope = (2 * self.slope).exp() / part.x.shape[1]
-        return bumps + (2 * self.constant).exp() * (constants @ constants.T) + slope * (lines @ lines.T)
+        return covariance(places(part.x, part.by, self.log_scales.exp(), features.units, features.strengths))
 
-    def _constants(self, part: Entries) -> Tensor:
-        """What each label makes of the function 1, (entries, 1)."""
-        return (part.by[:, :1] < 0).to(part.x)
-
-    def _lines(self, part: Entries) -> Tensor:
-        """What each label makes of the inputs themselves, (entries, inputs)."""
+    def _linear(self, part: Entries) -> Tensor:
+        """What each label makes of 1 and of the inputs, of the deviation of their prior, (entries, 1 + inputs)."""
         first, second = part.by[:, :1], part.by[:, 1:]
         units = torch.eye(part.x.shape[1], dtype=part.x.dtype, device=part.x.device)[first[:, 0].clamp_min(0)]
-        return torch.where(first < 0, part.x, torch.where(second < 0, units, 0.0))
+        lines = torch.where(first < 0, part.x, torch.where(second < 0, units, 0.0))
+        return torch.cat([(first < 0).to(lines), lines], 1) * self._linear_sizes()
+
+    def _linear_sizes(self) -> Tensor:
+        """Prior deviations, (1 + inputs,)."""
+        inputs = self.log_scales.numel()
+        return torch.cat([self.constant.exp().view(1), (self.slope.exp() / inputs**0.5).expand(inputs)])
 
     def _prior(self) -> Tensor:
         units, inputs = self.features.units, self.log_scales.numel()

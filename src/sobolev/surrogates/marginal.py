@@ -119,6 +119,7 @@ class _Solved(NamedTuple):
         used: the diagonal of ΦᵀA⁻¹Φ, (features,).
         leverages: one minus that of A⁻¹, (rows,).
         volume: half the logarithm of the determinant.
+        inverse: X with A⁻¹ = 1 - Φ X Xᵀ Φᵀ if features are fewer, else with A⁻¹ = X Xᵀ.
     """
 
     square: Tensor
@@ -127,6 +128,7 @@ class _Solved(NamedTuple):
     used: Tensor
     leverages: Tensor
     volume: Tensor
+    inverse: Tensor
 
 
 def _narrow(features: Tensor, targets: Tensor) -> _Solved:
@@ -138,7 +140,7 @@ def _narrow(features: Tensor, targets: Tensor) -> _Solved:
     weights, inverse = solve_triangular(R, half, upper=True), solve_triangular(R, eye, upper=True)
     used, leverages = 1 - inverse.square().sum(1), (features @ inverse).square().sum(1)
     volume = R.diagonal().abs().log().sum()
-    return _Solved(rest.square().sum(0), weights, targets - features @ weights, used, leverages, volume)
+    return _Solved(rest.square().sum(0), weights, targets - features @ weights, used, leverages, volume, inverse)
 
 
 def _wide(features: Tensor, targets: Tensor) -> _Solved:
@@ -150,7 +152,7 @@ def _wide(features: Tensor, targets: Tensor) -> _Solved:
     leverages = 1 - inverse.square().sum(1)
     volume = R.diagonal().abs().log().sum()
     square = half.square().sum(0)
-    return _Solved(square, through @ half, inverse @ half, through.square().sum(1), leverages, volume)
+    return _Solved(square, through @ half, inverse @ half, through.square().sum(1), leverages, volume, inverse)
 
 
 def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:
@@ -170,35 +172,52 @@ def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: fl
     return Solution(Q[:width] @ half, alpha / inverse.square().sum(1, keepdim=True))
 
 
-def kernel_evidence(kernel: Float64[Tensor, "rows rows"], targets: Tensor, log_noise: Tensor) -> Tensor:
-    """The same, given Φ Φᵀ and one noise or that of each row; infinite where no covariance in floating point."""
-    return _KernelEvidence.apply(kernel, targets, log_noise.expand(len(kernel)))
+def kernel_evidence(
+    kernel: Float64[Tensor, "rows rows"], linear: Float64[Tensor, "rows columns"], targets: Tensor, log_noise: Tensor
+) -> Tensor:
+    """The same, given Φ Φᵀ and further features, and one noise or that of each row; infinite where no covariance.
+
+    The further ones, of few columns and large, are kept apart: in the sum their rounding would hide a small noise.
+    """
+    return _KernelEvidence.apply(kernel, linear, targets, log_noise.expand(len(kernel)))
 
 
 class _KernelEvidence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernel: Tensor, targets: Tensor, log_noise: Tensor) -> Tensor:
+    def forward(ctx: Any, kernel: Tensor, linear: Tensor, targets: Tensor, log_noise: Tensor) -> Tensor:
         (rows, outputs), noise = targets.shape, (2 * log_noise).exp()
         factor, failed = torch.linalg.cholesky_ex(kernel + noise.diag())
         if failed:
-            ctx.save_for_backward(torch.zeros_like(kernel), torch.zeros_like(log_noise))
+            ctx.save_for_backward(*map(torch.zeros_like, (kernel, linear, log_noise)))
             return kernel.new_tensor(math.inf)
-        half = solve_triangular(factor, targets, upper=False)
-        square = half.square().sum(0)
-        alpha = solve_triangular(factor.T, half, upper=True)
-        by_kernel = 0.5 * (outputs * torch.cholesky_inverse(factor) - (alpha * (rows / square)) @ alpha.T)
-        ctx.save_for_backward(by_kernel, 2 * noise * by_kernel.diagonal())
-        return 0.5 * rows * (square / rows).log().sum() + outputs * factor.diagonal().log().sum()
+        white, found = _whitened(factor, linear, targets)
+        shares = rows / found.square
+        alpha = solve_triangular(factor.T, found.residuals, upper=True)
+        through = solve_triangular(factor.T, white @ found.inverse, upper=True)
+        by_linear = outputs * through @ found.inverse.T - (alpha * shares) @ found.weights.T
+        by_kernel = outputs * (torch.cholesky_inverse(factor) - through @ through.T) - (alpha * shares) @ alpha.T
+        ctx.save_for_backward(0.5 * by_kernel, by_linear, noise * by_kernel.diagonal())
+        volume = factor.diagonal().log().sum() + found.volume
+        return 0.5 * rows * (found.square / rows).log().sum() + outputs * volume
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        by_kernel, by_noise = ctx.saved_tensors
-        return gradient * by_kernel, None, gradient * by_noise
+        by_kernel, by_linear, by_noise = ctx.saved_tensors
+        return gradient * by_kernel, gradient * by_linear, None, gradient * by_noise
 
 
-def kernel_solve(kernel: Float64[Tensor, "rows rows"], targets: Tensor, noise: Tensor | float) -> Solution:
-    """As `solve`, given Φ Φᵀ: the weights are those of the kernel's columns, (rows, outputs)."""
+def _whitened(factor: Tensor, linear: Tensor, targets: Tensor) -> tuple[Tensor, "_Solved"]:
+    """Further features in units of the covariance of the rest, and the problem they leave."""
+    white = solve_triangular(factor, torch.cat([linear, targets], 1), upper=False)
+    white, sides = white.split([linear.shape[1], targets.shape[1]], 1)
+    return white, _narrow(white, sides)
+
+
+def kernel_solve(
+    kernel: Float64[Tensor, "rows rows"], linear: Tensor, targets: Tensor, noise: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """As `solve`, given Φ Φᵀ and further features: weights of the kernel's columns, (rows, outputs), and of those."""
     squares = torch.as_tensor(noise, dtype=kernel.dtype, device=kernel.device).square()
     factor = torch.linalg.cholesky(kernel + squares.expand(len(kernel)).diag())
-    alpha = torch.cholesky_solve(targets, factor)
-    return Solution(alpha, alpha / torch.cholesky_inverse(factor).diagonal()[:, None])
+    found = _whitened(factor, linear, targets)[1]
+    return solve_triangular(factor.T, found.residuals, upper=True), found.weights
