@@ -41,6 +41,5 @@ for axes, (name, model) in zip(
         _, sensitivity = sobolev.jacobian(model, images[:1])
     axes.imshow(sensitivity[0, 0, 0], cmap="RdBu")
     axes.set_title(f"{name}: d output / d pixel")
-    found = sobolev.audit(model, images[:20]).findings
-    print(f"{name}:", *(f"{finding.severity}: {finding.message}" for finding in found) if found else ["nothing found"])
+    print(f"{name}:", sobolev.audit(model, images[:20]))
 figure.savefig("sensitivity.png")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import sobolev
+from sobolev.optimizers import SelfScaledBFGS
 
 
 def distances(x):
@@ -38,7 +39,7 @@ corners = torch.tensor([[0.0, 0, 0], [1.1, 0, 0], [0.5, 0.95, 0]]).reshape(1, 9)
 positions = corners + 0.12 * torch.randn(2000, 9).double()
 labels = energy(positions)
 model = Potential().double()
-optimizer = torch.optim.LBFGS(model.parameters(), max_iter=400, history_size=50, line_search_fn="strong_wolfe")
+optimizer = SelfScaledBFGS(model.parameters())  # forces need digits of the energies that Adam does not reach
 
 
 def loss():
@@ -49,7 +50,8 @@ def loss():
     return off
 
 
-optimizer.step(loss)
+for _ in range(200):
+    optimizer.step(loss)
 unseen = positions[1500:]
 with torch.no_grad():
     forces = -sobolev.jacobian(model, unseen)[1][:, 0]

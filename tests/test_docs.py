@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import contextmanager
+from inspect import getdoc, ismodule
 from pathlib import Path
 
 import lightning
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from cases import environment
 
+import sobolev
 from sobolev.cli.command_line import main
 
 ROOT = Path(__file__).parents[1]
@@ -34,11 +36,11 @@ def folder(tmp_path, monkeypatch):
 
 
 @contextmanager
-def short_trainings():
+def short_trainings(most=2, **options):
     start = lightning.Trainer.__init__
 
     def short(self, *args, max_epochs=1, **kwargs):
-        start(self, *args, max_epochs=min(max_epochs, 2), **{"enable_progress_bar": False, **kwargs})
+        start(self, *args, max_epochs=min(max_epochs, most), **{"enable_progress_bar": False, **options, **kwargs})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lightning.Trainer, "__init__", short)
@@ -108,11 +110,22 @@ def check_audit(arguments, capsys):
     [p for p in sorted((ROOT / "src/sobolev").rglob("*.py")) if ">>> " in p.read_text(encoding="utf-8")],
     ids=lambda path: str(path.relative_to(ROOT / "src")),
 )
-def test_examples_in(path):
+def test_examples_in(path, folder):
     name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
-    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    quiet = {"accelerator": "cpu", "enable_checkpointing": False, "enable_model_summary": False, "log_every_n_steps": 1}
+    with short_trainings(20, **quiet):
+        results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert results.attempted
     assert not results.failed
+
+
+@pytest.mark.parametrize("name", sobolev.__all__)
+def test_every_public_name_has_an_example_and_a_place_in_the_reference(name):
+    public = getattr(sobolev, name)
+    shown = list(vars(public).values()) if ismodule(public) else [public]
+    assert any(">>> " in (getdoc(part) or "") for part in shown if callable(part))
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    assert re.search(rf"^::: sobolev\.{name}(\.\w+)?$", page, re.M)
 
 
 def test_hooks_take_the_versions_of_the_constraints():

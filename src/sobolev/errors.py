@@ -7,7 +7,18 @@ from torch import Tensor
 
 
 class UntrustworthyDerivativeError(RuntimeError):
-    """No method gives a derivative that checks out against the values of the function."""
+    """No method gives a derivative that checks out against the values of the function.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> data, model = sobolev.FunctionData("x**2", (-1, 1)), sobolev.Regressor(sobolev.MLP(activation="relu"))
+        >>> strict = sobolev.DerivativeMonitor(on_finding="raise")
+        >>> try:
+        ...     lightning.Trainer(max_epochs=1, callbacks=[strict]).fit(model, data)
+        ... except sobolev.UntrustworthyDerivativeError as error:
+        ...     print("piecewise linear" in str(error))
+        True
+    """
 
 
 def refused_file(path: str | PathLike[str]) -> str:

@@ -23,6 +23,12 @@ class Finding:
             `"note"`: worth knowing.
         where: the module path, the operation, the line of the forward; `"f"` where none of these can be had.
         message: what is wrong, how wrong, and what to do.
+
+    Examples:
+        >>> import sobolev
+        >>> finding = sobolev.Finding("detached", "error", "network.2", "the graph is cut here")
+        >>> print(f"{finding.severity} in {finding.where}: {finding.message}")
+        error in network.2: the graph is cut here
     """
 
     kind: str
@@ -41,6 +47,15 @@ class Audit:
         points: how many points were looked at.
         order: the highest derivative looked at.
         errors: relative L2 difference between that method and finite differences, per order from 1 on.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> network = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.ReLU(), torch.nn.Linear(16, 1))
+        >>> outcome = sobolev.audit(network, torch.linspace(-1, 1, 50)[:, None])
+        >>> outcome.trustworthy
+        False
+        >>> outcome.findings[0].kind
+        'piecewise-linear'
     """
 
     findings: tuple[Finding, ...]

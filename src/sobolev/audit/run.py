@@ -44,6 +44,14 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
     Raises:
         TypeError: x is not a floating-point tensor.
         ValueError: x has no batch axis or no rows, or order or points is below 1.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> x = torch.linspace(-2, 2, 20)[:, None]
+        >>> sobolev.audit(torch.sin, x).trustworthy
+        True
+        >>> sobolev.audit(lambda x: x * x.detach(), x).findings[0].kind
+        'detached'
     """
     _check(x, order, points)
     modules = modules_behind(f)

@@ -35,6 +35,12 @@ def derivatives(
     Raises:
         ValueError: a negative order, a direction that is missing or of another shape, a bad chunk size.
         TypeError: x or f(x) is not a floating-point tensor.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> y, d1, d2 = sobolev.derivatives(torch.exp, torch.zeros(3, 1), order=2)
+        >>> d2.flatten()
+        tensor([1., 1., 1.])
     """
     check_counts(0, order=order)
     _check_points(x)
@@ -45,7 +51,15 @@ def derivatives(
 def jacobian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """Value (batch, *out) and Jacobian (batch, *out, *in); arguments and errors as in `derivatives`."""
+    """Value (batch, *out) and Jacobian (batch, *out, *in); arguments and errors as in `derivatives`.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> y, J = sobolev.jacobian(lambda x: x.sin(), torch.zeros(3, 2))
+        >>> J[0]
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
     _check_points(x)
     return by_blocks("jacobian", f, x, method, chunk_size)
 
@@ -53,7 +67,15 @@ def jacobian(
 def hessian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, Jacobian and Hessian (batch, *out, *in, *in); arguments and errors as in `derivatives`."""
+    """Value, Jacobian and Hessian (batch, *out, *in, *in); arguments and errors as in `derivatives`.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> y, J, H = sobolev.hessian(lambda x: x.prod(1), torch.ones(3, 2))
+        >>> H[0]
+        tensor([[0., 1.],
+                [1., 0.]])
+    """
     _check_points(x)
     return by_blocks("hessian", f, x, method, chunk_size)
 
@@ -61,7 +83,14 @@ def hessian(
 def hessian_diagonal(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, Jacobian and d²f/dx_i² (batch, *out, *in); arguments and errors as in `derivatives`."""
+    """Value, Jacobian and d²f/dx_i² (batch, *out, *in); arguments and errors as in `derivatives`.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> y, J, h = sobolev.hessian_diagonal(lambda x: (x**3).sum(1), torch.tensor([[1.0, 2.0]]))
+        >>> h
+        tensor([[ 6., 12.]])
+    """
     _check_points(x)
     return by_blocks("hessian_diagonal", f, x, method, chunk_size)
 
@@ -69,7 +98,14 @@ def hessian_diagonal(
 def laplacian(
     f: BatchedFunction, x: Tensor, *, method: Method = "auto", chunk_size: ChunkSize = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, Jacobian and Laplacian (batch, *out); arguments and errors as in `derivatives`."""
+    """Value, Jacobian and Laplacian (batch, *out); arguments and errors as in `derivatives`.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> y, J, lap = sobolev.laplacian(lambda x: (x**2).sum(1), torch.zeros(3, 2))
+        >>> lap
+        tensor([4., 4., 4.])
+    """
     _check_points(x)
     return by_blocks("laplacian", f, x, method, chunk_size)
 

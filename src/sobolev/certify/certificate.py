@@ -35,6 +35,13 @@ class Certificate:
         target: the operations of that callable.
         rounding: of the forward, if it was asked for: then it is counted in the bound of order 0.
         unknowns: for an equation the names of the network's outputs.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> certificate = sobolev.certify(torch.nn.Softplus(), domain={"x": (-1, 1)}, order=1)
+        >>> low, high = certificate.ranges["dy_dx"]
+        >>> low > 0 and high < 1  # rising, everywhere
+        True
     """
 
     subject: str

@@ -58,6 +58,14 @@ def certify(
     Raises:
         TypeError: the network or the function computes what no proof goes through; it is named.
         ValueError: the domain, the order, the tolerance or the function make no sense, or there are too many inputs.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> certificate = sobolev.certify(torch.nn.Tanh(), "x", {"x": (-0.1, 0.1)}, order=1)
+        >>> certificate.complete
+        True
+        >>> 3.3e-4 < certificate.upper[0] < 3.4e-4  # nowhere is tanh(x) farther from x
+        True
     """
     names, low, high = _box(domain)
     _check(order, tolerance, seconds)

@@ -44,6 +44,13 @@ class FunctionData(TensorDataModule):
 
     Raises:
         ValueError: a formula, domain or number that makes no sense; a function that is not finite on its domain.
+
+    Examples:
+        >>> import sobolev
+        >>> data = sobolev.FunctionData("sin(x)*cos(y)", domain={"x": (-3, 3), "y": (0, 1)}, samples=500)
+        >>> data.setup()
+        >>> data.training_inputs.shape, data.training_targets.shape
+        (torch.Size([500, 2]), torch.Size([500, 1]))
     """
 
     reference: Function

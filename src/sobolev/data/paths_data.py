@@ -47,6 +47,13 @@ class PathsData(TensorDataModule):
 
     Raises:
         ValueError: a number that makes no sense; several assets in the model of Black and Scholes.
+
+    Examples:
+        >>> import sobolev
+        >>> data = sobolev.PathsData("black_scholes", samples=1000)
+        >>> data.setup()
+        >>> data.training.labels[0].shape  # d payoff / d spot along each path
+        torch.Size([1000, 1, 1])
     """
 
     output_names = ("price",)

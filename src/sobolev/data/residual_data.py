@@ -52,6 +52,14 @@ class ResidualData(TensorDataModule):
 
     Raises:
         ValueError: a name, order, condition or number that makes no sense, with what to write instead.
+
+    Examples:
+        >>> import sobolev
+        >>> start, ends = "u(x, 0) = sin(pi*x)", ["u(0, t) = 0", "u(1, t) = 0"]
+        >>> domain = {"x": (0, 1), "t": (0, 1)}
+        >>> data = sobolev.ResidualData("du_dt = 0.1*laplacian(u)", [start, *ends], domain)
+        >>> data.problem.conditions[1]
+        'u(0, t) = 0'
     """
 
     def __init__(

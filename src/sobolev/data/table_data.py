@@ -21,7 +21,7 @@ from sobolev.functions.notation import derivative_place
 
 
 class TableData(TensorDataModule):
-    """Rows of a CSV or Parquet file, split at random into training, validation and test.
+    r"""Rows of a CSV or Parquet file, split at random into training, validation and test.
 
     Batches are `(x, y)`, with derivative columns `(x, y, d1[, d2])`: d1 (batch, outputs, inputs), d2 (batch,
     outputs, inputs, inputs), NaN where no column or an empty cell gives no label.
@@ -47,6 +47,15 @@ class TableData(TensorDataModule):
     Raises:
         ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
             file, column, row and remedy.
+
+    Examples:
+        >>> import pathlib, sobolev
+        >>> rows = "\n".join(f"{i / 10},{i * i / 100}" for i in range(50))
+        >>> written = pathlib.Path("mine.csv").write_text(f"x,y\n{rows}")
+        >>> data = sobolev.TableData("mine.csv")
+        >>> data.setup()
+        >>> data.input_names, data.output_names, len(data.training_inputs)
+        (('x',), ('y',), 40)
     """
 
     reference: None = None

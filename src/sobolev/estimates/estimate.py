@@ -91,6 +91,14 @@ class DerivativeEstimate:
         held_out: rows that were not trained on, and labels of derivatives; empty without any.
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
         levels: by which the mean squares of witness and last layer are multiplied, (2, outputs), from held-out values.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> x = torch.linspace(-1, 1, 40, dtype=torch.float64)[:, None]
+        >>> estimate = sobolev.DerivativeEstimate.fit(torch.nn.Tanh(), (x, x.sin() + 0.01 * torch.cos(99 * x)))
+        >>> value, slope, curvature = estimate.at(torch.nn.Tanh(), x, order=2).deviations
+        >>> slope.shape
+        torch.Size([40, 1, 1])
     """
 
     witnesses: list[GaussianProcess]

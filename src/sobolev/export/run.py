@@ -38,6 +38,12 @@ class Export:
             the output's largest size.
         batches: how many rows it was run on.
         metadata: what is written into the file, names and JSON.
+
+    Examples:
+        >>> import sobolev
+        >>> file = sobolev.export(sobolev.MLP(1, 1, [8]), "network.pt2", inputs={"x": (-1, 1)})
+        >>> file.inputs, max(file.errors.values()) < 1e-4
+        (('x',), True)
     """
 
     path: Path
@@ -98,6 +104,12 @@ def export(
         ValueError: a suffix, operator, name or input that makes no sense; an operation that cannot be exported, with
             the module that calls it; missing packages.
         UntrustworthyDerivativeError: the file was wrong or did not run on all batch sizes, and is deleted.
+
+    Examples:
+        >>> import sobolev
+        >>> file = sobolev.export(sobolev.MLP(1, 1, [8]), "network.pt2", order=2, inputs={"x": (-1, 1)})
+        >>> list(file.errors)
+        ['y', 'dy/dx', 'd2y/dx2']
     """
     path = _checked(Path(path), operator, order, dtype, compiled)
     x, names_, truth = _truth(network, operator, order, inputs, names, dtype)

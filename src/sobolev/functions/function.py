@@ -44,6 +44,14 @@ class Function:
     Raises:
         ValueError: no formula, an unknown name, no such import; said with what to do.
         TypeError: neither text nor callable.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> f = sobolev.Function("sin(x)*exp(-y)")
+        >>> f.inputs
+        ('x', 'y')
+        >>> f.jacobian(torch.tensor([[0.0, 0.0]]))
+        (tensor([[0.]]), tensor([[[1., -0.]]]))
     """
 
     name: str

@@ -84,6 +84,14 @@ class SobolevLoss(nn.Module):
             else the diagonal where nothing else has a label, else full.
         gradient_weights: `"separate"` for each entry of the gradient; or `"joint"`, which takes noise out of the fit
             to simulated gradients, see `sobolev.losses.whitening`, needs all entries of each and compares them all.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> x = torch.linspace(-1, 1, 50)[:, None]
+        >>> labels = [x**2, 2 * x[:, :, None]]  # values and slopes
+        >>> loss = sobolev.losses.SobolevLoss()
+        >>> loss.fit(x, labels[0], labels[1:])
+        >>> loss(sobolev.MLP(), x, labels).total().backward()
     """
 
     value_scale: Tensor

@@ -105,6 +105,14 @@ class DerivativeMonitor(ValidationHooks):
         findings: of the last audit.
         weights: which were measured last: `as trained`, or an average's.
         history: correct digits of each order, measured or estimated, by the epochs of the training.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> monitor = sobolev.DerivativeMonitor(order=2)
+        >>> trainer = lightning.Trainer(max_epochs=2, callbacks=[monitor])
+        >>> trainer.fit(sobolev.Regressor(sobolev.MLP()), sobolev.FunctionData("x**2", domain=(-1, 1), samples=200))
+        >>> [error["order"] for error in monitor.errors], monitor.errors[2]["rmse"] > 0
+        ([0, 1, 2], True)
     """
 
     def __init__(

@@ -28,6 +28,15 @@ class DifferentialPCA(Standardized):
 
     Raises:
         ValueError: a network of another number of inputs.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> data = sobolev.PathsData("bachelier", assets=5, samples=512)
+        >>> data.setup()
+        >>> network = sobolev.DifferentialPCA(sobolev.MLP(inputs=1))  # all depends on the basket alone
+        >>> network = network.fit(data.training.inputs, data.training.targets, data.training.labels).double()
+        >>> network(data.training.inputs[:3]).shape
+        torch.Size([3, 1])
     """
 
     from_data = (*Standardized.from_data, "axes")

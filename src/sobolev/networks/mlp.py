@@ -25,6 +25,12 @@ class MLP(nn.Sequential):
 
     Raises:
         ValueError: an activation torch does not have, or a width below 1.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> network = sobolev.MLP(inputs=2, outputs=1, hidden=(16, 16), activation="silu")
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 1])
     """
 
     def __init__(

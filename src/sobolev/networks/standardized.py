@@ -18,6 +18,14 @@ class Standardized(nn.Module):
 
     Args:
         network: maps (batch, inputs) to (batch, outputs), both about of order one.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> x = torch.linspace(-50, 50, 101)[:, None]
+        >>> network = sobolev.Standardized(torch.nn.Linear(1, 1)).fit(x, x**2)
+        >>> y, slope = sobolev.jacobian(network, x)  # by x itself, not by the standardised x
+        >>> slope.shape
+        torch.Size([101, 1, 1])
     """
 
     from_data: tuple[str, ...] = ("input_mean", "input_scale", "output_mean", "output_scale")

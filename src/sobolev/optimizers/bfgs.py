@@ -34,6 +34,20 @@ class SelfScaledBFGS(QuasiNewton):
 
     Raises:
         ValueError: more than 10,000 parameters; fewer than one iteration.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+        >>> optimizer = SelfScaledBFGS([x])
+        >>> def loss():
+        ...     optimizer.zero_grad()
+        ...     off = (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
+        ...     off.backward()
+        ...     return off
+        >>> for _ in range(60):
+        ...     off = optimizer.step(loss)
+        >>> bool((x - 1).abs().max() < 1e-6)
+        True
     """
 
     def __init__(self, params: Any, iterations: int = 20, least: float = 0.0, evaluations: int = EVALUATIONS) -> None:

@@ -62,6 +62,12 @@ def derivatives_figure(
 
     Raises:
         ValueError: a shape that does not fit the points.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> x = torch.linspace(0, 6, 200, dtype=torch.float64)[:, None]
+        >>> predicted = sobolev.derivatives(torch.sin, x, order=2)
+        >>> figure = sobolev.plots.derivatives_figure(x[:, 0], predicted)
     """
     from sobolev.plots.figure import build
     from sobolev.plots.samples import samples
@@ -82,6 +88,10 @@ def digits_figure(
         history: minus log10 of the relative error of each order, by epochs.
         estimated: the orders whose errors are estimates.
         title: the first line.
+
+    Examples:
+        >>> import sobolev
+        >>> figure = sobolev.plots.digits_figure({0: {1: 2.0, 2: 3.5}, 1: {1: 1.0, 2: 2.6}})
     """
     from sobolev.plots.digits import build
 
@@ -95,6 +105,11 @@ def save(figure: "Figure", path: str | Path) -> Path:
     Args:
         figure: from `derivatives_figure`.
         path: its suffix says the format: .png, .svg, .pdf.
+
+    Examples:
+        >>> import sobolev
+        >>> sobolev.plots.save(sobolev.plots.digits_figure({0: {1: 2.0}}), "digits.svg").name
+        'digits.svg'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,15 @@ class LeastSquaresReadout(Callback):
     Attributes:
         result: what the last readout did; None if there was none.
         seconds: spent in it so far.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> monitor, readout = sobolev.DerivativeMonitor(), sobolev.LeastSquaresReadout(precision="float64")
+        >>> trainer = lightning.Trainer(max_epochs=5, callbacks=[monitor, readout])
+        >>> trainer.fit(sobolev.Regressor(sobolev.MLP()), sobolev.FunctionData("x**2", domain=(-1, 1), samples=500))
+        The last layer ... was solved anew by least squares: ...
+        >>> monitor.errors[2]["relative_l2"] < 1e-6
+        True
     """
 
     def __init__(

@@ -59,6 +59,14 @@ class PredictionWriter(Callback):
     Raises:
         ValueError: another suffix; names that do not fit the tensors.
         TypeError: a batch that does not begin with a tensor.
+
+    Examples:
+        >>> import lightning, pathlib, sobolev
+        >>> trainer = lightning.Trainer(callbacks=[sobolev.PredictionWriter("mine.csv")])
+        >>> data = sobolev.FunctionData("x**2", domain=(-1, 1), predict_points={"x": [-1, 1, 3]})
+        >>> predicted = trainer.predict(sobolev.Regressor(sobolev.MLP()), data)
+        >>> pathlib.Path("mine.csv").read_text().splitlines()[0]
+        'x,y,dy/dx,d2y/dx2'
     """
 
     def __init__(

@@ -44,6 +44,15 @@ class Report(Callback):
     digits of the value and each derivative over the epochs, measured or estimated. In the terminal: one table, the
     findings of the audit, and the path of each file. In TensorBoard: the settings with the final errors, and the
     findings as text.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> callbacks = [sobolev.DerivativeMonitor(), sobolev.Report()]
+        >>> trainer = lightning.Trainer(max_epochs=1, callbacks=callbacks)
+        >>> trainer.fit(sobolev.Regressor(sobolev.MLP()), sobolev.FunctionData("x**2", domain=(-1, 1)))
+        x**2: derivatives at 2000 points...
+        .../report.json
+        .../derivatives.png
     """
 
     @override

@@ -53,6 +53,16 @@ class EvidenceRegressor(LightningModule):
             of each input); the `noise`, in the units of each output; that of `derivatives` of each order, as a part of
             their root mean square; the part of the variance of held-out rows that the best family `explained`; the
             training `rows`. Empty before the search.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> data = sobolev.FunctionData("sin(3*x)", domain=(-1, 1), samples=50)
+        >>> model = sobolev.EvidenceRegressor()
+        >>> trainer = lightning.Trainer(max_epochs=5)
+        >>> trainer.fit(model, data)
+        >>> y, slope = sobolev.jacobian(model, data.validation_points)
+        >>> slope.shape
+        torch.Size([2000, 1, 1])
     """
 
     def __init__(self, seed: int = 0, derivative_order: int | None = None) -> None:

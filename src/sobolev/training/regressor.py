@@ -58,6 +58,15 @@ class Regressor(LightningModule):
     Attributes:
         trained_on: of a network from a checkpoint: name, unit and range of its `inputs` and `outputs`, and how the data
             module was made.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> data = sobolev.FunctionData("x**2", domain=(-1, 1), samples=200)
+        >>> model = sobolev.Regressor(sobolev.MLP())
+        >>> trainer = lightning.Trainer(max_epochs=2)
+        >>> trainer.fit(model, data)
+        >>> model(data.validation_points.float()).shape
+        torch.Size([2000, 1])
     """
 
     def __init__(

@@ -29,6 +29,17 @@ class ResidualRegressor(Regressor):
     Args:
         *args: those of `Regressor`; the network maps (batch, inputs) to (batch, unknowns) and is smooth.
         **kwargs: those of `Regressor`.
+
+    Examples:
+        >>> import lightning, sobolev
+        >>> from sobolev.optimizers import SelfScaledBFGS
+        >>> data = sobolev.ResidualData("du_dx = -u", ["u(0) = 1"], domain={"x": (0, 1)}, samples=30)
+        >>> model = sobolev.ResidualRegressor(sobolev.MLP(hidden=(10,), activation="tanh"), optimizer=SelfScaledBFGS)
+        >>> trainer = lightning.Trainer(max_epochs=20, precision="64-true", check_val_every_n_epoch=20)
+        >>> trainer.fit(model, data)
+        >>> x = data.validation_points
+        >>> bool((model(x) - (-x).exp()).abs().max() < 1e-3)
+        True
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

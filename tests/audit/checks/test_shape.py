@@ -72,3 +72,36 @@ def test_constant_outputs():
 )
 def test_clipped(f, found):
     assert [finding.severity for finding in clipped(probe(f))] == (["warning"] if found else [])
+
+
+def pooled(activation, pool):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), activation, pool, nn.Conv2d(4, 4, 3, padding=1), activation, nn.Flatten(),
+        nn.Linear(64, 1),
+    ).double()  # fmt: skip
+
+
+def spots(count=12):
+    """Images whose dark pixels are all but equal, so that the largest of them changes at every step."""
+    grid = torch.linspace(-1, 1, 8, dtype=torch.float64)
+    centres = torch.linspace(-0.5, 0.5, count, dtype=torch.float64)[:, None, None]
+    return torch.exp(-16 * ((grid - centres) ** 2 + (grid[:, None] + centres) ** 2))[:, None]
+
+
+def test_kinks_that_are_too_close_for_differences_do_not_hide_a_second_derivative_of_zero():
+    found = Probe(pooled(nn.ReLU(), nn.MaxPool2d(2)), spots(), 2, {})
+    assert [finding.kind for finding in piecewise(found)] == ["piecewise-linear"]
+
+
+@pytest.mark.parametrize(
+    ("activation", "pool"), [(nn.GELU(), nn.AvgPool2d(2)), (nn.GELU(), nn.MaxPool2d(2)), (nn.Tanh(), nn.MaxPool2d(2))]
+)
+def test_smooth_activations_bend_behind_a_pooling_as_well(activation, pool):
+    assert not list(piecewise(Probe(pooled(activation, pool), spots(), 2, {})))
+
+
+def test_a_graph_that_leaves_the_roughness_out_is_not_called_piecewise_linear():
+    """A straight-through estimator: its graph is linear, but wrong about the first derivative as well."""
+    rough = Probe(lambda x: x + ((1e4 * x).round() * torch.sin(9 * x) * 1e-2 - x).detach(), X, 2, {})
+    assert not is_flat(rough)

@@ -38,6 +38,12 @@ def check(certificate: str | Path | dict[str, Any], cells: int = 3, slack: float
 
     Raises:
         ValueError: the certificate holds no cells, or no network or formula that can be read.
+
+    Examples:
+        >>> import sobolev, torch
+        >>> certificate = sobolev.certify(torch.nn.Tanh(), "x", {"x": (-0.1, 0.1)}, order=1)
+        >>> sobolev.certify.check(certificate.to_dict(cells=True))  # nothing that does not hold
+        []
     """
     data = certificate if isinstance(certificate, dict) else json.loads(Path(certificate).read_text(encoding="utf-8"))
     if "parts" not in data:
