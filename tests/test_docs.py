@@ -49,6 +49,7 @@ def short_trainings(most=2, **options):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 @pytest.mark.filterwarnings("ignore:.*(log_every_n_steps|logging interval|does not have many workers)")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.filterwarnings("default::UserWarning")  # what a reader would see, the audit's among them
 def test_blocks_of(page, folder, capsys):
     names, page_text = {"__name__": "documentation"}, page.read_text(encoding="utf-8")
