@@ -29,7 +29,7 @@ CASES = [  # the text, and sympy's own reading of it
     ("i0(x) + i1(4 + y)", sympy.besseli(0, X) + sympy.besseli(1, 4 + Y)),
     ("sigmoid(x)*softplus(y)", sympy.log(1 + sympy.exp(Y)) / (1 + sympy.exp(-X))),
     ("(3 + x)**(1 + y) + 2**x", (3 + X) ** (1 + Y) + 2**X),
-    ("pi*x + E*y + 0.1*e", sympy.pi * X + sympy.E * Y + sympy.E / 10),
+    ("pi*x + y*E**x + 0.1*e**y", sympy.pi * X + Y * sympy.E**X + sympy.E**Y / 10),
 ]
 CASES[10] = (CASES[10][0], sympy.log(4 + X) + sympy.log(5 + Y, 10) + sympy.log(9 + X, 2) + sympy.log(1 + Y**2))
 

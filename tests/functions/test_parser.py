@@ -49,6 +49,7 @@ def test_random_formulas_equal_mpmath(text, a, b):
 GARBAGE = st.text(max_size=30) | st.text(st.sampled_from("xy()[]{}.,:+-*/^'\"_019e=<> \n#@!lambdaif"), max_size=30)
 
 
+@pytest.mark.filterwarnings("ignore:. is read as Euler's number")
 @settings(max_examples=500)
 @given(GARBAGE)
 def test_garbage_raises_nothing_but_value_error(text):
@@ -73,7 +74,8 @@ def test_garbage_raises_nothing_but_value_error(text):
         ("True", "is no number"),
         ("2j*x", "is no number"),
         ("x^2", r"write \*\*"),
-        ("x²", r"write powers as x\*\*2"),
+        ("x²y", r"write products as 2\*x"),
+        ("√x + |x|", r"roots as sqrt\(x\)"),
         ("2x", r"write products as 2\*x"),
         ("2(x + 1)", r"write products with \*"),
         ("lambda*x", "call the variable 'lam'"),
@@ -115,6 +117,18 @@ def test_refusals_are_immediate_and_say_why(text, message, tmp_path, monkeypatch
         Function(text)
     assert time.perf_counter() - start < 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("text", "name"), [("E*A*x", "E"), ("x + e", "e")])
+def test_a_constant_that_may_be_meant_otherwise_is_said(text, name):
+    with pytest.warns(UserWarning, match=f"{name} is read as Euler's number"):
+        Function(text)
+    Function(text, ["x", "A", name])  # a variable of that name
+
+
+@pytest.mark.parametrize("text", ["e**(-x)", "E**x", "exp(x)"])
+def test_eulers_number_as_a_base_is_read_without_a_word(text):
+    Function(text)
 
 
 def test_unknown_name_comes_with_the_nearest():

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from sobolev.functions.syntax import as_typed
+
 if TYPE_CHECKING:
     import sympy
 
@@ -22,7 +24,7 @@ class FormulaSource:
     def __init__(self, text: str, variables: tuple[str, ...] | None) -> None:
         from sobolev.functions.parser import parse, symbol
 
-        self.name = text.strip()
+        self.name = as_typed(text).strip()
         self.inputs, expressions = parse(text, variables)
         if not self.inputs:
             raise ValueError(f"the formula {self.name!r} has no variable; list them: variables=['x']")

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -50,9 +51,22 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     if variables is None:
         variables = sorted(_free_names(tree))
     check_names(variables)
+    _say_constants(tree, variables)
     reader = _Reader(text, variables)
     expressions = tuple(reader.read(node, 0) for node in nodes)
     return tuple(variables), expressions
+
+
+def _say_constants(tree: ast.expr, variables: Sequence[str]) -> None:
+    """Warn where E or e may be meant for something else than Euler's number, which mostly is the base of a power."""
+    bases = {id(node.left) for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)}
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in bases}
+    for name in sorted(names & {"E", "e"} - set(variables)):
+        warnings.warn(
+            f"{name} is read as Euler's number, 2.718...; write exp(1) if that is meant, list {name!r} among the "
+            "variables or name it otherwise if not",
+            stacklevel=3,
+        )
 
 
 def symbol(name: str) -> sympy.Symbol:

@@ -1,6 +1,7 @@
 """The text of a formula as Python reads it, before anything in it is given a meaning; and names for variables."""
 
 import ast
+import re
 import unicodedata
 import warnings
 from collections.abc import Sequence
@@ -19,15 +20,20 @@ _SIGNS = {
     "≥": ">=",
     "π": "pi",
 }
-_POWERS = frozenset("²³⁴⁵⁶⁷⁸⁹¹⁰")
-"""NFKC would make x2 of x²."""
+_POWER = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 
 def as_typed(text: str) -> str:
-    """A formula in the signs that are read here: x·y as x*y, a − b as a - b, π as pi, µ (micro) as μ (mu)."""
+    """A formula in the signs that are read here: x·y as x*y, x² as x**2, a − b as a - b, π as pi, micro as mu."""
     for sign, meaning in _SIGNS.items():
         text = text.replace(sign, meaning)
-    return unicodedata.normalize("NFKC", text) if not set(text) & _POWERS else text
+    text = _POWER.sub(_power, text)  # before NFKC makes x2 of x²
+    return unicodedata.normalize("NFKC", text)
+
+
+def _power(match: re.Match[str]) -> str:
+    exponent = unicodedata.normalize("NFKC", match[0]).replace("−", "-")
+    return f"**{exponent}" if exponent.isdecimal() else f"**({exponent})"
 
 
 def syntax_tree(text: str) -> ast.expr:
@@ -70,8 +76,8 @@ def _place(error: Exception) -> str:
 
 
 def _hint(text: str) -> str:
-    if any(character in text for character in "²³⁴⁵⁶⁷⁸⁹¹⁰"):
-        return "write powers as x**2"
+    if "√" in text or "|" in text:
+        return "write roots as sqrt(x), absolute values as abs(x)"
     if "lambda" in text:
         return "'lambda' is a word of Python's: call the variable 'lam'"
     return "write products as 2*x, powers as x**2, functions as sin(x)"

@@ -19,6 +19,8 @@ _BETTER = 1.0
 """Standard errors by which the one candidate that is left must beat the network that came in."""
 _PLAIN = 16
 """So many times smaller squared errors are smaller beyond chance, however few the samples."""
+_LOST, _DIGITS = 1e-4, 1e3
+"""What rounding may take of the values where weights cancel: this part, or so many times what it takes of a number."""
 _CANCELLED = 1e-13
 """A variance below this part of what it is the difference of is rounding."""
 
@@ -43,8 +45,9 @@ class HeldOut:
         candidates, _, outputs = self.weights.shape
         self.sums = torch.zeros(3, outputs, candidates, dtype=torch.float64)
         self.products = torch.zeros(outputs, candidates, candidates, dtype=torch.float64)
-        self.labels, self.values = torch.zeros(2, outputs)
-        self.samples = torch.zeros(outputs)
+        self.labels, self.samples = torch.zeros(2, outputs)
+        self.terms = torch.zeros(outputs, candidates, dtype=torch.float64)
+        self.rows = 0
 
     def add(self, new: Equations) -> None:
         """Count a batch of equations."""
@@ -57,7 +60,9 @@ class HeldOut:
         samples = errors.sum(2)
         self.products += samples @ samples.mT
         self.labels += known.sum(1)
-        self.values += known[:, : new.samples].sum(1)
+        terms = torch.einsum("ru,cuo->ocr", new.features[: new.samples].abs(), self.weights.abs())
+        self.terms += (terms * self.units.abs()[:, None, None]).square().sum(2)
+        self.rows += new.samples
         self.samples += known.unflatten(1, (len(new.orders), new.samples)).any(1).sum(1)
 
     def join(self, others: Iterable["HeldOut"]) -> "HeldOut":
@@ -67,13 +72,15 @@ class HeldOut:
             joined.sums += other.sums
             joined.products += other.products
             joined.labels += other.labels
-            joined.values += other.values
             joined.samples += other.samples
+            joined.terms += other.terms
+            joined.rows += other.rows
         return joined
 
-    def value_errors(self) -> Float64[Tensor, "outputs candidates"]:
-        """Mean squares of what candidates are wrong by in the values."""
-        return self.sums[0] / self.values[:, None].clamp_min(1)
+    def _precise(self) -> Bool[Tensor, "outputs candidates"]:
+        """Whether no more of the values is lost where large weights cancel than can be borne."""
+        lost = self.rounding * (self.terms / max(self.rows, 1)).sqrt()
+        return lost <= max(_LOST, _DIGITS * self.rounding)
 
     def choose(self, admissible: Bool[Tensor, "outputs candidates"]) -> list[int]:
         """For each output the candidate to take; the last, which came in, unless another is better beyond chance.
@@ -81,6 +88,7 @@ class HeldOut:
         Args:
             admissible: those that may be taken.
         """
+        admissible = admissible & self._precise()
         return [
             self._choose(output, allowed[:-1].nonzero().flatten().tolist()) for output, allowed in enumerate(admissible)
         ]

@@ -105,18 +105,27 @@ class RidgePath:
         """‖b‖² that no w reaches, (sides,)."""
         return self.factor[self.unknowns :, self.unknowns :].square().sum(0)
 
-    def _shares(self, strengths: Tensor) -> Tensor:
-        """Of each singular direction, what a strength leaves of its plain solution, (strengths, penalised)."""
+    def shares(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths penalised"]:
+        """Of each singular direction, what a strength leaves of its plain solution."""
         squares = self.singular_values.square()
         shares = squares / (squares + (strengths[:, None] * self.singular_values[:1]).square())
         shares[:, self.rank :] = 0.0
         return shares
 
+    def directions(self) -> Float64[Tensor, "unknowns penalised"]:
+        """From features to their part along each singular direction, of norm 1 over the rows; 0 below rounding."""
+        _, values, Vt = self._svd
+        inverse = torch.zeros_like(values)
+        inverse[: self.rank] = 1 / values[: self.rank]
+        along = Vt.T * inverse / self._scale[self.free :, None]
+        R = self.factor[: self.free]
+        return torch.cat([-torch.linalg.pinv(R[:, : self.free]) @ R[:, self.free : self.unknowns] @ along, along])
+
     def weights(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths unknowns sides"]:
         """The solution of each strength."""
         _, values, Vt = self._svd
         along = self._coordinates / values.where(values > 0, torch.ones_like(values))[:, None]
-        penalised = Vt.T @ (self._shares(strengths)[:, :, None] * along)
+        penalised = Vt.T @ (self.shares(strengths)[:, :, None] * along)
         penalised = penalised / self._scale[self.free :, None]
         R, b = self.factor[: self.free], self.factor[: self.free, self.unknowns :]
         rest = b - R[:, self.free : self.unknowns] @ penalised
@@ -129,7 +138,7 @@ class RidgePath:
 
     def degrees_of_freedom(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, " strengths"]:
         """The trace of the matrix that maps b to A w: so many parameters the data determine."""
-        return self._shares(strengths).sum(1) + self.free
+        return self.shares(strengths).sum(1) + self.free
 
     def evidence(self, strengths: Float64[Tensor, " strengths"]) -> Float64[Tensor, "strengths sides"]:
         """Minus twice the logarithm of the restricted marginal likelihood, but for a constant; strengths above 0.
@@ -137,7 +146,7 @@ class RidgePath:
         Noise of unknown size on b and a normal prior on D w, whose ratio of variances is the strength.
         """
         penalties = (strengths[:, None] * self.singular_values[:1]).square()
-        shares = self._shares(strengths)
+        shares = self.shares(strengths)
         explained = ((1 - shares)[:, :, None] * self._coordinates.square()).sum(1) + self._outside
         volume = torch.log1p(self.singular_values[: self.rank].square() / penalties).sum(1)
         tiny = torch.finfo(explained.dtype).tiny

@@ -39,7 +39,7 @@ class Readout:
         if not self.changed:
             return (
                 f"The last layer ({self.layer}) stays as it was trained: least squares make nothing better beyond "
-                f"chance on {self.held_out} held-out rows, where {after} (root mean square)"
+                f"chance, slopes included, on {self.held_out} held-out rows, where {after} (root mean square)"
             )
         return (
             f"The last layer ({self.layer}) was solved anew by least squares: on {self.held_out} held-out rows {after} "

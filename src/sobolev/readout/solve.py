@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from sobolev.autodiff.engine import Method
 from sobolev.autodiff.guard import evaluating, plain_forward
 from sobolev.autodiff.operators import derivative_tensors
+from sobolev.readout.certainty import Certainty
 from sobolev.readout.choice import STRENGTHS, HeldOut, propose
 from sobolev.readout.equations import Equations, Factors, Samples, Scales, entries, equations, orders_of
 from sobolev.readout.exchange import Gather, alone, together
 from sobolev.readout.layer import LinearLayer, double, find_layer
 from sobolev.readout.least_squares import RidgePath
 from sobolev.readout.result import Readout
-from sobolev.readout.roughness import Roughness
 
 Batches = Callable[[], Iterable[Samples]]
 """Called to pass over the samples once."""
@@ -162,25 +162,25 @@ class _Solver:
         units = self.found.scale / self.scales.outputs()
         rounding = _ROUNDINGS * torch.finfo(self.found.dtype).eps
 
-        def start() -> tuple[HeldOut, Roughness]:
+        def start() -> tuple[HeldOut, Certainty]:
             deviations = self.scales.inputs.deviations()
-            return HeldOut(candidates, proposed, units, rounding), Roughness(candidates, units, deviations)
+            return HeldOut(candidates, proposed, units, rounding), Certainty(candidates, paths, deviations)
 
-        def local() -> tuple[HeldOut, Roughness]:
-            errors, roughness = start()
+        def local() -> tuple[HeldOut, Certainty]:
+            errors, certainty = start()
             with self._evaluating():
                 for labels in self._pieces(held_out(), self.found.dtype):
                     new = self._equations(labels)
                     errors.add(new)
                     if len(labels) == 2:  # else labels of derivatives speak for themselves
-                        roughness.add(self.model, self.found, labels[0], new.targets, self.method)
-            return errors, roughness
+                        certainty.add(self.model, self.found, labels[0], new.targets, self.method)
+            return errors, certainty
 
         parts = together(self.gather, local)
-        errors, roughness = start()
-        errors, roughness = errors.join(part for part, _ in parts), roughness.join(part for _, part in parts)
+        errors, certainty = start()
+        errors, certainty = errors.join(part for part, _ in parts), certainty.join(part for _, part in parts)
         self.held_out = int(errors.samples.max())
-        numbers = self.gather(errors.choose(roughness.admissible(errors.value_errors())))[0]
+        numbers = self.gather(errors.choose(certainty.admissible()))[0]
         weights = torch.stack([candidates[number, :, output] for output, number in enumerate(numbers)], dim=1)
         self.found.set_weights(weights)
         return [None if number == _KEPT else float(STRENGTHS[number]) for number in numbers]
