@@ -166,3 +166,11 @@ def test_more_rows_help_less_where_labels_have_noise():
     assert all(0.1 < rate < 0.6 for rate in noisy)
     assert all(one > 1.3 * other for one, other in zip(clean, noisy, strict=True))
     assert DerivativeEstimate.of_rows(sample(700, 0.3)).rates[0] == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize(("noise", "known"), [(0.3, True), (0.0, False)])
+def test_what_more_rows_bring_is_said_where_noise_is_what_limits(noise, known):
+    expected = DerivativeEstimate.fit(Known(), sample(100, noise), sample(20, noise, seed=1)).errors(
+        Known(), sample(50, seed=2)[0]
+    )
+    assert all((each.rate is not None) == known for each in expected)

@@ -19,6 +19,10 @@ def test_where_rows_bring_nothing_nothing_is_promised():
     assert str(Expected(1, 0.5, 1.0, 0.5, 0.0)).endswith("do not use it; more rows alone would bring little")
 
 
+def test_of_rows_without_noise_no_number_is_promised():
+    assert str(Expected(1, 0.5, 1.0, 0.5, None)).endswith("more rows would help, by how much is not known")
+
+
 def test_good_derivatives_are_said_to_be_good():
     assert verdict([Expected(k, 1e-5, 1.0, 1e-5, 1.0) for k in range(3)]).endswith("wrong by 1.0e-05 of its size")
 

@@ -32,16 +32,16 @@ from sobolev.readout.layer import double
 KEY = "derivative_estimate"
 """Of the estimate in a checkpoint."""
 
-_POINTS, _FEWEST_POINTS, _SECONDS = 128, 64, 4096
+_POINTS, _FEWEST_POINTS, _SECONDS = 256, 48, 2048
 """Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
 that, but not below the second number."""
 _HELD_OUT = 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
-_WITNESS_LEVEL, _POSTERIOR_LEVEL = (-0.5, 1.5), (0.9, 0.8)
-"""Logarithms of the factors that the variances of a surrogate's witness and of its posterior are usually wrong by, and
-their standard deviations: a posterior believes in the lengths and sizes that the evidence has chosen."""
+_WITNESS_LEVEL, _POSTERIOR_LEVEL = (0.0, 1.0), (0.0, 0.5)
+"""Logarithms of the factors that the mean squares of a surrogate's witness and of its posteriors may be wrong by,
+and their standard deviations."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
 _FEW_ROWS = 500
@@ -90,7 +90,8 @@ class DerivativeEstimate:
         training: points and values that the witness was shown, (rows, *in), (rows, outputs).
         held_out: rows that were not trained on, and labels of derivatives; empty without any.
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
-        levels: by which the mean squares of witness and last layer are multiplied, (2, outputs), from held-out values.
+        level: by which what a surrogate's witness says is multiplied, (outputs,), from held-out values.
+        labels: of derivatives at the points of the training, (rows, outputs, *inputs); empty without any.
 
     Examples:
         >>> import sobolev, torch
@@ -113,7 +114,8 @@ class DerivativeEstimate:
     training: list[Tensor]
     held_out: list[Tensor]
     remark: str = ""
-    levels: Float64[Tensor, "2 outputs"] = field(default_factory=lambda: torch.ones(2, 1, dtype=torch.float64))
+    level: Float64[Tensor, " outputs"] = field(default_factory=lambda: torch.ones(1, dtype=torch.float64))
+    labels: list[Tensor] = field(default_factory=list)
 
     @classmethod
     @torch.no_grad()
@@ -140,7 +142,8 @@ class DerivativeEstimate:
             if len({len(tensor) for tensor in part}) > 1:
                 raise ValueError(f"points and labels differ in their number of rows: {[len(t) for t in part]}")
         shape = training[0].shape[1:]
-        x, y = shuffled(*_flat(training))
+        given = (label.detach().double().cpu() for label in training[2:4])
+        x, y, *labels = shuffled(*_flat(training), *given)
         known = [column.isfinite() for column in y.T]
         if min(int(k.sum()) for k in known) < _FEWEST_ROWS:
             raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
@@ -154,7 +157,7 @@ class DerivativeEstimate:
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
             spread=torch.stack([values.std() for _, values in pairs]), rates=_rates(witnesses, pairs, domain.probes),
-            training=[x.reshape(-1, *shape), y], held_out=unseen,
+            training=[x.reshape(-1, *shape), y], held_out=unseen, labels=labels,
         )  # fmt: skip
 
     @torch.no_grad()
@@ -170,8 +173,9 @@ class DerivativeEstimate:
             probes = self.domain.probes.reshape(-1, *self.training[0].shape[1:]).to(device)
             seen = replace(self, apart=_apart(self, model, probes, method))
             held_out = self.held_out[0].to(device) if self.held_out else probes[:0]
-            if (posterior := SurrogatePosterior.fit(model, *_finite(self.training, device))) is not None:
-                seen = _weighed(replace(seen, last_layer=posterior), posterior, model, held_out)
+            x, y = self.training
+            if (posterior := SurrogatePosterior.fit(model, x.to(device), y, self.labels)) is not None:
+                seen = _weighed(seen, posterior, model, held_out)
                 return _scaled(seen, model, held_out, method) if len(held_out) else seen  # pyright: ignore[reportReturnType]
             if len(held_out) < _FEWEST:
                 return replace(seen, remark="no rows were held out, so the estimate may be too large")
@@ -246,7 +250,8 @@ class DerivativeEstimate:
             size = (1 - share) * (mean.square() + variance) + share * given.square()
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
-            found.append(Expected(k, rmse, size, open_, self.rates[k], entries))
+            noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
+            found.append(Expected(k, rmse, size, open_, self.rates[k] if noisy else None, entries))
         return found
 
     @torch.no_grad()
@@ -289,12 +294,14 @@ class DerivativeEstimate:
         return found
 
     def _blended(self, squares: Tensor, own: Tensor | None) -> Tensor:
-        """Geometric means of what witness and last layer say."""
+        """What witness and last layer say, in proportion: the mean deviation, or the geometric mean."""
         if own is None:
             return squares
         share, tiny = _like(self.own, squares, 1), torch.finfo(own.dtype).tiny
-        witness, layer = (_like(level, squares, 1) for level in self.levels)
-        return (witness * squares).clamp_min(tiny) ** (1 - share) * (layer * own).clamp_min(tiny) ** share
+        if isinstance(self.last_layer, SurrogatePosterior):
+            witness = _like(self.level, squares, 1) * squares
+            return ((1 - share) * witness.sqrt() + share * own.sqrt()).square()
+        return squares.clamp_min(tiny) ** (1 - share) * own.clamp_min(tiny) ** share
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers, for a checkpoint."""
@@ -327,6 +334,7 @@ class DerivativeEstimate:
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The estimate whose `state_dict` this is."""
         parts = dict(state)
+        parts.pop("levels", None)  # of older checkpoints
         parts["witnesses"] = [GaussianProcess(**witness) for witness in parts["witnesses"]]
         parts["domain"] = Domain(**parts["domain"])
         layer = parts["last_layer"]
@@ -396,29 +404,32 @@ def _ratio(observed: Tensor, expected: Tensor) -> Float64[Tensor, " outputs"]:
 def _weighed(
     estimate: DerivativeEstimate, posterior: SurrogatePosterior, model: nn.Module, x: Tensor
 ) -> DerivativeEstimate:
-    """Witness and posterior, each multiplied by what held-out values show, in proportion to their probability."""
+    """Witness and posteriors, each multiplied by what held-out values show, in proportion to their probability."""
     if not len(x):
-        levels = torch.tensor([_WITNESS_LEVEL[:1], _POSTERIOR_LEVEL[:1]], dtype=torch.float64).exp()
         remark = "no rows were held out, so the estimate believes in what was learnt"
-        return replace(estimate, levels=levels, own=torch.full_like(estimate.own, 0.5), remark=remark)
+        return replace(estimate, last_layer=posterior, own=torch.ones_like(estimate.own), remark=remark)
     y = estimate.held_out[1].reshape(len(x), -1)
-    given, own = model(x).cpu().reshape(y.shape), posterior.mean_squares(model, x, 0)[0]
+    given = model(x).cpu().reshape(y.shape)
     (mean,), (variance,) = estimate.reference(x, 0)
-    found, noises = [], torch.stack([estimate.process_noise(), posterior.noise])
+    residuals, witness = (y - given).square(), (mean - given).square() + variance
+    squares = torch.cat([witness[None], posterior.of_values(model, x)])
+    noises = torch.cat([estimate.process_noise()[None], posterior.noise])
     noises = noises.where(noises > _LEAST_NOISE * estimate.spread, 0.0).square()
+    usual, found = [_WITNESS_LEVEL, *[_POSTERIOR_LEVEL] * len(posterior.parts)], []
     for o in range(y.shape[1]):
         known = y[:, o].isfinite()
-        witness = (mean - given).square()[known, o] + variance[known, o]
         accounts = [
-            Account(witness, float(noises[0, o]), *_WITNESS_LEVEL),
-            Account(own[known, o], float(noises[1, o]), *_POSTERIOR_LEVEL),
+            Account(each[known, o], float(noise[o]), *level)
+            for each, noise, level in zip(squares, noises, usual, strict=True)
         ]
-        found.append(weighed((y - given).square()[known, o], accounts))
+        found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
+    own = 1 - shares[0]
+    posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own.clamp_min(1e-300))
     repeated = estimate.noise != estimate.process_noise()
     seen = (noises * shares).sum(0).sqrt()
     noise = estimate.noise.where(repeated, seen.where(seen > _LEAST_NOISE * estimate.spread, 0.0))
-    return replace(estimate, levels=levels, own=shares[1], noise=noise)
+    return replace(estimate, last_layer=posterior, level=levels[0], own=own, noise=noise)
 
 
 def _with_last_layer(estimate: DerivativeEstimate, model: nn.Module, device: torch.device) -> DerivativeEstimate:

@@ -13,13 +13,13 @@ _REPETITIONS = 10
 
 
 def shuffled(
-    x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"]
-) -> tuple[Float64[Tensor, "rows inputs"], Float64[Tensor, "rows outputs"]]:
+    x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, "rows outputs"], *labels: Float64[Tensor, "rows *entries"]
+) -> tuple[Tensor, ...]:
     """The same random order, and if there are very many the same part of them, in whatever order rows come."""
     whole = torch.cat([x, y], 1)
-    whole = whole[torch.unique(whole.nan_to_num(math.pi), dim=0, return_inverse=True)[1].argsort(stable=True)]
-    chosen = whole[torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:_MOST]]
-    return chosen[:, : x.shape[1]], chosen[:, x.shape[1] :]
+    order = torch.unique(whole.nan_to_num(math.pi), dim=0, return_inverse=True)[1].argsort(stable=True)
+    order = order[torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:_MOST]]
+    return tuple(column[order] for column in (x, y, *labels))
 
 
 def denser(x: Float64[Tensor, "rows inputs"], times: int) -> Float64[Tensor, "more inputs"]:

@@ -22,7 +22,8 @@ class Expected:
         rmse: in the units of the derivative.
         size: root mean square of the derivative itself.
         unknown: what the rows leave open, whatever the network.
-        rate: the power of the number of rows with which that falls.
+        rate: the power of the number of rows with which that falls; None where the rows, not their noise, limit the
+            error, which then falls faster than a power.
         entries: root mean square of the error of each entry by itself, (outputs, *inputs).
     """
 
@@ -30,7 +31,7 @@ class Expected:
     rmse: float
     size: float
     unknown: float
-    rate: float
+    rate: float | None
     entries: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -47,10 +48,12 @@ class Expected:
             return ""
         allowed = self.relative * self.unknown / self.rmse
         trained = allowed < _WORTH_IT * self.relative
-        more = self.relative * MORE**-self.rate
         advice = ": do not use it" if self.relative >= USELESS else ": use it with care"
         if trained:
             return f"{advice}; these rows allow {percent(allowed)}: train longer, or with a wider last layer"
+        if self.rate is None:
+            return f"{advice}; more rows would help, by how much is not known"
+        more = self.relative * MORE**-self.rate
         if more < _LITTLE * self.relative:
             return f"{advice}; {MORE} times as many rows would bring about {percent(more)}"
         return f"{advice}; more rows alone would bring little"

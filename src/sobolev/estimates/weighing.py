@@ -47,7 +47,7 @@ def weighed(
 
 def _integrated(squares: Tensor, account: Account) -> tuple[Tensor, Tensor]:
     """Mean of the logarithm of the factor, and logarithm of the evidence of an account."""
-    level, common = _LEVELS[:, None], _COMMON
+    level, common = _LEVELS[:, None], _COMMON if account.noise > 0 else _COMMON.new_zeros(1)
     prior = _student((level - account.level) / account.spread, 3.0) + _student(common / _CERTAIN, 3.0)
     expected = level.exp()[..., None] * account.variances + account.noise  # (levels, 1, rows)
     total = (expected * common.exp()[:, None]).clamp_min(torch.finfo(squares.dtype).tiny)

@@ -1,0 +1,70 @@
+"""What rows leave open of weights on features that know their sizes."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from sobolev.estimates.label_rows import LabelRows
+from sobolev.estimates.most_probable import most_probable
+from sobolev.estimates.towers import towers
+from sobolev.surrogates.marginal import solve
+
+_ROUNDING = torch.finfo(torch.float64).eps
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights of one prior variance on features that know their sizes (Rasmussen & Williams, 2006, chapter 2).
+
+    Attributes:
+        noise: variances of the labels' noise, (outputs,).
+        prior: variances of the weights, (outputs,).
+        weights: the most probable ones, (features, outputs).
+        directions: that the rows tell something of, (features, directions).
+        left: variances along them after the rows, (directions, outputs).
+    """
+
+    noise: Float64[Tensor, " outputs"]
+    prior: Float64[Tensor, " outputs"]
+    weights: Float64[Tensor, "features outputs"]
+    directions: Float64[Tensor, "features directions"]
+    left: Float64[Tensor, "directions outputs"]
+
+    @classmethod
+    def fit(cls, features: Any, labels: LabelRows) -> Self:
+        """By the evidence, the features given."""
+        design, y = (labels.weights[:, None] * t for t in (features.derivatives(labels.x, labels.by).cpu(), labels.y))
+        rows = len(y)
+        if rows > design.shape[1] + y.shape[1]:
+            factor = torch.linalg.qr(torch.cat([design, y], 1), mode="r")[1]
+            design, y = factor.split([design.shape[1], y.shape[1]], 1)
+        U, S, Vt = torch.linalg.svd(design, full_matrices=False)
+        along = U.T @ y
+        noise, prior, _ = most_probable(S.square(), along, (y - U @ along).square().sum(0), rows, _ROUNDING**2)
+        pairs = zip(y.T, noise.sqrt().tolist(), strict=True)
+        weights = torch.cat([solve(design, column[:, None], size).weights for column, size in pairs], 1)
+        left = prior * noise / (S.square()[:, None] + noise)
+        return cls(prior * noise, prior, weights, Vt.T, left)
+
+    def squares(
+        self, features: Any, x: Float64[Tensor, "points inputs"], order: int, given: list[Tensor] | None
+    ) -> list[Float64[Tensor, "points outputs entries"]]:
+        """Of the errors in the value, the gradient and the upper triangle of the Hessian.
+
+        Args:
+            features: those it was fitted to.
+            x: points.
+            order: up to which.
+            given: what is judged, (points, outputs, entries) for each order; None: the mean of this posterior.
+        """
+        found = []
+        for k, entries in enumerate(towers(features, x, order)):
+            along = entries @ self.directions
+            beyond = (entries - along @ self.directions.T).square().sum(2)
+            left = torch.einsum("ped,do->poe", along.square(), self.left) + beyond[:, None] * self.prior[:, None]
+            away = 0.0 if given is None else (entries @ self.weights).transpose(1, 2) - given[k]
+            found.append(left + away**2)
+        return found
