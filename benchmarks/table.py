@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BEGIN, END = "<!-- speed: begin, written by python -m benchmarks.table -->", "<!-- speed: end -->"
 OURS = "sobolev"
+BY_HAND = "nested autograd.grad"
 DEVICES = {"cpu": "one CPU thread", "cuda": "GPU"}
 
 
@@ -40,12 +41,28 @@ def shortfalls(data: dict) -> list[str]:
 
 
 def brief(data: dict, keys: Sequence[str]) -> str:
-    """A few rows of the eager table, the machine under them."""
+    """A few rows of the eager table: ours, what everybody can do by hand, and who comes nearest; the machine below."""
     runs = [run for run in data["runs"] if run["device"] == "cpu"]
-    chosen = [run | {"results": {key: run["results"][key] for key in keys if key in run["results"]}} for run in runs]
-    table = _table(chosen, "eager", "cpu")
+    lines = [["eager, one CPU thread", OURS, BY_HAND, "nearest other library, its time over ours"]]
+    lines.append(["---", "---:", "---:", "---"])
+    for key in keys:
+        times = [_cell(runs, key, engine, "eager").partition(" ")[0] for engine in (OURS, BY_HAND)]
+        lines.append([CASES[key].title, *times, _nearest(runs, key)])
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     machine = sentence(data["machine"])
     return f"{table}\n\nRatios of processor time to one plain `net(x)` of the same batch. Machine: {machine}.\n"
+
+
+def _nearest(runs: list[dict], key: str) -> str:
+    """Both in the same environment, whichever that is: a newer Python is not compared with an older one."""
+    found = []
+    for run in runs:
+        engines = run["results"][key]["engines"]
+        mine = engines[f"{OURS}, eager"]["ratio"]
+        others = {name.split(",")[0]: one for name, one in engines.items() if name.endswith("eager") and "ratio" in one}
+        found += [(one["ratio"] / mine, name) for name, one in others.items() if name not in (OURS, BY_HAND)]
+    factor, name = min(found)
+    return f"{name}: {factor:.2f}"
 
 
 def in_step(page: str, keys: Sequence[str] | None = None) -> str:
