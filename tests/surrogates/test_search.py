@@ -37,7 +37,12 @@ def relative(found, truth):
 
 @pytest.mark.parametrize(
     ("formula", "rows", "bound"),
-    [("exp(-x*y)*sin(3*x+z)", 200, 2e-2), ("tanh(4*x-3*y)", 200, 1e-2), ("x**2+y*z", 60, 1e-9)],
+    [
+        ("exp(-x*y)*sin(3*x+z)", 200, 2e-2),
+        ("tanh(4*x-3*y)", 200, 1e-2),
+        ("x**2+y*z", 60, 1e-9),
+        ("1/(1+25*x**2)", 100, 1e-2),  # of high degrees, at points beyond the outermost rows
+    ],
 )
 def test_hessians_of_clean_functions(formula, rows, bound):
     found, function, points, _ = learnt(formula, rows)

@@ -28,8 +28,8 @@ _CUTOFFS = tuple(-math.log(degree) for degree in (4, 8, 16, 32, 64, 128, 256))
 """Likewise for one input: the degree at which coefficients begin to fall."""
 _POWERS, _NOISES = (0.0, 0.7, 1.4), (_START_NOISE, -14.0, -26.0)
 """Then how fast, and the noise."""
-_FEWEST = 25
-"""Terms of one input to begin with."""
+_MARGINS = (0.1, 0.3, 0.6)
+"""From the outermost rows to the edge of the box, in parts of their range; of one input the evidence says how far."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
 _HIGHEST_OF_SEVERAL = 30
@@ -40,6 +40,7 @@ class _State(NamedTuple):
     """What was learnt, and how well."""
 
     loss: float
+    margin: float
     terms: int
     degrees: Tensor | None
     values: list[Tensor]
@@ -54,6 +55,11 @@ class Polynomials:
     faster and faster, p > 1. Each input has its own α, r and p. Of all terms those of largest prior are taken:
     polynomial chaos with a prior instead of a search for the terms.
 
+    The box of the polynomials is larger than that of the rows: at its own edges a polynomial is free to be n times as
+    steep as elsewhere, and beyond them it explodes. In a larger box as many degrees as there are rows are well told by
+    rows at equal distances (Adcock & Shadrin, Fast and stable approximation of analytic functions from equispaced
+    samples via polynomial frames, 2023).
+
     Args:
         inputs: how many.
         terms: how many to take; of one input, at most.
@@ -66,6 +72,7 @@ class Polynomials:
         self.terms, self.rounds = terms, rounds
         self.highest, self.width = (_HIGHEST, 3.0) if inputs == 1 else (_HIGHEST_OF_SEVERAL, 1.0)
         self.degrees: Tensor | None = None
+        self.margin = _MARGINS[0]
         self.interaction = torch.zeros(inputs, dtype=torch.float64)
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
         self.power = torch.zeros(inputs, dtype=torch.float64)
@@ -78,24 +85,36 @@ class Polynomials:
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
-        groups = labels.entries()
+        groups, self.rows = labels.entries(), labels.x
         if self.degrees is None:
-            self.low, self.high = labels.x.amin(0), labels.x.amax(0)
             self.log_noise = self.log_noise.repeat(len(labels.tensors))
             self._choose_terms(groups)
+            if len(self.decay) == 1:
+                self._choose_margin(groups)
         else:
             self._climb(groups)
 
     def _choose_terms(self, groups: Sequence[Entries]) -> None:
         """As many as the evidence wants: of one input, more than that would learn the rounding of the rows."""
         first, tries, most = [p.clone() for p in self._parameters], [], self.terms
-        for terms in _numbers(most) if len(self.decay) == 1 else [most]:
+        for terms in (most // 9, most // 3, most) if len(self.decay) == 1 else (most,):
             self.terms = terms
             self._put(first)
             self._start(groups)
             self._climb(groups)
             tries.append(self._state(self.loss))
+            if float(self.log_noise.detach().max()) <= _LEAST_NOISE:
+                break
         self._take(tries)
+
+    def _choose_margin(self, groups: Sequence[Entries]) -> None:
+        """Larger ones for as long as the evidence grows."""
+        for margin in _MARGINS[1:]:
+            before, self.margin = self._state(self.loss), margin
+            self._climb(groups)
+            self._take([before, self._state(self.loss)])
+            if self.margin != margin:
+                return
 
     def _climb(self, groups: Sequence[Entries]) -> None:
         """From where the parameters are, and never down: other terms are another loss."""
@@ -109,11 +128,11 @@ class Polynomials:
         self._take(tries)
 
     def _state(self, loss: float) -> "_State":
-        return _State(loss, self.terms, self.degrees, [p.clone() for p in self._parameters])
+        return _State(loss, self.margin, self.terms, self.degrees, [p.clone() for p in self._parameters])
 
     def _take(self, tries: Sequence["_State"]) -> None:
         """The best."""
-        self.loss, self.terms, self.degrees, values = min(tries, key=lambda found: found.loss)
+        self.loss, self.margin, self.terms, self.degrees, values = min(tries, key=lambda found: found.loss)
         self._put(values)
 
     @torch.no_grad()
@@ -180,7 +199,9 @@ class Polynomials:
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]
-        return ChebyshevFeatures(self.degrees, sizes, self.low, self.high)  # pyright: ignore[reportArgumentType]
+        low, high = self.rows.amin(0), self.rows.amax(0)
+        margin = self.margin * (high - low)
+        return ChebyshevFeatures(self.degrees, sizes, low - margin, high + margin)  # pyright: ignore[reportArgumentType]
 
     def _falls(self, degrees: Tensor) -> Tensor:
         """What each degree costs, (terms, inputs)."""
@@ -215,11 +236,3 @@ class Polynomials:
                     seen.add(following)  # pyright: ignore[reportArgumentType]
                     heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))  # pyright: ignore[reportArgumentType]
         return torch.tensor(found)
-
-
-def _numbers(most: int) -> list[int]:
-    """Of terms to try: every one twice the one before."""
-    found = [_FEWEST]
-    while 2 * found[-1] < most:
-        found.append(2 * found[-1])
-    return [*found, most]

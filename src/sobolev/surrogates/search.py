@@ -125,7 +125,7 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
 
 def _families(labels: int, inputs: int) -> list[tuple[Family, float]]:
     """In the order in which they are tried, and up to which held-out error of the best before them."""
-    terms = min(max(50, labels // 3), 400) if inputs == 1 else 500 if labels < 1000 else 1000
+    terms = min(max(50, labels), 400) if inputs == 1 else 500 if labels < 1000 else 1000
     always: list[Family] = [Polynomials(inputs, terms), Kernels(inputs, units=0), Kernels(inputs)]
     return [*((family, torch.inf) for family in always), (Kernels(inputs, log_noise=LITTLE_NOISE), _CLEAN)]
 
