@@ -173,4 +173,4 @@ def test_what_more_rows_bring_is_said_where_noise_is_what_limits(noise, known):
     expected = DerivativeEstimate.fit(Known(), sample(100, noise), sample(20, noise, seed=1)).errors(
         Known(), sample(50, seed=2)[0]
     )
-    assert all((each.rate is not None) == known for each in expected)
+    assert all((each.rate is not None) == known for each in expected if each.relative > 0.1)

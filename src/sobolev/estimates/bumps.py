@@ -21,7 +21,7 @@ _HYPOTHESES = ((0.0, 1.0), (0.5, 0.7), (0.5, 1.0), (2.0, 0.7), (2.0, 1.0))
 """How heavy the tails are, and what the coordinates are multiplied by. The evidence has chosen the lengths for one
 that has none; that the function is rougher in some places than in others is a mixture of lengths, the rational
 quadratic (Rasmussen & Williams, 2006, section 4.2.1)."""
-_IMPROBABLE = 0.03
+_IMPROBABLE = 0.1
 """A hypothesis that is left out."""
 _ROUNDING = torch.finfo(torch.float64).eps
 
@@ -115,7 +115,7 @@ class Bump:
     ) -> list[Tensor]:
         """As those of `Bumps`, of the coordinates and the linear functions what `towers` says of them."""
         kernel = _Kernel(features, self.tails, self.stretch)
-        covariances = towers(lambda x: kernel(x, self.x, self.by), x, len(linear) - 1)
+        covariances = kernel.covariances(x, coordinates, self.x, self.by)
         rest, found = torch.linalg.qr(self.trends, mode="r")[1].mT, []
         for k, (prior, known, trend) in enumerate(zip(kernel.priors(coordinates), covariances, linear, strict=True)):
             shape, trend = (len(self.prior), *prior.shape), trend.flatten(0, 1).T
@@ -137,26 +137,50 @@ class _Kernel:
     tails: float
     stretch: float
 
-    def __call__(self, x: Tensor, centres: Tensor, by: Tensor) -> Float64[Tensor, "points rows"]:
-        """Covariances of values with labels."""
+    def covariances(
+        self, x: Tensor, coordinates: list[Tensor], centres: Tensor, by: Tensor
+    ) -> list[Float64[Tensor, "points entries rows"]]:
+        """Of values and derivatives at points, where the coordinates are known (see `towers`), with labels."""
         here = self.features
         if bool((by >= 0).any()):
             bumps = KernelFeatures(centres, here.scales, 0, by)
             bumps.units, bumps.strengths = here.units, here.strengths
-            return bumps(x)
-        return self.between(here.coordinates(x), here.coordinates(centres))
+            return towers(bumps, x, len(coordinates) - 1)
+        return self._by_chain_rule(coordinates, self.features.coordinates(centres).cpu())
 
-    def between(self, here: Tensor, there: Tensor) -> Tensor:
-        """Covariances of values, by their coordinates."""
-        products = (here * here).sum(1, keepdim=True) + (there * there).sum(1) - 2 * (here @ there.T)
-        half = 0.5 * self.stretch**2 * products
-        return torch.exp(-half) if self.tails == 0 else (1 + self.tails * half) ** (-1 / self.tails)
+    def _by_chain_rule(self, coordinates: list[Tensor], there: Tensor) -> list[Tensor]:
+        """A function of half the squared distance, whose derivatives are products."""
+        here, factor = coordinates[0], self.stretch**2
+        values, firsts, seconds = self._of_half_squares(factor * self._half_squares(here[:, 0], there))
+        found = [values[:, None]]
+        if len(coordinates) > 1:
+            slopes = coordinates[1]
+            rates = factor * ((slopes * here).sum(2, keepdim=True) - slopes @ there.T)
+            found.append(firsts[:, None] * rates)
+        if len(coordinates) > 2:
+            bends, (i, j) = coordinates[2], torch.triu_indices(slopes.shape[1], slopes.shape[1])
+            both = (slopes[:, i] * slopes[:, j] + bends * here).sum(2, keepdim=True) - bends @ there.T
+            found.append(seconds[:, None] * rates[:, i] * rates[:, j] + factor * firsts[:, None] * both)
+        return found
+
+    def _of_half_squares(self, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The kernel and its derivatives by half the squared distance."""
+        if self.tails == 0:
+            value = torch.exp(-half)
+            return value, -value, value
+        base = 1 + self.tails * half
+        value = base ** (-1 / self.tails)
+        return value, -value / base, (1 + self.tails) * value / base.square()
+
+    @staticmethod
+    def _half_squares(here: Tensor, there: Tensor) -> Tensor:
+        return 0.5 * ((here * here).sum(1, keepdim=True) + (there * there).sum(1)) - here @ there.T
 
     def matrix(self, labels: LabelRows) -> Float64[Tensor, "rows rows"]:
         """Covariances of labels, weighted."""
         if labels.plain:
             at = self.features.coordinates(labels.x)
-            return self.between(at, at).cpu()
+            return self._of_half_squares(self.stretch**2 * self._half_squares(at, at))[0].cpu()
         own = self.features
         found = covariance(places(labels.x, labels.by, own.scales, own.units, own.strengths)).cpu()
         return found * labels.weights * labels.weights[:, None]

@@ -9,7 +9,8 @@ posterior of its own from the start; which of the two is to be believed, and how
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Any, NamedTuple, Self
 
@@ -24,7 +25,7 @@ from sobolev.estimates.gaussian_process import GaussianProcess
 from sobolev.estimates.last_layer import LastLayer
 from sobolev.estimates.rows import denser, repeated_noise, shuffled
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
-from sobolev.estimates.verdict import MORE, Expected
+from sobolev.estimates.verdict import MORE, POOR, Expected
 from sobolev.estimates.weighing import Account, weighed
 from sobolev.readout.equations import Samples
 from sobolev.readout.layer import double
@@ -32,7 +33,7 @@ from sobolev.readout.layer import double
 KEY = "derivative_estimate"
 """Of the estimate in a checkpoint."""
 
-_POINTS, _FEWEST_POINTS, _SECONDS = 256, 48, 2048
+_POINTS, _FEWEST_POINTS, _SECONDS = 256, 40, 1024
 """Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
 that, but not below the second number."""
 _HELD_OUT = 500
@@ -86,7 +87,6 @@ class DerivativeEstimate:
         scales: by which mean squares are multiplied, from held-out labels of derivatives, (orders, outputs).
         noise: of the labels, standard deviations, (outputs,).
         spread: of the labels, standard deviations, (outputs,).
-        rates: powers of the number of rows with which what the witness does not know falls, for each order.
         training: points and values that the witness was shown, (rows, *in), (rows, outputs).
         held_out: rows that were not trained on, and labels of derivatives; empty without any.
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
@@ -110,7 +110,6 @@ class DerivativeEstimate:
     scales: Float64[Tensor, "orders outputs"]
     noise: Float64[Tensor, " outputs"]
     spread: Float64[Tensor, " outputs"]
-    rates: list[float]
     training: list[Tensor]
     held_out: list[Tensor]
     remark: str = ""
@@ -156,7 +155,7 @@ class DerivativeEstimate:
         return cls(
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
-            spread=torch.stack([values.std() for _, values in pairs]), rates=_rates(witnesses, pairs, domain.probes),
+            spread=torch.stack([values.std() for _, values in pairs]),
             training=[x.reshape(-1, *shape), y], held_out=unseen, labels=labels,
         )  # fmt: skip
 
@@ -171,12 +170,12 @@ class DerivativeEstimate:
         with double(model):
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
             probes = self.domain.probes.reshape(-1, *self.training[0].shape[1:]).to(device)
-            seen = replace(self, apart=_apart(self, model, probes, method))
             held_out = self.held_out[0].to(device) if self.held_out else probes[:0]
             x, y = self.training
             if (posterior := SurrogatePosterior.fit(model, x.to(device), y, self.labels)) is not None:
-                seen = _weighed(seen, posterior, model, held_out)
+                seen = _weighed(self, posterior, model, held_out)
                 return _scaled(seen, model, held_out, method) if len(held_out) else seen  # pyright: ignore[reportReturnType]
+            seen = replace(self, apart=_apart(self, model, probes, method))
             if len(held_out) < _FEWEST:
                 return replace(seen, remark="no rows were held out, so the estimate may be too large")
             seen = _compared(seen, model, held_out)
@@ -203,7 +202,7 @@ class DerivativeEstimate:
         with double(model):
             device = next((p.device for p in model.parameters()), x.device)
             tower = derivative_tensors(model, x.to(device).double(), order, method=method)
-            own = self._own_mean_squares(model, x.to(device).double(), order)
+            own = self._own_mean_squares(model, x.to(device).double(), order, tower)
         squares, outside = self.mean_squares(tower, x, own)
         shaped = [s.sqrt().reshape(t.shape) for s, t in zip(squares, tower, strict=True)]
         return Estimated([t.cpu() for t in tower], shaped, outside)
@@ -224,7 +223,7 @@ class DerivativeEstimate:
             difference = (mean - given.detach().double().cpu().reshape(mean.shape)).square()
             near = self.domain.around(points, self.apart[k]) if self.apart else difference
             beyond = _like(outside, difference, 0)
-            typical = near.amax(0, keepdim=True) if not self.apart else self.apart[k].mean(0, keepdim=True)
+            typical = self.apart[k].mean(0, keepdim=True) if self.apart else difference
             farther = torch.maximum(torch.maximum(near, difference), typical) * _like(growth, difference, 0)
             squares = variance + torch.where(beyond, farther, near)
             blended = self._blended(squares, own[k].reshape(squares.shape) if own else None)
@@ -251,7 +250,8 @@ class DerivativeEstimate:
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
             noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
-            found.append(Expected(k, rmse, size, open_, self.rates[k] if noisy else None, entries))
+            rate = self.rates[k] if noisy and rmse > POOR * size else None
+            found.append(Expected(k, rmse, size, open_, rate, entries))
         return found
 
     @torch.no_grad()
@@ -261,7 +261,7 @@ class DerivativeEstimate:
         with double(model):
             x = x.to(next((p.device for p in model.parameters()), x.device)).double()
             tower = derivative_tensors(model, x, order, method=method)
-            own = self._own_mean_squares(model, x, order)
+            own = self._own_mean_squares(model, x, order, tower)
         return self.expected(tower, self.reference(x, order), own)
 
     def like(self, reference: Reference, other: Self) -> Reference:
@@ -270,19 +270,29 @@ class DerivativeEstimate:
         factors = torch.tensor([mine.inflation / its.inflation for mine, its in pairs], dtype=torch.float64)
         return Reference(reference.means, [v * _like(factors, v, 1) for v in reference.variances])
 
-    def own_mean_squares(self, model: nn.Module, x: Tensor, order: int = 2) -> list[Tensor] | None:
-        """What the last layer's posterior says at points (points, *in); None where it is not asked."""
+    def own_mean_squares(self, model: nn.Module, x: Tensor, tower: Sequence[Tensor]) -> list[Tensor] | None:
+        """What the last layer's posterior says; None where it is not asked.
+
+        Args:
+            model: the network.
+            x: points, (points, *in).
+            tower: its value and derivatives there.
+        """
         if self.last_layer is None:
             return None
         with double(model):
             device = next((p.device for p in model.parameters()), x.device)
-            return self._own_mean_squares(model, x.to(device).double(), order)
+            return self._own_mean_squares(model, x.to(device).double(), len(tower) - 1, tower)
 
     def process_noise(self) -> Float64[Tensor, " outputs"]:
         """Standard deviations of the labels' noise as the witnesses see it, (outputs,)."""
         return torch.tensor([witness.noise for witness in self.witnesses], dtype=torch.float64)
 
-    def _own_mean_squares(self, model: nn.Module, x: Tensor, order: int) -> list[Tensor] | None:
+    def _own_mean_squares(
+        self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        if isinstance(self.last_layer, SurrogatePosterior):
+            return self.last_layer.mean_squares(model, x, order, tower)
         return None if self.last_layer is None else self.last_layer.mean_squares(model, x, order)
 
     def _squares(self, tower: Sequence[Tensor], reference: Reference, own: Sequence[Tensor] | None) -> list[Tensor]:
@@ -303,9 +313,16 @@ class DerivativeEstimate:
             return ((1 - share) * witness.sqrt() + share * own.sqrt()).square()
         return squares.clamp_min(tiny) ** (1 - share) * own.clamp_min(tiny) ** share
 
+    @cached_property
+    def rates(self) -> list[float]:
+        """Powers of the number of rows with which what the witnesses do not know falls, for each order."""
+        x, y = self.training[0].reshape(len(self.training[0]), -1), self.training[1]
+        pairs = [(x[column.isfinite()], column[column.isfinite()]) for column in y.T]
+        return _rates(self.witnesses, pairs, self.domain.probes)
+
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers, for a checkpoint."""
-        parts: dict[str, Any] = dict(self.__dict__)
+        parts: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         parts["witnesses"] = [witness.state() for witness in self.witnesses]
         parts["domain"] = self.domain.state()
         parts["last_layer"] = None if self.last_layer is None else self.last_layer.state()
@@ -334,7 +351,8 @@ class DerivativeEstimate:
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The estimate whose `state_dict` this is."""
         parts = dict(state)
-        parts.pop("levels", None)  # of older checkpoints
+        for name in ("levels", "rates"):
+            parts.pop(name, None)  # of older checkpoints
         parts["witnesses"] = [GaussianProcess(**witness) for witness in parts["witnesses"]]
         parts["domain"] = Domain(**parts["domain"])
         layer = parts["last_layer"]
@@ -374,7 +392,7 @@ def _scaled(estimate: DerivativeEstimate, model: nn.Module, x: Tensor, method: M
     if order < 1:
         return estimate
     tower = derivative_tensors(model, x, order, method=method)
-    found = estimate._squares(tower, estimate.reference(x, order), estimate._own_mean_squares(model, x, order))
+    found = estimate._squares(tower, estimate.reference(x, order), estimate._own_mean_squares(model, x, order, tower))
     scales = estimate.scales.clone()
     for k in range(1, 3):
         if k <= order:

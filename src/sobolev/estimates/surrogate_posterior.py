@@ -6,6 +6,7 @@ exact for given features (Rasmussen & Williams, 2006, chapters 2 and 9.4). That 
 families, which differ, adds to what each leaves open (Hoeting et al., Bayesian model averaging, 1999).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.bumps import CENTRES, Bump, Bumps
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.terms import Terms
-from sobolev.estimates.towers import square, towers
+from sobolev.estimates.towers import square
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.standardized import Standardized
 from sobolev.networks.surrogate import Surrogate
@@ -71,39 +72,46 @@ class SurrogatePosterior:
         ones = torch.ones_like(noise)
         return cls(parts, noise, ones / len(parts), ones, len(parts) > 1 and len(rows.x) <= CENTRES)
 
-    def mean_squares(self, model: nn.Module, x: Tensor, order: int) -> list[Float64[Tensor, "points outputs *inputs"]]:
+    def mean_squares(
+        self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None = None
+    ) -> list[Float64[Tensor, "points outputs *inputs"]]:
         """Of the errors of value, gradient and Hessian: what the parts expect goes together, so deviations are added.
 
         Args:
             model: the one it was fitted to, in eval mode and float64.
             x: points, (points, inputs).
             order: up to which, at most 2.
+            tower: the model's value and derivatives there, if they are known.
         """
         weights = (self.shares * self.levels.sqrt())[:, :, None]
         found = []
-        for k, parts in enumerate(zip(*self._squares(model, x, order), strict=True)):
+        for k, parts in enumerate(zip(*self._squares(model, x, order, tower), strict=True)):
             deviation = torch.stack([w * part.sqrt() for w, part in zip(weights, parts, strict=True)]).sum(0)
             found.append(deviation[..., 0] if k == 0 else deviation if k == 1 else square(deviation))
         return [deviation.square() for deviation in found]
 
     def of_values(self, model: nn.Module, x: Tensor) -> Float64[Tensor, "parts points outputs"]:
         """Mean squares of the errors of values, as each part sees them, before its level."""
-        return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0)])
+        return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0, None)])
 
-    def _squares(
-        self, model: nn.Module, x: Tensor, order: int
-    ) -> list[list[Float64[Tensor, "points outputs entries"]]]:
-        """For each part, in the units of the data."""
+    def _squares(self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None) -> list[list[Tensor]]:
+        """For each part and order, (points, outputs, entries), in the units of the data."""
         network = _standardized(model, x)
         assert network is not None
-        inputs = (x - network.input_mean) / network.input_scale
-        given = [t.transpose(1, 2) for t in towers(network.network, inputs, order)] if self.several else None
+        scales = network.input_mean, network.input_scale, network.output_mean, network.output_scale
         unit, steps = network.output_scale.cpu().square(), network.input_scale.cpu().square()
         i, j = torch.triu_indices(len(steps), len(steps))
-        scales = [torch.ones_like(steps[:1]), steps, steps[i] * steps[j]]
+        given = None
+        if self.several:
+            if tower is None or tower[0].dtype != torch.float64:
+                tower = derivative_tensors(network, x, order)
+            value, *rest = standardized(x, tuple(t.to(x.device) for t in tower[: order + 1]), *scales).tensors
+            given = [t.cpu() for t in (value[:, :, None], *rest[:1], *(t[:, :, i, j] for t in rest[1:]))]
+        units = [torch.ones_like(steps[:1]), steps, steps[i] * steps[j]]
+        inputs = (x - network.input_mean) / network.input_scale
         pairs = zip(_features(network), self.parts, strict=True)
         found = [_in_pieces(part, features, inputs, order, given) for features, part in pairs]
-        return [[s * unit[:, None] / scale for s, scale in zip(part, scales, strict=False)] for part in found]
+        return [[s * unit[:, None] / each for s, each in zip(part, units, strict=False)] for part in found]
 
     def state(self) -> dict[str, Any]:
         """Plain tensors and numbers."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-USELESS, _POOR = 0.3, 0.1
+USELESS, POOR = 0.3, 0.1
 """Relative errors from which on a derivative is not to be used, or to be used with care."""
 MORE = 4
 """Times as many rows are proposed."""
@@ -44,7 +44,7 @@ class Expected:
         return f"{name} is estimated to be wrong by {percent(self.relative)} of its size{self._advice()}"
 
     def _advice(self) -> str:
-        if self.relative < _POOR:
+        if self.relative < POOR:
             return ""
         allowed = self.relative * self.unknown / self.rmse
         trained = allowed < _WORTH_IT * self.relative

@@ -132,7 +132,7 @@ class Estimation:
             return None
         tower = tower[: _HIGHEST + 1]
         with torch.inference_mode(False), torch.no_grad(), one_thread():
-            squares, _ = self.estimate.mean_squares(tower, x, self.estimate.own_mean_squares(model, x, len(tower) - 1))
+            squares, _ = self.estimate.mean_squares(tower, x, self.estimate.own_mean_squares(model, x, tower))
         return [square.sqrt() for square in squares]
 
     def outside(self, x: Tensor) -> Tensor | None:
@@ -219,7 +219,7 @@ class Estimation:
         if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) < len(tower):
             self._known = x, self._rows.reference(x, len(tower) - 1)
         reference = self.estimate.like(self._known[1], self._rows)
-        return self.estimate.expected(tower, reference, self.estimate.own_mean_squares(model, x, len(tower) - 1))
+        return self.estimate.expected(tower, reference, self.estimate.own_mean_squares(model, x, tower))
 
 
 class _Rows:
