@@ -76,3 +76,26 @@ def test_a_list_of_formulas_as_reference():
 
 def test_a_function_as_reference():
     assert heat(reference=Function("x*t", ["x", "t"])).reference.name == "x*t"
+
+
+def test_points_outside_of_their_box_or_with_adaptive_ones_are_refused(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text("x,t\n0.5,1\n0.5,1.5\n0.2,3\n")
+    with pytest.raises(ValueError, match=r"points.csv: t = 3 in point 3 lies outside its domain \[0, 2\]"):
+        heat(points=str(path))
+    with pytest.raises(ValueError, match="leave it or `points` out"):
+        heat(points=str(path), adapt_every_n_epochs=2)
+    path.write_text("x,t\n0.5,1\n")
+    with pytest.raises(ValueError, match=r"1 point\(s\); give three or more"):
+        heat(points=str(path))
+    with pytest.raises(ValueError, match="adapt_every_n_epochs is 0"):
+        heat(adapt_every_n_epochs=0)
+
+
+def test_a_condition_of_all_inputs_holds_at_the_boundary_with_its_columns(tmp_path):
+    path = tmp_path / "edge.csv"
+    path.write_text("t,x,wanted\n0,0.25,2\n1,0.5,3\n1.5,0.5,4\n")
+    data = heat(conditions=["u(x, t) = wanted", "u(x, 0) = 0"], boundary=str(path))
+    edge, start = data.problem.violations(lambda x: x[:, :1] + 10 * x[:, 1:], torch.zeros(1, dtype=torch.float64))
+    torch.testing.assert_close(edge, torch.tensor([0.25 - 2, 10.5 - 3, 15.5 - 4], dtype=torch.float64))
+    assert len(start) == 100

@@ -149,3 +149,62 @@ def test_a_coefficient_is_learnt_with_the_solution(tmp_path):
     violations = module.violated(torch.rand(20, 1).double())
     assert [v.statement for v in violations] == ["du_dt = -k*u", "u(0) = 1"]
     assert all(v.share < 1e-2 and v.max >= v.rms for v in violations)
+
+
+def layer(**options):
+    """u = tanh(20 x): nearly all that happens does so in a tenth of the domain."""
+    return ResidualData(
+        "d2u_dx2 = -800*tanh(20*x)/cosh(20*x)**2", ["u(-1) = -1", "u(1) = 1"], {"x": (-1, 1)},
+        reference="tanh(20*x)", samples=30, **SMALL, **options,
+    )  # fmt: skip
+
+
+def test_points_that_follow_the_residual_find_a_steep_layer():
+    data = layer(adapt_every_n_epochs=4)
+    torch.manual_seed(0)
+    _, _, errors = trained(data, MLP(hidden=(16, 16), activation="tanh"), 40)
+    assert errors[0] < 1e-2 and errors[2] < 1e-2
+    assert data.state_dict()["points"].shape == (30, 1)
+
+
+def test_a_resumed_training_goes_on_at_the_points_that_were_drawn(tmp_path):
+    model = ResidualRegressor(MLP(hidden=(8,), activation="tanh"), optimizer=SelfScaledBFGS)
+    data = layer(adapt_every_n_epochs=2)
+    trainer = Trainer(**QUIET, precision="64-true", max_epochs=3, limit_val_batches=0)
+    trainer.fit(model, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = layer(adapt_every_n_epochs=2)
+    first = layer()
+    first.setup()
+    trainer = Trainer(**QUIET, precision="64-true", max_epochs=4, limit_val_batches=0)
+    trainer.fit(model, datamodule=again, ckpt_path=tmp_path / "a.ckpt")
+    assert torch.equal(again.training_inputs, data.training_inputs)
+    assert not torch.equal(again.training_inputs, first.training_inputs)
+
+
+def test_a_ring_given_by_its_points_with_a_value_outside_and_a_flux_inside(tmp_path):
+    """u = log(r) for .4 < r < 1: 0 on the rim, of slope 1 / .4 along the normal on the hole."""
+    points = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
+    radius = points.norm(dim=1)
+    write(tmp_path / "ring.csv", "x,y", points[(radius > 0.4) & (radius < 1)])
+    angle = torch.linspace(0, 6.2, 40, dtype=torch.float64)
+    circle = torch.stack([angle.cos(), angle.sin()], 1)
+    rim = torch.cat([circle, circle, torch.ones(40, 1)], 1)
+    hole = torch.cat([0.4 * circle, circle, torch.zeros(40, 1)], 1)
+    write(tmp_path / "edge.csv", "x,y,nx,ny,rim", torch.cat([rim, hole]))
+    data = ResidualData(
+        "laplacian(u) = 0",
+        ["rim*u(x, y) = 0", "(1 - rim)*(nx*du_dx(x, y) + ny*du_dy(x, y)) = (1 - rim)/0.4"],
+        {"x": (-1, 1), "y": (-1, 1)}, reference="log(x**2 + y**2)/2",
+        points=str(tmp_path / "ring.csv"), boundary=str(tmp_path / "edge.csv"),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    trainer, _, errors = trained(data, MLP(2, hidden=(16, 16), activation="tanh"), 15)
+    assert errors[0] < 1e-2 and errors[1] < 3e-2
+    assert len(data.training_inputs) + len(data.validation.inputs) + len(data.test.inputs) == len(data.points)
+    figure = next(c for c in trainer.callbacks if isinstance(c, DerivativeMonitor)).figure(trainer)
+    assert figure.axes[0].get_title(loc="left") or figure.axes[0].get_title()
+
+
+def write(path, header, rows):
+    path.write_text(header + "\n" + "\n".join(",".join(f"{v:.17g}" for v in row) for row in rows.tolist()))

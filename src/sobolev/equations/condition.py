@@ -39,18 +39,27 @@ class Condition:
         domain: of the inputs.
         samples: how many points stand for free inputs.
         coefficients: names of numbers that are learnt.
+        boundary: columns (rows,) of points of the boundary, by name: where a condition holds in which all inputs are
+            free. It may contain the names of columns that are no inputs, normals or values for example.
 
     Attributes:
         calls: what it says something about.
         expression: the condition with `places` in place of the calls.
         points: (calls, rows, inputs), float64.
+        on_boundary: whether it holds at the points of the boundary.
 
     Raises:
         ValueError: it speaks of no unknown, of points outside the domain, or of unknown names.
     """
 
     def __init__(
-        self, text: str, symbols: Symbols, domain: Domain, samples: int, coefficients: Sequence[str] = ()
+        self,
+        text: str,
+        symbols: Symbols,
+        domain: Domain,
+        samples: int,
+        coefficients: Sequence[str] = (),
+        boundary: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.text, self.where = text, f"the condition {text!r}"
         try:
@@ -58,11 +67,17 @@ class Condition:
         except ValueError as error:
             message = str(error)
             raise ValueError(message if self.where in message else f"{self.where}: {message}") from None
-        self.expression = Expression(replaced, self.where, symbols, [*_places(len(self.calls)), *coefficients])
+        columns = boundary if boundary and not any(call.fixed for call in self.calls) else {}
+        beside = {name: column for name, column in columns.items() if name not in symbols.inputs}
+        self.expression = Expression(replaced, self.where, symbols, [*_places(len(self.calls)), *coefficients, *beside])
         self._inputs, free = symbols.inputs, self._free(symbols, domain)
-        base = _samples([domain[name] for name in free], samples)
+        if columns:
+            base = torch.stack([columns[name] for name in free], 1)
+        else:
+            base = _samples([domain[name] for name in free], samples)
+        self.on_boundary = bool(columns)
         self.points = torch.stack([self._at(call, free, base) for call in self.calls])
-        self._base = dict(zip(free, base.T, strict=True))
+        self._base = dict(zip(free, base.T, strict=True)) | beside
 
     def __call__(
         self, values: Sequence[Tensor], coefficients: Mapping[str, Tensor] | None = None

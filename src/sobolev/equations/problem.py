@@ -55,6 +55,7 @@ class Problem:
         condition_samples: how many points stand for a condition along a boundary.
         coefficients: numbers in equations or conditions that are not known, with a first guess of each.
         measurements: points (rows, inputs) and what the unknowns are there, (rows, unknowns), NaN where not measured.
+        boundary: columns of points of the boundary, by name, see `Condition`.
 
     Attributes:
         mean: of the inputs over the domain, (inputs,), float64.
@@ -76,13 +77,14 @@ class Problem:
         condition_samples: int = 100,
         coefficients: Mapping[str, float] | None = None,
         measurements: tuple[Tensor, Tensor] | None = None,
+        boundary: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.coefficients, self.measurements = dict(coefficients or {}), measurements
         names = list(self.coefficients)
         symbols = Symbols(tuple(domain), tuple(unknowns))
         self.equations, self.conditions = tuple(equations), tuple(conditions)
         self._equations = [Expression(text, f"the equation {text!r}", symbols, names) for text in equations]
-        self._conditions = [Condition(text, symbols, domain, condition_samples, names) for text in conditions]
+        self._conditions = [Condition(text, symbols, domain, condition_samples, names, boundary) for text in conditions]
         _check_coefficients(names, symbols, self._equations, self._conditions, measurements)
         check_determined(self._equations, self._conditions, symbols, domain, measured=measurements is not None)
         for pair in combinations(self._conditions, 2):
@@ -157,6 +159,13 @@ class Problem:
         split = len(self._equations)
         equations, conditions = (sum(some, x.new_zeros(())) for some in (parts[:split], parts[split:]))
         return Loss(equations, conditions)
+
+    def sizes_of_residuals(
+        self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """How far f is from the equations at each point of x, (points,), over all of them, in units of their sizes."""
+        errors = self.residuals(f, x, coefficients)
+        return torch.stack([e / s for e, s in zip(errors, self._scales, strict=False)]).square().sum(0).sqrt()
 
     def undefined(
         self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None = None

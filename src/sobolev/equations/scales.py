@@ -52,10 +52,12 @@ def _suggested(statement: Statement, deviation: Float64[Tensor, " inputs"]) -> d
     without, found = statement.evaluate(nothing), {}
     for i, c in enumerate(statement.components):
         alone = [value + unit(c, deviation) * (i == j) for j, value in enumerate(nothing)]
-        suggested = (without / (statement.evaluate(alone) - without)).square()
-        suggested = suggested[suggested.isfinite()]
-        if len(suggested):
-            size = suggested.mean().sqrt()
+        factor = statement.evaluate(alone) - without
+        given = without.isfinite() & factor.isfinite()
+        if (
+            factor[given] != 0
+        ).any():  # means before the ratio: a factor, a normal's part say, may be nearly 0 somewhere
+            size = (without[given].square().mean() / factor[given].square().mean()).sqrt()
             found[c.unknown] = torch.minimum(found.get(c.unknown, size), size)
     return found
 
@@ -80,7 +82,8 @@ def residual_size(
         raise ValueError(
             f"{statement.where} is not finite at {bad} of {statement.rows} points; change it or the domain"
         )
-    return float(size[size.isfinite()].median()) or 1.0
+    size = size[size.isfinite() & (size > 0)]  # a factor of 0 leaves a point out
+    return float(size.median()) if len(size) else 1.0
 
 
 def unit(c: Component, deviation: Float64[Tensor, " inputs"]) -> float:

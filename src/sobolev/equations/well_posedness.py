@@ -57,6 +57,8 @@ def _free_constants(
 def _free_inputs(equations: Sequence[Expression], conditions: Sequence[Condition], inputs: Sequence[str]) -> list[str]:
     """Inputs that an equation differentiates by, but no condition fixes."""
     fixed = {name for condition in conditions for call in condition.calls for name in call.fixed}
+    if any(condition.on_boundary for condition in conditions):
+        return []
     return [
         f"no condition holds at a value of {name}, though the equations differentiate by it"
         for i, name in enumerate(inputs)

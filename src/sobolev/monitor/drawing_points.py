@@ -11,6 +11,8 @@ _GRID = 80
 """Points of a line, and along each axis of a grid."""
 _SLICE = 60
 """Points along each of many inputs."""
+_FAR, _MOST_POINTS = 1.5, 5000
+"""Outside is what is so many times as far from all points as nearly all of these from their neighbours."""
 
 
 def drawing_points(seen: Tensor, data: Any) -> Tensor:
@@ -34,6 +36,19 @@ def drawing_points(seen: Tensor, data: Any) -> Tensor:
         line[:, i] = torch.linspace(*ends, _SLICE, dtype=seen.dtype)
         lines.append(line)
     return torch.cat(lines)
+
+
+def has_points(data: Any) -> bool:
+    """Whether the domain of a data module is no box, but given by points."""
+    return isinstance(getattr(data, "points", None), Tensor)
+
+
+def outside_of(data: Any, x: Tensor) -> Tensor:
+    """Which points (n, inputs) lie outside of such a domain: farther from all of its points than these from another."""
+    points = data.points[:_MOST_POINTS].double()
+    scale = points.std(0)
+    apart = torch.cdist(points / scale, points / scale).fill_diagonal_(torch.inf).amin(1)
+    return torch.cdist(x.double().cpu() / scale, points / scale).amin(1) > _FAR * apart.quantile(0.99)
 
 
 def _box(seen: Tensor, data: Any) -> tuple[Tensor, Tensor]:

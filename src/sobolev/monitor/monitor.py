@@ -26,7 +26,7 @@ from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
 from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
-from sobolev.monitor.drawing_points import drawing_points
+from sobolev.monitor.drawing_points import drawing_points, has_points, outside_of
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
@@ -227,13 +227,16 @@ class DerivativeMonitor(ValidationHooks):
 
         names: dict[str, Any] = names_for_figures(getattr(trainer, "datamodule", None))
         x, predicted, exact = self.measurement.figure_data()
-        drawn, known = self._drawn(trainer, exact), self.exact_function(trainer) is not None
+        data, drawn = getattr(trainer, "datamodule", None), self._drawn(trainer, exact)
+        known = self.exact_function(trainer) is not None and not has_points(data)
         if not known and any(e is not None and bool(e.isfinite().any()) for e in exact):
             names["measured"], exact = (x, predicted, exact), []
         if drawn is not None:
             x, predicted, exact = drawn.figure_data()
+            exact = exact if known else []
         bands = None if known else self.estimation.deviations(trainer.lightning_module, x, predicted)
-        names["outside"] = None if known or drawn is None else self.estimation.outside(x)
+        if drawn is not None and not known:
+            names["outside"] = outside_of(data, x) if has_points(data) else self.estimation.outside(x)
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _pixels(self, trainer: "Trainer") -> Any:

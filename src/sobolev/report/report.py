@@ -309,8 +309,8 @@ def _equation_lines(violations: list[dict[str, Any]]) -> list[str]:
     ]
     if any(v["share"] > _LARGE for v in violations):
         lines.append(
-            "warning: that is large, and the solution may be far off although it looks smooth: train longer, with more "
-            "points (--data.samples) or a wider network"
+            "warning: that is large, and the solution may be far off although it looks smooth: train longer, with "
+            "points where it is large (--data.adapt_every_n_epochs 5), more points (--data.samples) or a wider network"
         )
     return lines
 

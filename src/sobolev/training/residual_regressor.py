@@ -16,6 +16,9 @@ from sobolev.training.regressor import Batch, Regressor
 _SEARCHING = (QuasiNewton, torch.optim.LBFGS)
 """Their line search steps back from losses that are not finite."""
 
+_BLOCK = 10_000
+"""Points at which the residual is computed at a time."""
+
 
 class ResidualRegressor(Regressor):
     """Fits a network to the equation and the conditions of a `ResidualData`, instead of values.
@@ -117,6 +120,20 @@ class ResidualRegressor(Regressor):
         if self._is_logged():
             self.log("train/loss", loss, batch_size=len(batch[0]))
         return loss
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        every, done = getattr(data, "adapt_every_n_epochs", None), self.current_epoch + 1
+        if every and done % every == 0 and done != self.trainer.max_epochs:
+            data.adapt(self._residual, done)
+
+    @torch.no_grad()
+    def _residual(self, points: Tensor) -> Tensor:
+        """How far it is from the equations, (points,), at points (points, inputs)."""
+        like = next(self.parameters())
+        blocks = points.to(like).split(_BLOCK)
+        return torch.cat([self.problem.sizes_of_residuals(self, block, self.coefficients) for block in blocks])
 
     def _optimizer(self) -> Any:
         return self.trainer.optimizers[0]
