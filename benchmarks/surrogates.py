@@ -1,8 +1,9 @@
 """Surrogates of published functions beside Gaussian processes, splines, polynomial chaos.
 
 `python -m benchmarks surrogates` sets up an environment with the peers and measures in it, for hours; what was measured
-is kept in `.venv-bench/surrogates.jsonl`, so that a run can be broken off and goes on. Ctrl-C writes the tables of what
-there is. One thread.
+is kept in `.venv-bench/surrogates.jsonl`, so that a run can be broken off and goes on; parts can be measured first
+by `benchmarks.surrogates` in that environment, see `main`. Ctrl-C writes the tables of all that is kept there, of our
+own numbers those of the present source. One thread.
 """
 
 import argparse
@@ -62,25 +63,25 @@ def relative_errors(predict: Predictor, points: Sample) -> dict[str, float]:
     return {name: float(np.linalg.norm(errors[name]) / np.linalg.norm(truths[name])) for name in errors}
 
 
-def measured(name: str, rows: int, noise: float, seed: int, surrogate: str) -> dict:
+def measured(name: str, rows: int, noise: float, seed: int, surrogate: str, limit: float = LIMIT) -> dict:
     """Errors at random points, seconds of one core, megabytes beyond those at the start; in a process of its own."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
-        target=_measure, args=(sender, name, rows, noise, seed, surrogate)
+        target=_measure, args=(sender, name, rows, noise, seed, surrogate, limit)
     )
     process.start()
     sender.close()
     try:
-        found = receiver.recv() if receiver.poll(PATIENCE) else {"failed": "took too long"}
+        found = receiver.recv() if receiver.poll(PATIENCE) else {"failed": "never came back"}
     except EOFError:  # the system ended it, for its limit or for want of memory
-        found = {"failed": "took too long or too much"}
+        found = {"failed": f"over {limit:g} s, or too large"}
     process.kill()
     process.join()
     return found
 
 
-def _measure(sender: object, name: str, rows: int, noise: float, seed: int, surrogate: str) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (int(LIMIT), int(LIMIT)))
+def _measure(sender: object, name: str, rows: int, noise: float, seed: int, surrogate: str, limit: float) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
     function = test_function(name)
     problem = Problem(function.latin_hypercube(rows, seed, noise), function.low, function.high, noise)
     points, before, start = function.random(POINTS, 1000 + seed), _megabytes(), time.process_time()
@@ -112,7 +113,8 @@ def plan(names: Sequence[str], settings: Sequence[tuple[int, float]], seeds: Seq
 def _state() -> str:
     """Changes with the source that our own numbers come from."""
     folder = ROOT / "src" / "sobolev"
-    files = [*sorted((folder / "surrogates").glob("*.py")), folder / "networks" / "surrogate.py"]
+    networks = [folder / "networks" / f"{name}.py" for name in ("surrogate", "kernel_features", "chebyshev_features")]
+    files = [*sorted((folder / "surrogates").glob("*.py")), *networks]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
@@ -121,7 +123,7 @@ def _known() -> dict[tuple, dict]:
     return {tuple(row[name] for name in KEY): row for row in map(json.loads, lines)}
 
 
-def _measure_all(planned: Sequence[dict]) -> None:
+def _measure_all(planned: Sequence[dict], limit: float) -> None:
     """Print a row for each, measured now or before."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -131,7 +133,7 @@ def _measure_all(planned: Sequence[dict]) -> None:
     for task in planned:
         key = tuple(task[name] for name in KEY)
         if key not in known:
-            known[key] = task | measured(*key[:5])
+            known[key] = task | measured(*key[:5], limit)
             with CACHE.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(known[key]) + "\n")
         print(json.dumps(known[key]), flush=True)
@@ -147,7 +149,7 @@ def run(quick: bool) -> dict:
                 found.append(json.loads(line))
                 print(*found[-1].values(), flush=True)
         except KeyboardInterrupt:
-            return {"rows": found}
+            return {"rows": [row for row in _known().values() if row["state"] in ("", _state())]}
     if process.returncode:
         raise SystemExit("the surrogates could not be measured; the reason stands above")
     return {"rows": found}
@@ -270,13 +272,14 @@ def shortfalls(data: dict) -> list[str]:
 
 def main() -> None:
     """Measure what is asked for; a line of JSON for each."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--functions", nargs="*", default=NAMES)
     parser.add_argument("--rows", nargs="*", type=int)
     parser.add_argument("--noise", nargs="*", type=float)
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
     parser.add_argument("--surrogates", nargs="*", default=tuple(METHODS))
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a method may take")
     options = parser.parse_args()
     settings = [(300, 0.0)] if options.quick else SETTINGS
     settings = [
@@ -285,7 +288,7 @@ def main() -> None:
         if rows in (options.rows or [rows]) and noise in (options.noise or [noise])
     ]
     planned = plan(QUICK if options.quick else options.functions, settings, options.seeds)
-    _measure_all([task for task in planned if task["surrogate"] in options.surrogates])
+    _measure_all([task for task in planned if task["surrogate"] in options.surrogates], options.limit)
 
 
 if __name__ == "__main__":

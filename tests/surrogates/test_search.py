@@ -75,19 +75,22 @@ def test_a_fresh_network_loads_any_features():
         assert torch.equal(fresh(points), found(points))
 
 
-def test_shares_are_equal_where_rows_do_not_tell_and_none_where_they_do():
-    alike = torch.full((3, 3), 1.0, dtype=torch.float64)
-    assert shares(alike, 50).tolist() == pytest.approx([1 / 3] * 3)
+def test_shares_are_those_of_the_prior_where_rows_do_not_tell_and_none_where_they_do():
+    alike, equal = torch.full((3, 3), 1.0, dtype=torch.float64), torch.full((3,), 1 / 3, dtype=torch.float64)
+    assert shares(alike, equal, 50).tolist() == pytest.approx([1 / 3] * 3)
+    prior = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+    assert shares(alike, prior, 50).tolist() == pytest.approx(prior.tolist())
     apart = torch.diag(torch.tensor([1e-2, 1e-8, 1.0], dtype=torch.float64))
-    assert shares(apart, 50).tolist() == pytest.approx([0.0, 1.0, 0.0])
+    assert shares(apart, equal, 50).tolist() == pytest.approx([0.0, 1.0, 0.0])
     # two of errors that are independent, of variances 1 and 3: three quarters and one
-    assert shares(torch.diag(torch.tensor([1.0, 3.0], dtype=torch.float64)), 10**6)[0] == pytest.approx(0.75, abs=1e-4)
+    two = torch.diag(torch.tensor([1.0, 3.0], dtype=torch.float64))
+    assert shares(two, equal[:2], 10**6)[0] == pytest.approx(0.75, abs=1e-4)
 
 
 def test_a_share_below_nothing_is_none():
     first, second = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 2.0, 2.1])
     errors = torch.stack([first, second]).double()
-    assert shares(errors @ errors.T / 3, 1000).tolist() == [1.0, 0.0]
+    assert shares(errors @ errors.T / 3, torch.full((2,), 0.5).double(), 1000).tolist() == [1.0, 0.0]
 
 
 def test_more_rows_are_never_learnt_worse_than_with_the_numbers_of_fewer():

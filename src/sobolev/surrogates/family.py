@@ -48,8 +48,14 @@ class Fit:
 
 
 class Family(Protocol):
-    """Features with a few numbers that the evidence chooses."""
+    """Features with a few numbers that the evidence chooses.
 
+    Attributes:
+        kind: families of one kind are two searches for the same.
+        name: tells them apart.
+    """
+
+    kind: str
     name: str
 
     def learn(self, labels: Labels) -> None:

@@ -50,7 +50,8 @@ class Kernels:
         seed: int = 0,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.name = ("deep kernel" if units else "kernel") + (" from little noise" if log_noise < MUCH_NOISE else "")
+        self.kind = "deep kernel" if units else "kernel"
+        self.name = self.kind + (" from little noise" if log_noise < MUCH_NOISE else "")
         self.labels, self.iterations, self.fresh = labels, iterations, True
         scales = torch.full((inputs,), math.log(_SCALES[0]), dtype=torch.float64)
         self.log_scales = scales

@@ -66,7 +66,7 @@ class Polynomials:
         rounds: how often the terms are chosen anew.
     """
 
-    name = "polynomials"
+    kind = name = "polynomials"
 
     def __init__(self, inputs: int, terms: int = 500, rounds: int = 3) -> None:
         self.terms, self.rounds = terms, rounds

@@ -17,7 +17,7 @@ _HELD_OUT = 0.2
 _EXACT = 1e-8
 """In units of the targets' own: what is as good as this needs no rival."""
 _SPREAD = 0.5
-"""Of the shares in a mean around equal ones, before the held-out rows were seen."""
+"""Of the shares in a mean, before the held-out rows were seen."""
 _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
@@ -72,7 +72,7 @@ def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
         if errors[-1] < _EXACT**2:
             break
     fits = []
-    for part, family in _chosen(families, shares(moments, held_out)):
+    for part, family in _chosen(families, shares(moments, _equal(families), held_out)):
         family.learn(labels)
         fits.append((part, family.fit(labels)))
     parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
@@ -134,14 +134,23 @@ def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fi
     return Stage(says, fit.evidence, float(fit.noise[0].mean()), error, fits)
 
 
-def shares(moments: Float64[Tensor, "fits fits"], rows: int) -> Float64[Tensor, " fits"]:
-    """The parts of several fits in the mean that predicts best; equal ones where the rows do not tell.
+def _equal(families: Sequence[Family]) -> Float64[Tensor, " families"]:
+    """Equal parts of all kinds; several searches of one kind share theirs, since they err alike."""
+    kinds = [family.kind for family in families]
+    return torch.tensor([1 / (len(set(kinds)) * kinds.count(kind)) for kind in kinds], dtype=torch.float64)
 
-    Least squares on held-out rows with a Gaussian prior around equal parts that are not negative (stacking; Breiman,
-    Stacked regressions, 1996): under noise many means predict alike, and the mean of several errs less than most.
+
+def shares(
+    moments: Float64[Tensor, "fits fits"], prior: Float64[Tensor, " fits"], rows: int
+) -> Float64[Tensor, " fits"]:
+    """The parts of several fits in the mean that predicts best; those of the prior where the rows do not tell.
+
+    Least squares on held-out rows with a Gaussian prior, of parts that are not negative (stacking; Breiman, Stacked
+    regressions, 1996): under noise many means predict alike, and the mean of several errs less than most.
 
     Args:
         moments: mean products of their errors.
+        prior: the parts before any row was held out.
         rows: how many the means are over.
     """
     count = len(moments)
@@ -150,7 +159,7 @@ def shares(moments: Float64[Tensor, "fits fits"], rows: int) -> Float64[Tensor, 
     found, active = moments.new_zeros(count), (moments.diagonal() <= _RIVAL**2 * least).nonzero()[:, 0].tolist()
     while True:
         sides = moments.new_ones(len(active), 2)
-        sides[:, 0] /= count * _SPREAD**2
+        sides[:, 0] = prior[active] / _SPREAD**2
         free, each = torch.linalg.solve(precision[active][:, active], sides).T
         parts = free + each * (1 - free.sum()) / each.sum()
         if len(active) == 1 or parts.min() >= _SMALLEST:
