@@ -125,6 +125,45 @@ class Stochastic(nn.Module):
         return x.sin() * (1 + torch.rand_like(x))
 
 
+class Decides(nn.Module):
+    def forward(self, x):
+        return x.sin() if x.sum() > 0 else x.cos()
+
+
+class Spectrum(nn.Module):
+    """Writes into a tensor that Taylor mode does not follow, and plans by the number of rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(3, dtype=torch.cfloat))
+
+    def forward(self, x):
+        kept = torch.zeros(x.shape[0], 5, dtype=self.weight.dtype)
+        many = [3 * int(size) > 100 for size in x.shape]
+        kept[:, :3] = torch.fft.rfft(x)[:, :3] * self.weight if not all(many) else 0
+        return torch.fft.irfft(kept, n=8).tanh().sum(1, keepdim=True)
+
+
+def test_complex_numbers_stay_in_torch(tmp_path):
+    torch.manual_seed(0)
+    network, x = Spectrum(), torch.randn(7, 8)
+    sobolev.export(network, tmp_path / "model.pt2", "jacobian", inputs=x)
+    found = torch.export.load(tmp_path / "model.pt2").module()(x)
+    y, jacobian = sobolev.jacobian(network, x, method="reverse")
+    torch.testing.assert_close(torch.cat(found, 1), torch.cat([y, jacobian[:, 0]], 1), rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match=r"complex numbers \(fft_r2c in Spectrum\): write a .pt2"):
+        sobolev.export(network, tmp_path / "model.onnx", "jacobian", inputs=x)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"), [(SeesItsBatch(), "looks at the number of rows"), (Decides(), "decides by")]
+)
+def test_what_is_no_graph_is_said(network, reason, tmp_path):
+    with pytest.raises(ValueError, match=reason):
+        sobolev.export(network, tmp_path / "model.pt2", inputs={"x": (-1, 1)})
+
+
 @pytest.mark.parametrize("network", [SeesItsBatch(), Stochastic()])
 def test_a_wrong_file_is_deleted(network, tmp_path):
     with pytest.raises((sobolev.UntrustworthyDerivativeError, ValueError)):

@@ -139,11 +139,11 @@ def _recorded(
     if method != "reverse":
         try:
             return _in_single_precision(getattr(taylor, operator), f, x, arguments)
-        except NoRuleError as error:
+        except Exception as error:  # whatever a model may do to what it takes for a tensor
             if method == "taylor":
                 raise
             _log.debug("%s by nested reverse mode: %s%s", operator, error, _where(error))
-    with attention_by_its_formula():
+    with attention_by_its_formula(), torch.enable_grad():
         return _by_reverse_mode(operator, f, x, arguments)
 
 

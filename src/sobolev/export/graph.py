@@ -1,12 +1,15 @@
 """A network and its derivatives as one graph of plain operations, for any number of rows."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from sobolev import autodiff
 from sobolev.audit.modules import modules_behind
@@ -62,14 +65,42 @@ def recorded(module: Derivatives, x: Tensor) -> ExportedProgram:
         ValueError: an operation that it cannot record, with the module that calls it.
     """
     inputs = module.names.split(x[:_ROWS])
-    batch = Dim("batch", min=1)
     try:
-        return torch.export.export(module, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),), strict=False)
+        try:
+            return _of_any_batch(module, inputs)
+        except UserError:  # a size was made a number, perhaps only to plan a contraction by it
+            with _sizes_as_numbers():
+                return _of_any_batch(module, inputs)
     except Exception as error:  # whatever a network may do
         _call_plainly(module.network, x[:_ROWS])
         where = module_of(error, module.network)
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"the derivatives cannot be recorded as one graph{where}: {text}") from error
+        raise ValueError(f"the derivatives cannot be recorded as one graph{where}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    if isinstance(error, UserError) and "onstraints violated" in text:
+        return "the network looks at the number of rows, by a branch, a loop or a shape; a file takes any number"
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return "it decides by numbers that it computes, as `if x.sum() > 0` does; write torch.where in its place"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _of_any_batch(module: Derivatives, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    batch = Dim("batch", min=1)
+    with redirect_stderr(StringIO()):  # PyTorch prints the graph it could not finish
+        return torch.export.export(module, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),), strict=False)
+
+
+@contextmanager
+def _sizes_as_numbers() -> Iterator[None]:
+    """`int(rows)` is the number at hand and fixes nothing; where that matters, other batches come out wrong."""
+    usual = torch.SymInt.__int__
+    torch.SymInt.__int__ = lambda size: size.node.int_() if size.node.hint is None else size.node.hint
+    try:
+        yield
+    finally:
+        torch.SymInt.__int__ = usual
 
 
 def _call_plainly(network: Callable[[Tensor], Tensor], x: Tensor) -> None:

@@ -44,6 +44,17 @@ def module_of(error: BaseException, network: Callable[[Tensor], Tensor]) -> str:
     return "" if found is None else f", in {label(paths[found], found)}"
 
 
+def complex_numbers_in(network: Callable[[Tensor], Tensor], x: Tensor) -> str | None:
+    """`fft_r2c in network.1 (Spectrum)`: the first operation that makes complex numbers of others, if any."""
+    paths = {module: path for path, module in modules_behind(network).items()}
+    with torch.no_grad(), _Calls() as calls:
+        network(x)
+    if calls.first_complex is None:
+        return None
+    name, module = calls.first_complex
+    return f"{name.lstrip('_')} in {label(paths[module], module)}" if module in paths else name.lstrip("_")
+
+
 def numbers_of(network: Callable[[Tensor], Tensor], x: Tensor) -> int:
     """How many numbers the network computes on its way."""
     with torch.no_grad(), _Calls() as calls:
@@ -52,11 +63,12 @@ def numbers_of(network: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
 
 class _Calls(TorchDispatchMode):
-    """Every operation, by its name, the module whose forward it belongs to, and how many numbers they make."""
+    """Every operation by its name and the module whose forward it belongs to; how many numbers they make."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, nn.Module]] = []
+        self.first_complex: tuple[str, nn.Module | None] | None = None
         self.numbers = 0
         self._inside: list[nn.Module] = []
 
@@ -76,8 +88,13 @@ class _Calls(TorchDispatchMode):
         self._inside.pop()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self._inside:
-            self.found.append((func._schema.name.split("::")[-1], self._inside[-1]))
+        name, module = func._schema.name.split("::")[-1], self._inside[-1] if self._inside else None
+        if module is not None:
+            self.found.append((name, module))
         result = func(*args, **(kwargs or {}))
-        self.numbers += sum(tensor.numel() for tensor in tree_leaves(result) if isinstance(tensor, Tensor))
+        tensors = [tensor for tensor in tree_leaves(result) if isinstance(tensor, Tensor)]
+        self.numbers += sum(tensor.numel() for tensor in tensors)
+        made = any(isinstance(leaf, Tensor) for leaf in tree_leaves(args)) and any(y.is_complex() for y in tensors)
+        if self.first_complex is None and made:
+            self.first_complex = name, module
         return result

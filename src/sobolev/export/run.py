@@ -18,7 +18,7 @@ from sobolev.errors import UntrustworthyDerivativeError
 from sobolev.export import onnx_file, torch_file
 from sobolev.export.check import BATCHES, Errors, Run, check, sizes
 from sobolev.export.graph import Derivatives, differentiate, frozen, recorded
-from sobolev.export.operations import caller_of, numbers_of, operation_in
+from sobolev.export.operations import caller_of, complex_numbers_in, numbers_of, operation_in
 from sobolev.export.sample_points import Inputs, points_for
 from sobolev.export.signature import Names, Operator, Signature, signature
 
@@ -231,6 +231,8 @@ def _file(program: ExportedProgram, path: Path, module: Derivatives, x: Tensor, 
         operation = operation_in(str(error))
         if operation is None:
             raise
+        if path.suffix == ".onnx" and (maker := complex_numbers_in(module.network, x[:2])) is not None:
+            raise ValueError(f".onnx knows hardly any operation of complex numbers ({maker}): write a .pt2") from error
         where = caller_of(operation, module.network, x[:2])
         raise ValueError(f"{path.suffix} has no {operation} of {x.dtype}{where}") from error
 
