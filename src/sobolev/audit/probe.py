@@ -1,5 +1,6 @@
 """The numbers that the checks look at, each computed once and only when asked for."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sobolev.audit.agreement import mismatch
+from sobolev.audit.agreement import mismatch, rms
 from sobolev.audit.finite import Estimate, as_rows, finite_differences, relative_rounding, rounding
 from sobolev.audit.trace import Step, traced
 from sobolev.audit.twin import Widening, isolated
@@ -27,6 +28,12 @@ _CACHED = 1 << 18
 """So many numbers of one intermediate result stay in the cache."""
 _FAINT = 1e6
 """An output that is rounding alone counts so many times less than the others."""
+_MERGED = 1e-9
+"""Of the points' spread: numbers that are farther apart are worth a word."""
+_CONSTANT = 1e-13
+"""An input that varies by less than this part of its size is constant but for rounding."""
+_CONSTANTS = 8
+"""At most so many constant inputs are looked at more closely."""
 _FINER = (4e-3, 8e-5)
 """The first steps of finite differences of functions that vary faster than usual."""
 
@@ -152,10 +159,26 @@ class Probe:
 
     @cached_property
     def input_sizes(self) -> Tensor:
-        """The points' spread in every input, (*in), in any precision the same; of a constant one its value or 1."""
+        """The points' spread in every input, (*in), in any precision the same; of a constant one see `_scale`."""
         x = self.x.cpu().double()
         spread, fallback = x.std(0, correction=0), x.abs().amax(0)
-        return spread.where(spread > 1e-9 * fallback, fallback.where(fallback > 0, 1)).to(self.x)
+        varies = spread > _CONSTANT * fallback
+        sizes = spread.where(varies, fallback.where(fallback > 0, 1)).flatten().to(self.x)
+        for entry in (~varies).flatten().nonzero().flatten().tolist()[:_CONSTANTS]:
+            sizes[entry] = self._scale(entry, sizes[entry].item())
+        return sizes.reshape(spread.shape)
+
+    def _scale(self, entry: int, size: float) -> float:
+        """Of a constant input its value or 1, but no more than f is about straight over: f may divide by its spread."""
+        here, step = self.entries(self.x), torch.zeros_like(self.x[0]).flatten()
+        step[entry] = size
+        step, change = step.reshape(self.x[0].shape), self.entries(self.x + step.reshape(self.x[0].shape)) - here
+        while size > 1e-12 * step.abs().amax().item() and change.isfinite().all():
+            half = self.entries(self.x + size / 2 / step.abs().amax() * step) - here
+            if rms(change - 2 * half) <= rms(half) / 2:
+                break
+            size, change = size / 2, half
+        return size
 
     @cached_property
     def direction(self) -> Tensor:
@@ -275,7 +298,30 @@ class Probe:
     @property
     def noise(self) -> float:
         """What rounding makes of `scalar`, relative to its size, or what other samples in the batch do."""
-        return max(self.rounded, self.jitter)
+        return max(self.rounded, self.jitter, self.merged)
+
+    @cached_property
+    def merged(self) -> float:
+        """How far apart numbers as large as the points are, in units of the points' spread, of the worst input."""
+        return self._spacings.amax().item()
+
+    @property
+    def is_merged(self) -> str:
+        """Which input's last digits are most of the noise, and that; empty where there is none."""
+        if self.merged < 0.5 * self.noise or self.merged < _MERGED:
+            return ""
+        entry, digits = int(self._spacings.argmax()), int(-math.log10(self.merged))
+        input_ = f"input {entry + 1}" if self.x[0].numel() > 1 else "the input"
+        part = (self.input_sizes / self.x.abs().amax(0)).flatten()[entry].item()
+        return (
+            f"{input_} varies by {part:.0e} of its size, and float64 holds {digits} digits of that. Subtract its mean "
+            "in more digits, before anything else is computed"
+        )
+
+    @cached_property
+    def _spacings(self) -> Tensor:
+        """How far apart numbers as large as the points are, in units of the points' spread, (inputs,)."""
+        return (torch.finfo(self.x.dtype).eps * self.x.abs().amax(0) / self.input_sizes).flatten()
 
     @cached_property
     def rounded(self) -> float:
@@ -305,7 +351,7 @@ class Probe:
                 self._noises[method] = [self.noise] * (self.order + 1)
             else:
                 higher = (relative_rounding(level.reshape(_PLACES, -1)) for level in levels[1:])
-                self._noises[method] = [self.noise, *higher]
+                self._noises[method] = [self.noise, *(max(level, self.merged) for level in higher)]
         return self._noises[method]
 
     def along(self, order: int) -> Callable[[Sequence[float]], Tensor]:

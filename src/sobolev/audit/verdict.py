@@ -13,7 +13,7 @@ from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.single_entries import SingleEntries
 
 _SLIGHT = 1e-5
-_BY_SOLVERS, _MAGNIFIED = 1e-3, 1e4
+_BY_SOLVERS, _MAGNIFIED = 1e-2, 1e4
 """What a solver makes of the values by its choice of steps, relative, may be so many times more of derivatives."""
 _PLAIN = 1e-2
 """Larger differences need no closer look."""

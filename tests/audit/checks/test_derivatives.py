@@ -5,6 +5,7 @@ from torch import nn
 import sobolev
 from sobolev.audit.checks.derivatives import agreement, non_finite, unverified
 from sobolev.audit.probe import Probe
+from sobolev.autodiff.taylor.registry import RULES
 
 X = torch.linspace(0.1, 1, 20, dtype=torch.float64)[:, None]
 
@@ -125,3 +126,28 @@ def test_not_a_number_where_the_value_is_one():
 def test_the_course_of_the_forward_depends_on_the_type(order):
     audit = sobolev.audit(lambda x: torch.sin(x) if type(x) is torch.Tensor else torch.cos(x), X, order)
     assert audit.trustworthy and audit.method == "reverse"
+
+
+class AsksForTheType(nn.Module):
+    def forward(self, x):
+        if type(x) is not torch.Tensor:
+            raise RuntimeError("what is this?")
+        return torch.sin(x)
+
+
+def test_why_taylor_mode_cannot_follow_is_said():
+    audit = sobolev.audit(AsksForTheType(), X)
+    (finding,) = [each for each in audit.findings if each.kind == "taylor-fails"]
+    assert audit.method == "reverse" and audit.trustworthy and "what is this?" in finding.message
+    assert "report" not in finding.message
+
+
+def test_a_mistake_of_a_rule_is_said_to_be_ours(monkeypatch):
+    """Its error comes from one of our files."""
+    monkeypatch.setitem(RULES, torch.atan, lambda *_: RULES_OF_SHAPES["none"])
+    monkeypatch.setitem(globals(), "__name__", "sobolev.autodiff.rules.broken")
+    (finding,) = [each for each in sobolev.audit(torch.atan, X).findings if each.kind == "taylor-fails"]
+    assert "KeyError" in finding.message and "please report it" in finding.message
+
+
+RULES_OF_SHAPES: dict = {}

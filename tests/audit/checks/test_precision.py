@@ -60,3 +60,18 @@ def test_rounding_that_float64_does_not_cure_is_said():
     kinds = [finding.kind for finding in sobolev.audit(f, X.double()).findings]
     assert "dtype" in kinds
     assert not {"cross-sample", "kink", "discontinuity"} & set(kinds)
+
+
+@pytest.mark.parametrize("spread", [3e-8, 3e-10, 3e-12])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_an_input_that_hardly_varies_is_the_cause_and_no_operation(spread, dtype):
+    """It is divided by its spread; of 1000 (1 + 3e-12) float64 holds four digits, float32 none."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 2, generator=generator, dtype=torch.float64)
+    x[:, 1] = 1e3 * (1 + spread * torch.randn(200, generator=generator, dtype=torch.float64))
+    torch.manual_seed(0)
+    model = sobolev.Standardized(sobolev.MLP(2, 1, (16,), "tanh")).fit(x, torch.sin(x[:, :1])).to(dtype)
+    audit = sobolev.audit(model, x.to(dtype))
+    assert {finding.kind for finding in audit.findings} <= {"dtype", "unverified"}
+    if spread < 1e-11 and dtype == torch.float64:
+        assert all("input 2 varies by 3e-12 of its size" in finding.message for finding in audit.findings)

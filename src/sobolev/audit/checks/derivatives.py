@@ -65,11 +65,15 @@ def non_finite(probe: Probe) -> Iterator[Finding]:
 
 def inner(probe: Probe) -> Iterator[Finding]:
     """Derivatives that f computes inside, which autograd outside of sobolev could not differentiate."""
+    if probe.once(_differentiates):
+        yield Finding("inner-gradient", "note", "f", _KEEP_GRAPH)
+
+
+def _differentiates(probe: Probe) -> bool:
     kept = GraphsKept()
     with kept, suppress(Exception):
         probe(probe.x.clone().requires_grad_())
-    if kept.needed:
-        yield Finding("inner-gradient", "note", "f", _KEEP_GRAPH)
+    return bool(kept.needed)
 
 
 def unverified(probe: Probe) -> Iterator[Finding]:
@@ -86,6 +90,8 @@ def unverified(probe: Probe) -> Iterator[Finding]:
     elif probe.size < _LOST * probe.values_here.abs().amax():
         severity = "note"
         reason = "between the points f varies by hardly more than its last digits, in which finite differences drown"
+    elif probe.is_merged:
+        reason = probe.is_merged
     else:
         reason = (
             "on the scale of finite differences f is rough: rounding, jumps or kinks inside it (lookup tables, a "
@@ -104,6 +110,8 @@ def agreement(probe: Probe) -> Iterator[Finding]:
     if taylor is not None and taylor.error is None and reverse is None and taylor.off is not None:
         severity = "warning" if taylor.slight else "error"
         yield Finding("taylor-disagrees", severity, "f", _taylor_is_off(taylor, taylor.off))
+    if taylor is not None and taylor.error is not None and reverse is None and not probe.once(_differentiates):
+        yield Finding("taylor-fails", "note", "f", _taylor_fails(taylor.error))
 
 
 def _relief(probe: Probe) -> str:
@@ -126,6 +134,16 @@ def _taylor_is_off(failure: Failure, off: Mismatch) -> str:
     return (
         f"derivative {failure.order}{_seen(failure, off)} by Taylor mode is {off.relative:.1e} (relative) off finite "
         "differences, while reverse mode agrees with them. Use method='reverse', and please report the operation"
+    )
+
+
+def _taylor_fails(error: Exception) -> str:
+    place = (error.__cause__ or error).__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    ours = place is not None and "sobolev.autodiff.rules" in place.tb_frame.f_globals.get("__name__", "")
+    return f"method='auto' computes by nested reverse mode, which is right and slower: {brief(error)}" + (
+        ". The mistake is sobolev's: please report it" if ours else ""
     )
 
 

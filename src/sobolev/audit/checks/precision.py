@@ -25,7 +25,7 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
         return [_fails_as_it_is(probe, own)]
     loss, what = _worst(own, probe.reverse, probe.size)
     if loss < _FEW:
-        return [_rounded(probe.noise)] if probe.noise > _ROUNDED else _merged(probe, dtype)
+        return [_rounded(probe)] if probe.noise > _ROUNDED else _merged(probe, dtype)
     return [
         Finding(
             "dtype",
@@ -58,14 +58,13 @@ def products(probe: Probe, own: Derivatives | Exception, coarse: Derivatives | N
     ]
 
 
-def _rounded(noise: float) -> Finding:
-    return Finding(
-        "dtype",
-        "warning",
-        "f",
-        f"even in float64 rounding changes the value by {noise:.1e} (relative): large numbers cancel inside, or a part "
-        "is computed in less precision. Regularise large weights, and look for casts",
+def _rounded(probe: Probe) -> Finding:
+    cause = probe.is_merged or (
+        "large numbers cancel inside, or a part is computed in less precision. Regularise large weights, and look for "
+        "casts"
     )
+    symptom = f"even in float64 rounding changes the value by {probe.noise:.1e} (relative)"
+    return Finding("dtype", "warning", "f", f"{symptom}: {cause}")
 
 
 def _merged(probe: Probe, dtype: torch.dtype) -> list[Finding]:
