@@ -28,6 +28,17 @@ def test_right_labels_are_left_alone(formula, noise):
     assert not said(formula, lambda _y, d1, _d2: d1[..., 1:].fill_(torch.nan), order=2, noise=noise)
 
 
+@pytest.mark.parametrize("formula", ["exp(3*x) + z", "exp(x*z)", "exp(2*x + 2*z)", "exp(3*x)"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_few_steep_places_of_few_rows_are_no_other_units(formula, order):
+    """Half of all squares is one step, over which slopes change too much to be averaged."""
+    function = Function(formula)
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        x = 6 * torch.rand(60, len(function.inputs), generator=generator, dtype=torch.float64) - 3
+        assert not list(contradictions(x, function.tensors(x, order), function.inputs, function.outputs))
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_another_sign(noise):
     """As forces have it; with noise between neighbours that are farther apart."""

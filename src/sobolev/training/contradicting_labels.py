@@ -18,12 +18,15 @@ _PLACES, _ROWS = 300, 20_000
 """At so many rows the nearest ones are looked for, among so many."""
 _SPARE, _MOST = 6, 60
 """Neighbours beside those that unknown slopes take up; with more of them than this they are too far away."""
-_AGREE, _EXPLAINED, _UNEXPLAINED = 0.99, 0.9, 0.5
+_AGREE, _EXPLAINED, _UNEXPLAINED = 0.99, 0.9, 0.7
 """Labels that explain this part of the changes of the values agree with them, those of a remedy the second, and labels
 that explain less than the last are derivatives of something else."""
 _BETTER, _AS_GOOD = 0.03, 3.0
 """What a remedy leaves unexplained: at most this part of what the labels leave; a simpler remedy may leave so much more
 than the best."""
+_USUALLY = 0.2
+"""A remedy also leaves at most this part of what labels leave at the usual place: a few steep places stand for all
+squares, and slopes far apart fit there by a factor that is wrong elsewhere."""
 _ROUGH = 0.03
 """Beyond this part of the changes that no slopes explain there is noise, or too few rows."""
 _SAME = 0.1
@@ -78,10 +81,11 @@ Comparison = tuple[list[Entry], Changes]
 
 
 class Remedy(NamedTuple):
-    """What could be done to labels, and the part of the squares of the changes that is then left."""
+    """What could be done to labels, and the part of the squares of the changes that is then left, and left as usual."""
 
     text: str
     left: float
+    usual: float
 
 
 def contradictions(
@@ -116,19 +120,20 @@ def _contradiction(levels: Iterator[Comparison], input_names: Sequence[str], out
     """What is wrong with the labels of one output, by the nearest neighbours that noise does not hide it from."""
     for entries, changes in levels:
         found = changes.known(changes.found)
-        as_they_are = _left(found, changes.said().sum(-1))
-        if not found.any() or min(as_they_are, _usual(found, changes.said().sum(-1))) <= 1 - _AGREE:
+        as_they_are, usual = _shares(found, changes.said().sum(-1))
+        if not found.any() or min(as_they_are, usual) <= 1 - _AGREE:
             return None
         names = [derivative_notation(output_names[o], [input_names[i] for i in by]) for o, *by in entries]
         own = some(names[: changes.coefficients.shape[-1]])
         begin = f"the labels {own} contradict how {output_names[entries[0][0]]} changes from row to row"
-        remedies = list(_remedies(changes, found, entries, names))
-        best = min(remedy.left for remedy in remedies)
+        other_sign, *others = _remedies(changes, found, entries, names)
+        remedies = [each for each in (other_sign, *others) if each.usual <= _USUALLY * usual]
+        best = min((remedy.left for remedy in remedies), default=1.0)
         if best <= min(1 - _EXPLAINED, _BETTER * as_they_are):
-            enough = max(_AS_GOOD * best, _GOOD if remedies[0].left <= _GOOD else 0.0)
+            enough = max(_AS_GOOD * best, _GOOD if other_sign.left <= _GOOD else 0.0)
             text = next(remedy.text for remedy in remedies if remedy.left <= enough)
             return f"{begin}: {text}. Mend them, or train without them (derivative_order=0)"
-        if as_they_are > _UNEXPLAINED and changes.smooth() and not changes.bends:
+        if min(as_they_are, usual) > _UNEXPLAINED and changes.smooth() and not changes.bends:
             return (
                 f"{begin}, and no other sign, factor or order makes them agree: are they derivatives of something "
                 "else? Mend them, or train without them (derivative_order=0)"
@@ -140,22 +145,22 @@ def _remedies(changes: Changes, found: Tensor, entries: Sequence[Entry], names: 
     """From simple to free."""
     said = changes.said()
     total = said.sum(-1)
-    yield Remedy("the other sign fits (forces are minus the gradient)", _left(found, -total))
+    yield Remedy("the other sign fits (forces are minus the gradient)", *_shares(found, -total))
     for order in _orders(entries, said.shape[-1]):
         fit = some([names[i] for i in order])
-        yield Remedy(f"they fit as {fit}, in this order", _left(found, changes.said(order).sum(-1)))
+        yield Remedy(f"they fit as {fit}, in this order", *_shares(found, changes.said(order).sum(-1)))
     factor = float((found * total).sum() / total.square().sum().clamp_min(_TINY))
     if abs(factor - 1) > _SAME:
         yield Remedy(
             f"about {factor:.3g} times the labels would fit, as if they were in other units",
-            _left(found, factor * total),
+            *_shares(found, factor * total),
         )
     factors = torch.linalg.lstsq(said.flatten(0, 1), found.flatten()[:, None]).solution[:, 0]
     shares = (factors.square() * said.square().sum((0, 1))) / found.square().sum()
     other = [i for i, share in enumerate(shares.tolist()) if abs(factors[i] - 1) > _SAME and share > 1 - _EXPLAINED]
     if other:
         text = " and ".join(f"about {float(factors[i]):.3g} times {names[i]}" for i in other)
-        yield Remedy(f"{text} would fit, as if in other units", _left(found, (factors * said).sum(-1)))
+        yield Remedy(f"{text} would fit, as if in other units", *_shares(found, (factors * said).sum(-1)))
 
 
 def _orders(entries: Sequence[Entry], count: int) -> Iterator[tuple[int, ...]]:
@@ -177,14 +182,12 @@ def _exchanged(order: tuple[int, ...], a: int, b: int) -> tuple[int, ...]:
     return tuple({a: b, b: a}.get(i, i) for i in order)
 
 
-def _left(found: Tensor, said: Tensor) -> float:
-    """The part of the squares that is not explained."""
-    return float((found - said).square().sum() / found.square().sum().clamp_min(_TINY))
-
-
-def _usual(found: Tensor, said: Tensor) -> float:
-    """The same at the median place, as a few steep ones may stand for all squares."""
-    return float(((found - said).square().sum(1) / found.square().sum(1).clamp_min(_TINY)).median())
+def _shares(found: Tensor, said: Tensor) -> tuple[float, float]:
+    """The part of the squares that is not explained: of all, and at the median of those places that change most."""
+    left, whole = (found - said).square().sum(1), found.square().sum(1)
+    most = whole >= whole.median()
+    usual = (left / whole.clamp_min(_TINY))[most].median()
+    return float(left.sum() / whole.sum().clamp_min(_TINY)), float(usual)
 
 
 def _compared(inputs: Tensor, labels: Sequence[Tensor], output: int, order: int) -> Iterator[Comparison]:
