@@ -1,12 +1,13 @@
 """How the data are looked at before a model is chosen: cheaply, and without a word."""
 
 import logging
+import sys
 
 import pytest
 from jsonargparse import Namespace
 
 from sobolev import TableData
-from sobolev.cli.default_model import _reason, _silent, _training
+from sobolev.cli.default_model import _is_large, _made, _reason, _silent, _training, follow_data
 
 
 def table(path, rows):
@@ -16,9 +17,15 @@ def table(path, rows):
 
 
 def test_a_large_table_is_not_made(tmp_path, monkeypatch):
-    assert len(_training(table(tmp_path / "small.csv", 50)).inputs) == 40
+    assert len(_training(_made(table(tmp_path / "small.csv", 50))).inputs) == 40
     monkeypatch.setattr(TableData, "make_splits", pytest.fail)
-    assert _training(table(tmp_path / "large.csv", 13_000)) is None
+    large = table(tmp_path / "large.csv", 13_000)
+    assert _training(_made(large)) is None
+    monkeypatch.setattr(sys, "argv", ["sobolev", "fit"])
+    model = Namespace(class_path="sobolev.Regressor")
+    callbacks = [Namespace(class_path="sobolev.LeastSquaresReadout", init_args=Namespace(evidence=False))]
+    follow_data(Namespace(model=model, data=large, trainer=Namespace(callbacks=callbacks)), model)
+    assert callbacks[0].init_args.evidence
 
 
 def test_nothing_is_said_inside_and_all_of_it_after(caplog):
@@ -33,9 +40,8 @@ def test_nothing_is_said_inside_and_all_of_it_after(caplog):
 
 def test_labels_of_derivatives_count(tmp_path):
     options = Namespace(function="x*y", samples=400, derivative_order=1)
-    few = _training(Namespace(class_path="sobolev.FunctionData", init_args=options))
+    few = _training(_made(Namespace(class_path="sobolev.FunctionData", init_args=options)))
     assert _reason(few) == "400 rows of 2 inputs with derivatives"
-    many = _training(
-        Namespace(class_path="sobolev.FunctionData", init_args=Namespace(**{**vars(options), "samples": 8000}))
-    )
-    assert _reason(many) is None
+    options.samples = 8000
+    many = _training(_made(Namespace(class_path="sobolev.FunctionData", init_args=options)))
+    assert _is_large(many) and not _is_large(few)

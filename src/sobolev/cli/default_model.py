@@ -20,6 +20,8 @@ EVIDENCE = "sobolev.EvidenceRegressor"
 _MOST_ROWS = 10_000
 _MOST_LABELS = 20_000
 """Of an output, values and derivatives."""
+_MOST_INPUTS = 10
+"""With which the evidence looks for more features for many rows."""
 _MANY_ROWS = 200
 """Of a function of one input: enough for a network trained by Adam, unless it oscillates."""
 _FEW_TURNS = 8
@@ -36,8 +38,15 @@ def follow_data(config: Namespace, default: Namespace) -> None:
     named = any(argument.startswith("--model") for argument in sys.argv[1:])
     if named or not config.get("data") or config.get("ckpt_path") or config.model != default:
         return
-    training = _training(config.data)
-    reason = None if training is None else _reason(training)
+    data = _made(config.data)
+    if data is None:
+        return
+    training = _training(data)
+    if training is None or _is_large(training):
+        if len(data.input_names) <= _MOST_INPUTS:
+            _add_evidence(config.trainer.callbacks)
+        return
+    reason = _reason(training)
     if reason is None:
         return
     config.model = Namespace(class_path=EVIDENCE, init_args=Namespace(seed=0, derivative_order=None))
@@ -51,18 +60,35 @@ def follow_data(config: Namespace, default: Namespace) -> None:
     rank_zero_info(f"model: {EVIDENCE}, as the data have {reason}; --model sobolev.Regressor trains a network by Adam")
 
 
-def _training(data: Namespace) -> Split | None:
-    """The training rows, if a data module of sobolev holds them, and few enough."""
+def _add_evidence(callbacks: Any) -> None:
+    """Many rows are learnt by Adam, and then the readout looks for more features."""
+    for callback in callbacks if isinstance(callbacks, list) else []:
+        if callback.class_path.endswith("LeastSquaresReadout"):
+            callback.init_args.evidence = True
+
+
+def _made(data: Namespace) -> TensorDataModule | None:
+    """A data module of sobolev."""
     module, _, name = data.class_path.rpartition(".")
     kind: Any = getattr(import_module(module), name)
-    if not issubclass(kind, TensorDataModule):
-        return None
-    made = kind(**data.init_args.as_dict())
-    if made.exceeds(_MOST_ROWS):
+    return kind(**data.init_args.as_dict()) if issubclass(kind, TensorDataModule) else None
+
+
+def _training(data: TensorDataModule) -> Split | None:
+    """The training rows, if they are few enough."""
+    if data.exceeds(_MOST_ROWS):
         return None
     with _silent():
-        made.setup("fit")
-    return getattr(made, "training", None)
+        data.setup("fit")
+    return getattr(data, "training", None)
+
+
+def _is_large(training: Split) -> bool:
+    return len(training.inputs) > _MOST_ROWS or int(_labels(training).sum()) > _MOST_LABELS
+
+
+def _labels(training: Split) -> Tensor:
+    return Labels(training.inputs, (training.targets, *training.labels)).counts()
 
 
 @contextmanager
@@ -81,9 +107,6 @@ def _silent() -> Iterator[None]:
 def _reason(training: Split) -> str | None:
     """Why the evidence suits these data, or None where Adam does."""
     rows, inputs = training.inputs.shape
-    labels = Labels(training.inputs, (training.targets, *training.labels)).counts()
-    if rows > _MOST_ROWS or int(labels.sum()) > _MOST_LABELS:
-        return None
     with_labels = " with derivatives" if training.labels else ""
     if inputs > 1:
         return f"{rows} rows of {inputs} inputs{with_labels}"

@@ -19,6 +19,7 @@ from sobolev.estimates.bumps import CENTRES, Bump, Bumps
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.terms import Terms
 from sobolev.estimates.towers import square
+from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.standardized import Standardized
 from sobolev.networks.surrogate import Surrogate
@@ -146,7 +147,9 @@ def _standardized(model: nn.Module, x: Tensor) -> Standardized | None:
 
 
 def _features(network: Standardized) -> list[nn.Module]:
-    return list(network.network.features)  # pyright: ignore[reportArgumentType]
+    """None, where the last layer was solved for units of a perceptron as well."""
+    features: list[nn.Module] = list(network.network.features)  # pyright: ignore[reportArgumentType]
+    return [] if any(isinstance(module, HiddenUnits) for module in features) else features
 
 
 def _part(module: nn.Module, labels: LabelRows) -> Terms | Bumps:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
 
 
@@ -32,6 +33,8 @@ class Surrogate(nn.Module):
 
 
 def _width(module: nn.Module) -> int:
+    if isinstance(module, HiddenUnits):
+        return module.width
     return len(module.degrees if isinstance(module, ChebyshevFeatures) else module.centres)  # pyright: ignore[reportArgumentType]
 
 
@@ -50,6 +53,8 @@ def _take_structure(module: Surrogate, state: dict[str, Any], prefix: str, *_: o
 
 def _like(state: dict[str, Tensor]) -> nn.Module:
     """Features whose tensors have these shapes."""
+    if "activation" in state:
+        return HiddenUnits.like(state)
     if "degrees" in state:
         return ChebyshevFeatures(state["degrees"], state["sizes"], -state["radius"], state["radius"])
     by = state.get("by")  # of networks that have learnt derivatives

@@ -20,6 +20,7 @@ class Readout:
         rows: equations that were solved.
         held_out: samples that were held out.
         dtype: the precision of the network afterwards.
+        features: on how many the layer is now, where others than the trained ones were added; else 0.
     """
 
     layer: str
@@ -33,6 +34,7 @@ class Readout:
     rows: int
     held_out: int
     dtype: str
+    features: int = 0
 
     def __str__(self) -> str:
         after = _said(self.after)
@@ -41,9 +43,10 @@ class Readout:
                 f"The last layer ({self.layer}) stays as it was trained: least squares make nothing better beyond "
                 f"chance, slopes included, on {self.held_out} held-out rows, where {after} (root mean square)"
             )
+        features = f" on {self.features} features" if self.features else ""
         return (
-            f"The last layer ({self.layer}) was solved anew by least squares: on {self.held_out} held-out rows {after} "
-            f"(root mean square); before, {_said(self.before)}"
+            f"The last layer ({self.layer}) was solved anew by least squares{features}: on {self.held_out} held-out "
+            f"rows {after} (root mean square); before, {_said(self.before)}"
         )
 
 

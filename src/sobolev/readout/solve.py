@@ -77,6 +77,18 @@ def solve_readout(
     return solver.result(paths, strengths, before, after)
 
 
+def held_out_errors(
+    model: nn.Module, training: Batches, held_out: Batches, *, method: Method = "auto", gather: Gather = alone
+) -> Float64[Tensor, "orders outputs"]:
+    """Mean squares of the errors of a model as it is, of each order of labels in units of their sizes.
+
+    Arguments as in `solve_readout`.
+    """
+    solver = _Solver(model, method, gather)
+    solver.start(training)
+    return solver.errors(held_out)
+
+
 class _Solver:
     """The steps of `solve_readout`. Each ends with one exchange between all processes."""
 

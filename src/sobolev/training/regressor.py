@@ -23,11 +23,15 @@ from sobolev.losses.labels import check_labels, with_outputs
 from sobolev.losses.sobolev_loss import SobolevLoss, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
 from sobolev.networks import MLP, Standardized
+from sobolev.networks.surrogate import Surrogate
 from sobolev.optimizers.quasi_newton import QuasiNewton
 from sobolev.training.checkpoint import read_checkpoint
 from sobolev.training.collapse import collapse
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.schedules import CosineToZero
+
+_EXTENDED = "network.network.features."
+"""Where a checkpoint has the features that a readout put in the place of a perceptron's."""
 
 Batch = tuple[Tensor, ...] | list[Tensor]
 """Inputs (batch, inputs), targets (batch, outputs), then derivative labels where the data have them."""
@@ -182,6 +186,8 @@ class Regressor(LightningModule):
         """Weights that were saved in float64 are loaded in float64; the names of the data come with them."""
         self.trained_on = description_in(checkpoint) or self.trained_on
         saved = checkpoint["state_dict"]
+        if isinstance(self.network, Standardized) and any(name.startswith(_EXTENDED) for name in saved):
+            self.network.network = Surrogate()  # which takes its structure from them
         if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
             self.double()
 
@@ -214,6 +220,11 @@ class Regressor(LightningModule):
 
     @override
     def configure_optimizers(self) -> Any:
+        if isinstance(self.network, Standardized) and isinstance(self.network.network, Surrogate):
+            raise ValueError(
+                "this network is finished: its last layer was solved on features that are not trained; train a new one "
+                "for more epochs"
+            )
         optimizer = self.optimizer(self.parameters())
         if isinstance(optimizer, QuasiNewton | torch.optim.LBFGS):
             self._check_whole_gradients(type(optimizer).__name__)

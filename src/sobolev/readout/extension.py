@@ -1,0 +1,190 @@
+"""A last layer on more features than were trained: random units, and those that the evidence finds on some rows.
+
+Of many rows a perceptron leaves more digits on the table the more there are. Random units beside its own, and the
+features of a surrogate of some of the rows, are solved for on all rows together; held-out rows say what is best.
+"""
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sobolev.autodiff.engine import Method
+from sobolev.networks import MLP, Standardized
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.hidden_units import HiddenUnits
+from sobolev.networks.kernel_features import KernelFeatures
+from sobolev.networks.surrogate import Surrogate
+from sobolev.readout.equations import Samples
+from sobolev.readout.exchange import Gather, alone
+from sobolev.readout.result import Readout
+from sobolev.readout.solve import Batches, held_out_errors, solve_readout
+from sobolev.surrogates.labels import Labels, standardized
+from sobolev.surrogates.search import network, search
+
+_ROWS, _LABELS = 5_000, 20_000
+"""The evidence sees at most so many."""
+_EXACT, _ENOUGH = 1e-9, 1e-8
+"""Held-out errors, in units of the labels' size, that need no more features, and none that the evidence finds."""
+_MOST, _WORK = 1000, 5e11
+"""At most so many features, and fewer where their squares times the labels are more than this."""
+_EQUATIONS = 5
+"""For each feature, at least."""
+_SAMPLE = 2000
+"""Rows that tell where units have values."""
+
+
+def extensible(model: nn.Module, layer: str) -> Standardized | None:
+    """The standardised perceptron of a model whose last layer has this path, if it is one."""
+    for name, module in model.named_modules():
+        if type(module) is Standardized and type(module.network) is MLP and _ends_in(module.network):
+            path = f"{name}.network.{len(module.network) - 1}".removeprefix(".")
+            if path == layer and len(module.network.arguments["hidden"]) > 0:
+                return module
+    return None
+
+
+def solve_extended(
+    model: nn.Module,
+    before: Readout,
+    training: Batches,
+    held_out: Batches,
+    *,
+    method: Method = "auto",
+    gather: Gather = alone,
+) -> Readout:
+    """Give a perceptron, the last layer of which is solved, more features where held-out rows say that it gets better.
+
+    Args:
+        model: in float64; of one without a standardised perceptron nothing is changed.
+        before: what solving its last layer has done.
+        training: as in `solve_readout`; the samples of a process are few enough for its memory.
+        held_out: likewise.
+        method: likewise.
+        gather: likewise.
+
+    Returns:
+        What was done; `before` if nothing.
+    """
+    found = extensible(model, before.layer)
+    if found is None or max(before.after) <= _EXACT:
+        return before
+    perceptron, trials = found.network, _Trials(model, found, before, training, held_out, method, gather)
+    assert isinstance(perceptron, MLP)
+    own = _some_rows(training, gather)
+    known, width = _known(found, [torch.cat(column) for column in zip(*gather(own), strict=True)]), _width(before.rows)
+    features: list[nn.Module] = []
+    trials.solve(_joined(perceptron, features, known.x, width), lambda: [own])
+    if trials.least() > _ENOUGH:
+        *_, last = search(known)
+        trials.measure(network(last.fits), before)
+        features = [_largest(last.fits[0][1].features, width // 2)]
+    trials.solve(_joined(perceptron, features, known.x, width), training)
+    return trials.take_best()
+
+
+class _Trials:
+    """Networks in the place of a perceptron, with what they are wrong by on held-out rows; arguments as above."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        found: Standardized,
+        before: Readout,
+        training: Batches,
+        held_out: Batches,
+        method: Method,
+        gather: Gather,
+    ) -> None:
+        self.model, self.found, self.before = model, found, before
+        self.training, self.held_out = training, held_out
+        self.options: dict[str, Any] = {"method": method, "gather": gather}
+        self.tried: list[tuple[nn.Module, Readout]] = [(found.network, before)]
+
+    def solve(self, made: Surrogate, rows: Batches) -> None:
+        """Solve the last layer of a network on some rows."""
+        self._put(made)
+        self.measure(made, solve_readout(self.model, rows, self.held_out, **self.options))
+
+    def measure(self, made: Surrogate, done: Readout) -> None:
+        """A network as it is."""
+        self._put(made)
+        errors = held_out_errors(self.model, self.training, self.held_out, **self.options).nanmean(1).sqrt()
+        layer = next(name for name, module in self.model.named_modules() if module is made.last)
+        changes = {"before": self.before.before, "after": tuple(errors.tolist()), "changed": True}
+        self.tried.append((made, replace(done, layer=layer, features=made.last.in_features, **changes)))
+
+    def least(self) -> float:
+        """The error of the best so far, of the order that is learnt worst."""
+        return min(max(readout.after) for _, readout in self.tried)
+
+    def take_best(self) -> Readout:
+        """Leave it in the model; what was done."""
+        best, readout = min(self.tried, key=lambda trial: sum(error * error for error in trial[1].after))
+        self.found.network = best
+        return readout
+
+    def _put(self, made: Surrogate) -> None:
+        self.found.network = made.to(self.found.input_mean)
+
+
+def _ends_in(network: MLP) -> bool:
+    """Whether nothing follows the last layer."""
+    return network.arguments["output_activation"] is None
+
+
+def _width(rows: int) -> int:
+    """How many features so many equations are solved for."""
+    return min(_MOST, rows // _EQUATIONS, int((_WORK / rows) ** 0.5))
+
+
+def _some_rows(training: Batches, gather: Gather) -> list[Tensor]:
+    """This process's part of so many samples of all, drawn at random, in float64."""
+    columns = zip(*training(), strict=True)
+    tensors = [torch.cat([part.detach().double().cpu() for part in column]) for column in columns]
+    count = len(tensors[0])
+    share = -(-_ROWS * count // sum(gather(count)))
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:share]
+    return [tensor[chosen] for tensor in tensors]
+
+
+def _known(found: Standardized, rows: Samples) -> Labels:
+    """As the evidence wants it."""
+    inputs, *labels = rows
+    scales = found.input_mean, found.input_scale, found.output_mean, found.output_scale
+    return standardized(inputs, labels, *(scale.double().cpu() for scale in scales)).first(_LABELS)
+
+
+@torch.no_grad()
+def _joined(perceptron: MLP, features: list[nn.Module], x: Tensor, width: int) -> Surrogate:
+    """Trained units, features and random units, so many altogether; the function is still that of the perceptron."""
+    perceptron = deepcopy(perceptron).to("cpu", torch.float64)
+    inputs, units, outputs = x.shape[1], perceptron.arguments["hidden"][-1], perceptron.arguments["outputs"]
+    random = max(0, width - inputs - units - sum(map(_count, features)))
+    made = Surrogate([HiddenUnits.of(perceptron, x[:_SAMPLE], random), *features], inputs, outputs).double()
+    made.last.weight.zero_()
+    made.last.weight[:, inputs : inputs + units] = perceptron[-1].weight  # pyright: ignore[reportArgumentType]
+    made.last.bias.copy_(perceptron[-1].bias)  # pyright: ignore[reportArgumentType]
+    return made
+
+
+def _count(features: nn.Module) -> int:
+    return len(features.degrees if isinstance(features, ChebyshevFeatures) else features.centres)  # pyright: ignore[reportArgumentType]
+
+
+@torch.no_grad()
+def _largest(features: nn.Module, most: int) -> nn.Module:
+    """So many of them, polynomials of largest prior first."""
+    if isinstance(features, ChebyshevFeatures):
+        kept = features.sizes.argsort(descending=True)[:most]
+        low, high = features.centre - features.radius, features.centre + features.radius
+        return ChebyshevFeatures(features.degrees[kept], features.sizes[kept], low, high)
+    assert isinstance(features, KernelFeatures)
+    by = getattr(features, "by", None)
+    centres, by, units = features.centres[:most], None if by is None else by[:most], len(features.strengths)
+    made = KernelFeatures(centres, features.scales.detach().clone(), units, by).double()
+    made.units.load_state_dict(features.units.state_dict())
+    made.strengths.copy_(features.strengths)
+    return made
