@@ -562,6 +562,14 @@ def test_what_was_mistyped_is_said_in_one_line_with_the_name_that_was_meant(run,
     assert not Path("logs").exists()
 
 
+def test_what_fails_while_a_module_of_ones_own_is_imported_is_said(run, monkeypatch):
+    Path("broken_callbacks.py").write_text("import not_installed\n\n\nclass Mine:\n    pass\n")
+    monkeypatch.syspath_prepend(Path.cwd())
+    status, _, err = run("fit", "--trainer.callbacks+=broken_callbacks.Mine")
+    said = "trainer.callbacks: broken_callbacks.Mine cannot be made: No module named 'not_installed'"
+    assert status == 2 and err.splitlines()[-1] == f"error: {said}"
+
+
 def test_values_with_a_minus_and_ranges_without_brackets(run):
     words = ["--data.function", "-x**2", "--data.domain", "-3,3", "--model.network.hidden", "8,8", "--print_config"]
     status, out, err = run("fit", *words)

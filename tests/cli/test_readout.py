@@ -39,8 +39,8 @@ def test_a_checkpoint_gets_a_better_one_beside_it(trained):
     new = old.with_stem(old.stem + "-readout")
     assert old.read_bytes() == contents and str(new) in done.stdout
     assert "The last layer (network.network.4) was solved anew by least squares" in done.stdout
-    assert errors(folder, "validate/version_0")[2] < 1e-7 < 1e-2 < errors(folder, "")[2]
-    assert report(folder, "validate/version_0")["readout"]["dtype"] == "float64"
+    assert errors(folder, "readout/version_0")[2] < 1e-7 < 1e-2 < errors(folder, "")[2]
+    assert report(folder, "readout/version_0")["readout"]["dtype"] == "float64"
     module = sobolev.Regressor.load_from_checkpoint(new)
     x = torch.linspace(-40, 40, 50, dtype=torch.float64)[:, None]
     torch.testing.assert_close(sobolev.derivatives(module, x)[2].detach(), torch.full_like(x, 2), rtol=1e-6, atol=1e-6)

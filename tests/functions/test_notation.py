@@ -2,7 +2,13 @@
 
 import pytest
 
-from sobolev.functions.notation import checked_names, derivative_notation, derivative_place
+from sobolev.functions.notation import (
+    checked_names,
+    checked_units,
+    derivative_notation,
+    derivative_place,
+    derivative_unit,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,21 @@ def test_what_is_no_derivative_is_refused_with_the_nearest_one():
 def test_no_name_stands_for_two_things(names):
     with pytest.raises(ValueError, match="stands for two things"):
         checked_names(names, ["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("output", "inputs", "unit"),
+    [
+        ("MPa", ["K"], "MPa/K"), ("kN", ["m/s"], "kN/(m/s)"), ("", ["K", "K"], "1/K²"), ("m", ["", "s"], "m/s"),
+        ("m/s", ["s"], "(m/s)/s"), ("kN", ["K", "m/s"], "kN/(K·(m/s))"), ("m", [], "m"), ("m", [""], "m"),
+        ("J", ["m/s", "m/s"], "J/(m/s)²"),
+    ],
+)  # fmt: skip
+def test_units_of_derivatives(output, inputs, unit):
+    assert derivative_unit(output, inputs) == unit
+
+
+def test_units_of_names_that_are_not_there_are_refused():
+    assert checked_units({"x": "m"}, ["x", "y"]) == {"x": "m"}
+    with pytest.raises(ValueError, match=r"units: there is no 'presure' among inputs and outputs; write pressure"):
+        checked_units({"presure": "MPa"}, ["pressure", "y"])

@@ -184,3 +184,29 @@ def test_an_equation_that_is_not_obeyed_is_said(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "du_dx = u: off by " in printed and "warning: that is large" in printed
     assert "no error is estimated" not in printed
+
+
+def test_units_stand_behind_the_derivatives(tmp_path, capsys):
+    data = small("x**2")
+    data.units = {"x": "s", "y": "m"}
+    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), Report(), max_epochs=1)
+    trainer.fit(Regressor(MLP(hidden=(4,))), datamodule=data)
+    out = capsys.readouterr().out
+    assert all(f"{order} [{unit}]" in out for order, unit in enumerate(("m", "m/s", "m/s²")))
+    assert [entry["unit"] for entry in written(tmp_path)["derivatives"]] == ["m", "m/s", "m/s²"]
+
+
+def test_units_of_several_inputs_and_names_that_are_broken_where_they_can_be_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    x = torch.rand(60, 2, generator=torch.Generator().manual_seed(0))
+    rows = [f"{a},{b},{a * b}" for a, b in x.tolist()]
+    (tmp_path / "rig.csv").write_text("\n".join(["a_long_temperature,pressure,density", "K,,kg/m3", *rows]))
+    data = TableData(tmp_path / "rig.csv", units={"pressure": "MPa"})
+    trainer = quiet_trainer(tmp_path, DerivativeMonitor(), Report(), max_epochs=1)
+    trainer.fit(EvidenceRegressor(), datamodule=data)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("a_long_temperature [" not in line and "da_long_temperature" in line for line in lines)
+    assert any("[(kg/m3)/(K·MPa)]" in line for line in lines)
+    assert max(map(len, (line for line in lines if line.startswith("│")))) <= 80
+    named = {entry["name"]: entry["unit"] for entry in written(tmp_path)["named"]}
+    assert named["ddensity/dpressure"] == "(kg/m3)/MPa" and named["d2density/dpressure2"] == "(kg/m3)/MPa²"

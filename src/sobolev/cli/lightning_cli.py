@@ -99,7 +99,13 @@ class SaveConfig(SaveConfigCallback):
 
 
 class SobolevCLI(LightningCLI):
-    """LightningCLI for any LightningModule and data module, `configs/square.yaml` below everything."""
+    """LightningCLI for any LightningModule and data module, `configs/square.yaml` below everything.
+
+    Attributes:
+        does: what a folder beside a checkpoint is called, if not after the subcommand of Lightning.
+    """
+
+    does: str | None = None
 
     def __init__(self, checkpoint: str | None = None) -> None:
         self.description = description_of(checkpoint or checkpoint_named(sys.argv[1:]))
@@ -145,7 +151,7 @@ class SobolevCLI(LightningCLI):
             follow_data(config, default.model)
             _say_callbacks(config.trainer, replaced)
         self._fit_network(config)
-        name_folder(config, str(self.subcommand), sys.argv[1:])
+        name_folder(config, self.does or str(self.subcommand), sys.argv[1:])
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:

@@ -59,6 +59,9 @@ def explained(message: str, options: Collection[str] = ()) -> str:
         places = [place for place in _PLACES if place in sys.modules]
         names = [name for place in places for name in _names(place)]
         return f"{'.'.join(keys)} is {named[1]!r}, which names no class{_hint(named[1], names)}"
+    broken = re.search(r"Problem with given class_path '(.+?)':\n\s+(?!Parser key|Does not validate)(.+)", block)
+    if broken:
+        return f"{'.'.join(keys)}: {broken[1]} cannot be made: {broken[2].strip()}"
     value = re.search(r"(?:Got|Given) value: (.+?)(?:\. Got value|$)", block, re.MULTILINE)
     if kinds and value:
         wanted = " or ".join(dict.fromkeys(_KINDS.get(kind, kind) for kind in kinds))  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -56,6 +56,8 @@ class ReadoutCLI(SobolevCLI):
         others: all other arguments.
     """
 
+    does = "readout"
+
     def __init__(self, options: argparse.Namespace, others: Sequence[str]) -> None:
         self.options = options
         self.words = ["validate", "--ckpt_path", str(options.ckpt_path), *others]

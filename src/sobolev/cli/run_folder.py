@@ -29,7 +29,7 @@ def name_folder(config: Namespace, subcommand: str, words: Sequence[str]) -> Non
 
     Args:
         config: of the subcommand; changed in place.
-        subcommand: such as `fit`.
+        subcommand: such as `fit`; so the folder beside the checkpoint is called.
         words: of the command line.
     """
     checkpoint, asked = config.get("ckpt_path"), any(word.startswith(_ELSEWHERE) for word in words)

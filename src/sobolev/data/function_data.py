@@ -11,7 +11,7 @@ from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.sampling import Sampling, disjoint_samples, interval
 from sobolev.errors import check_counts
 from sobolev.functions import Function
-from sobolev.functions.notation import checked_names
+from sobolev.functions.notation import checked_names, checked_units
 
 
 class FunctionData(TensorDataModule):
@@ -41,6 +41,7 @@ class FunctionData(TensorDataModule):
         output_names: what the outputs are called; None takes the function's, `y` or `y1`, `y2`, ....
         derivative_names: what first and second derivatives are called in tables and figures, as
             `{dprice/dspot: delta, d2price/dspot2: gamma}`.
+        units: of inputs and outputs, `{t: s, y: m}`.
 
     Raises:
         ValueError: a formula, domain or number that makes no sense; a function that is not finite on its domain.
@@ -73,6 +74,7 @@ class FunctionData(TensorDataModule):
         derivative_order: int = 0,
         output_names: list[str] | None = None,
         derivative_names: dict[str, str] | None = None,
+        units: dict[str, str] | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         check_counts(1, samples=samples, validation_samples=validation_samples, test_samples=test_samples)
@@ -85,6 +87,7 @@ class FunctionData(TensorDataModule):
         self.input_names = self.reference.inputs
         self.output_names = _named(output_names, self.reference)
         self.derivative_names = checked_names(derivative_names or {}, self.input_names, self.output_names)
+        self.units = checked_units(units, (*self.input_names, *self.output_names))
         self.domain = _intervals(domain, self.reference)
         self.samples, self.noise = samples, noise
         self.sampling: Sampling = sampling

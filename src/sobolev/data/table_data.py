@@ -17,7 +17,7 @@ from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.suspicions import Columns, refuse_beyond_float64, suspicions
 from sobolev.data.tables import Table
 from sobolev.data.tables.layout import checked_separator
-from sobolev.functions.notation import derivative_place
+from sobolev.functions.notation import checked_units, derivative_place
 
 
 class TableData(TensorDataModule):
@@ -43,6 +43,7 @@ class TableData(TensorDataModule):
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; a table in memory needs none.
         predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
+        units: of columns, `{pressure: MPa}`; what a row of units below the header says is known already.
 
     Raises:
         ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
@@ -76,6 +77,7 @@ class TableData(TensorDataModule):
         shuffle: bool = True,
         num_workers: int = 0,
         predict_points: PredictPoints | None = None,
+        units: dict[str, str] | None = None,
     ) -> None:
         super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         if decimal_comma and separator == ",":
@@ -90,6 +92,8 @@ class TableData(TensorDataModule):
             inputs, outputs = _roles(self.path, columns, inputs, outputs, derivatives)
         _check_roles(inputs, outputs)
         self.input_names, self.output_names = tuple(inputs), tuple(outputs)
+        self._units = checked_units(units, (*self.input_names, *self.output_names))
+        self.units = self._units
         self.fractions = _fractions(validation_fraction, test_fraction)
         self.derivatives = dict(derivatives or {})
         self._places = {
@@ -130,7 +134,7 @@ class TableData(TensorDataModule):
     def make_splits(self) -> tuple[Split, Split, Split]:
         """Read the table and deal out its rows."""
         table = self._table()
-        self.units = table.units
+        self.units = table.units | self._units
         if self._guessed:
             inputs, outputs = ", ".join(self.input_names), ", ".join(self.output_names)
             labels = f"; derivatives {', '.join(self.derivatives)}" if self.derivatives else ""

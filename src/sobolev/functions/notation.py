@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import groupby
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 Place = tuple[int, ...]
 """The number of an output, then those of the inputs it is differentiated by, in ascending order."""
 
@@ -15,6 +17,26 @@ def derivative_notation(output: str, inputs: Sequence[str]) -> str:
     groups = [(name, len(list(group))) for name, group in groupby(inputs)]
     below = "".join(f"d{name}{times if times > 1 else ''}" for name, times in groups)
     return f"d{len(inputs) if len(inputs) > 1 else ''}{output}/{below}"
+
+
+def derivative_unit(output: str, inputs: Sequence[str]) -> str:
+    """The unit of a derivative from those of the output and of the inputs it is by: `MPa/K`, `kN/(K·(m/s))`, `1/K²`.
+
+    Args:
+        output: its unit; empty for a number.
+        inputs: the unit of each input, equal ones side by side; empty for a number.
+    """
+    groups = [(unit, len(list(group))) for unit, group in groupby(inputs) if unit]
+    factors = [f"{_whole(unit)}{str(times).translate(_RAISED) if times > 1 else ''}" for unit, times in groups]
+    if not factors:
+        return output
+    below = factors[0] if len(factors) == 1 else f"({'·'.join(factors)})"
+    return f"{_whole(output) or '1'}/{below}"
+
+
+def _whole(unit: str) -> str:
+    """In parentheses, if it is a product or a quotient."""
+    return f"({unit})" if any(sign in unit for sign in "/*· ") else unit
 
 
 def some(names: Sequence[str]) -> str:
@@ -46,6 +68,19 @@ def derivative_place(derivative: str, inputs: Sequence[str], outputs: Sequence[s
             f"{option}: {derivative!r} names no derivative of these outputs by these inputs; write {', '.join(near)}"
         )
     return places[derivative]
+
+
+def checked_units(units: Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:
+    """Units by the names of inputs and outputs.
+
+    Raises:
+        ValueError: a name that none of them has.
+    """
+    for name in units or {}:
+        if name not in names:
+            near = get_close_matches(name, names, n=1) or names
+            raise ValueError(f"units: there is no {name!r} among inputs and outputs; write {' or '.join(near)}")
+    return dict(units or {})
 
 
 def checked_names(names: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """What a data module calls its inputs, outputs and derivatives, where it has names for them."""
 
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from typing import Any
 
-from sobolev.functions.notation import Place, derivative_notation, derivative_place
+from sobolev.functions.notation import Place, derivative_notation, derivative_place, derivative_unit
 
 _MOST = 20
 """More derivatives are not listed one by one."""
@@ -38,6 +39,23 @@ def all_places(data: Any, order: int) -> dict[str, Place]:
         for by in combinations_with_replacement(range(len(inputs)), k)
     }
     return places if len(inputs) > 1 and len(places) <= _MOST else {}
+
+
+def unit_of(place: Place, data: Any) -> str:
+    """The unit of a derivative, or of an output; empty where the data module does not know it."""
+    units, (output, *by) = getattr(data, "units", {}), place
+    names = [data.output_names[output], *(data.input_names[i] for i in by)] if units else []
+    if not names or any(name not in units for name in names):
+        return ""
+    return derivative_unit(units[names[0]], [units[name] for name in names[1:]])
+
+
+def units_of_orders(data: Any, orders: Sequence[int]) -> dict[int, str]:
+    """Of every order that has one: of the value of a single output, of its derivatives by a single input."""
+    inputs, outputs = len(getattr(data, "input_names", ())), len(getattr(data, "output_names", ()))
+    single = [order for order in orders if outputs == 1 and (order == 0 or inputs == 1)]
+    found = {order: unit_of((0,) * (order + 1), data) for order in single}
+    return {order: unit for order, unit in found.items() if unit}
 
 
 def names_for_figures(data: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 from typing_extensions import override
@@ -20,6 +21,7 @@ from sobolev.estimates.verdict import percent
 from sobolev.monitor.budget import advice
 from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
+from sobolev.monitor.named_derivatives import unit_of, units_of_orders
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.readout.training_data import own_split
 from sobolev.report.run_directory import free_path, is_fast_dev_run, run_directory
@@ -29,6 +31,9 @@ from sobolev.training.residual_regressor import ResidualRegressor
 
 _LARGE = 1e-2
 """Shares of the size of an equation's terms from which on its solution is doubtful."""
+
+_BESIDE = 58
+"""Characters that the other columns of the table take beside the names."""
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
@@ -118,19 +123,33 @@ class Report(Callback):
 
 
 def _report(trainer: "Trainer", monitor: DerivativeMonitor, seconds: dict[str, float]) -> dict[str, Any]:
-    reference = monitor.reference or getattr(getattr(trainer, "datamodule", None), "reference", None)
+    data = getattr(trainer, "datamodule", None)
+    reference = monitor.reference or getattr(data, "reference", None)
+    orders = units_of_orders(data, [entry["order"] for entry in monitor.errors])
+    names = {name: unit_of(place, data) for name, place in monitor.measurement.named.items()}
+    derivatives = [_with_unit(entry, orders.get(entry["order"], "")) for entry in monitor.errors]
+    named = [_with_unit(entry, names.get(entry["name"], "")) for entry in monitor.named_errors]
     return {
         "function": getattr(reference, "name", None),
         "points": monitor.points,
         "weights": monitor.weights,
-        "derivatives": monitor.errors,
+        "derivatives": derivatives,
         "kinds": {str(entry["order"]): _kind(entry) for entry in monitor.errors},
         **({"estimate": summary} if (summary := monitor.estimation.summary()) else {}),
         "digits": _digits(monitor.history),
-        **({"named": monitor.named_errors} if monitor.named_errors else {}),
+        **({"named": named} if named else {}),
         "audit": [{k: getattr(f, k) for k in ("kind", "severity", "where", "message")} for f in monitor.findings],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _with_unit(entry: dict[str, Any], unit: str) -> dict[str, Any]:
+    return {**entry, "unit": unit} if unit else entry
+
+
+def _labelled(label: str, entry: dict[str, Any]) -> str:
+    """With the unit behind it, where it is known."""
+    return f"{label} [{entry['unit']}]" if "unit" in entry else label
 
 
 def _of_equations(model: ResidualRegressor, points: Tensor) -> dict[str, Any]:
@@ -221,13 +240,14 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
     table = Table(title=f"{title}derivatives at {report['points']} points", title_justify="left")
     for name in ("order", "RMSE", "relative L2", "max", "where"):
         table.add_column(name, justify="right", overflow="fold")
-    for label, entry in _rows(report):
+    for bare, entry in _rows(report):
+        label = escape(_labelled(bare, entry))
         table.add_row(label, *_cells(entry))
         if "rmse" in entry and "estimated_rmse" in entry:
             table.add_row(*_estimated_cells(label, entry))
     console.print(table)
     if unknown := _without_truth(report):
-        console.print(_one_by_one(unknown))
+        console.print(_one_by_one(unknown, console.width))
     for line in _equation_lines(report.get("equations", [])):
         console.print(line, markup=False, highlight=False)
     for name, value in report.get("coefficients", {}).items():
@@ -265,20 +285,26 @@ def _without_truth(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in report.get("named", []) if "rmse" not in entry]
 
 
-def _one_by_one(entries: list[dict[str, Any]]) -> Table:
+def _one_by_one(entries: list[dict[str, Any]], width: int) -> Table:
     """Each derivative in its own unit, as sizes and errors of several units have no sum."""
+    labels = [_labelled(entry["name"], entry) for entry in entries]
+    if max(map(len, labels)) + _BESIDE > width:  # broken where it can be read
+        labels = [label.replace("/", "/\n  ", 1).replace(" [", "\n  [") for label in labels]
     table = Table(title="without a truth, each in its own unit", title_justify="left")
     estimated = "estimated_rmse" in entries[0]
-    for name in ("derivative", "size (RMS)", *(("estimated error", "of its size", "in scatters") if estimated else ())):
-        table.add_column(name, justify="left" if name == "derivative" else "right", overflow="fold")
-    for entry in entries:
-        cells = [entry["name"], f"{entry['rms']:.3g}"]
+    for name in ("derivative", "size", *(("± error", "of its size", "in scatters") if estimated else ())):
+        first = name == "derivative"
+        table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first)
+    for label, entry in zip(labels, entries, strict=True):
+        cells = [escape(label), f"{entry['rms']:.3g}"]
         if estimated:
             shares = (percent(entry[name]) for name in ("estimated_relative_l2", "of_scatter"))
-            cells += [f"± {entry['estimated_rmse']:.3g}", *shares]
+            cells += [f"{entry['estimated_rmse']:.3g}", *shares]
         table.add_row(*cells)
     if estimated:
-        table.caption = "in scatters: what one standard deviation of each input makes of the output's"
+        table.caption = (
+            "± error: an estimate; in scatters: what one standard deviation of each input makes of the output's"
+        )
         table.caption_justify = "left"
     return table
 
