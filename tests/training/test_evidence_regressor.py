@@ -1,8 +1,15 @@
 """EvidenceRegressor in Lightning: own data, checkpoints, resume, what is logged and said."""
 
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from cases import environment
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import sobolev
@@ -64,6 +71,41 @@ def test_a_checkpoint_brings_the_network_back_and_a_finished_training_ends_at_on
     assert second.global_step == first.global_step + 1
 
 
+class Stop(Callback):
+    """Ends the training at an epoch, as Ctrl-C or a limit of time does."""
+
+    def __init__(self, epoch, raised=None):
+        self.epoch, self.raised = epoch, raised
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch == self.epoch
+        if trainer.should_stop and self.raised:
+            raise self.raised
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+@pytest.mark.parametrize("raised", [None, KeyboardInterrupt()])
+def test_a_search_that_was_interrupted_ends_where_it_would_have_ended(tmp_path, raised):
+    data = rows()
+    whole = fit(trainer(tmp_path, enable_checkpointing=False), sobolev.EvidenceRegressor(), data)
+    kept = {"dirpath": tmp_path, "save_last": True}
+    first = trainer(tmp_path, callbacks=[Stop(1, raised), ModelCheckpoint(**kept)])
+    with pytest.raises(SystemExit) if raised else nullcontext():
+        fit(first, sobolev.EvidenceRegressor(), data)
+    assert first.current_epoch < 3
+    resumed = sobolev.EvidenceRegressor()
+    fit(
+        trainer(tmp_path, callbacks=[ModelCheckpoint(**kept)]),
+        resumed,
+        data,
+        ckpt_path=tmp_path / "last.ckpt",
+        weights_only=True,
+    )
+    x = data.tensors[0].double()
+    assert torch.equal(resumed(x), whole(x))
+    assert resumed.chosen == whole.chosen
+
+
 def test_noise_is_told_in_the_units_of_the_output(tmp_path):
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(200, 2, generator=generator)
@@ -107,3 +149,37 @@ def test_what_is_no_label_is_refused(tmp_path):
     nothing = torch.cat([y, torch.full_like(y, torch.nan)], 1)
     with pytest.raises(ValueError, match="output 2 has no label"):
         fit(trainer(tmp_path), sobolev.EvidenceRegressor(), TensorDataset(x, nothing))
+
+
+TWO = """
+import sys, torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+import sobolev
+
+devices = int(sys.argv[1])
+x = torch.rand(81, 2, generator=torch.Generator().manual_seed(0))
+data = TensorDataset(x, torch.sin(3 * x[:, :1]) * x[:, 1:])
+module = sobolev.EvidenceRegressor()
+strategy = {"strategy": "ddp", "devices": devices} if devices > 1 else {"devices": 1}
+quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+trainer = Trainer(max_epochs=20, accelerator="cpu", **quiet, **strategy)
+trainer.fit(module, DataLoader(data, 16, shuffle=True), DataLoader(data, 40))
+torch.save({"weights": module.state_dict(), "rows": module.chosen["rows"]}, f"{devices}-{trainer.global_rank}.pt")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over localhost is not set up everywhere on Windows")
+def test_two_processes_find_what_one_finds(tmp_path):
+    """Of an odd number of rows, one of which a distributed sampler repeats."""
+    (tmp_path / "two.py").write_text(TWO)
+    for devices in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "two.py", str(devices)], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", "")),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, first, second = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("1-0", "2-0", "2-1"))
+    assert one["rows"] == first["rows"] == 81
+    for name, value in one["weights"].items():
+        assert torch.equal(first["weights"][name], value) and torch.equal(second["weights"][name], value)

@@ -10,6 +10,7 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.data import DistributedSampler
 from typing_extensions import override
 
 from sobolev.callbacks.processes import gathered
@@ -91,6 +92,8 @@ class EvidenceRegressor(LightningModule):
     def on_fit_start(self) -> None:
         if self.finished:
             return
+        if self.trainer.current_epoch:
+            rank_zero_info("the search begins anew: it is deterministic, and ends where it would have ended")
         inputs, targets, *labels = (t.to(self.device) for t in self._rows())
         if labels:
             warn_of_labels(getattr(self.trainer, "datamodule", None), inputs, targets, labels)
@@ -111,7 +114,7 @@ class EvidenceRegressor(LightningModule):
             self.trainer.fit_loop.setup_data()
             batches: Any = self.trainer.train_dataloader
             own = [tuple(item.double().cpu() for item in batch[items]) for batch in batches]
-            parts = [rows for other in gathered(own) for rows in other]
+            parts = [rows for other in gathered(_without_repeated(own, batches)) for rows in other]
         inputs, *given = (torch.cat(column).double() for column in zip(*parts, strict=True))
         given = with_outputs(inputs, given)
         check_labels(inputs, given)
@@ -205,6 +208,17 @@ class EvidenceRegressor(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing: its steps are those of the search."""
         return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+
+
+def _without_repeated(own: list[tuple[Tensor, ...]], loader: Any) -> list[tuple[Tensor, ...]]:
+    """Without the row, the last of a process, that a sampler repeats to give every process as many."""
+    sampler = getattr(loader, "sampler", None)
+    if not isinstance(sampler, DistributedSampler) or sampler.drop_last:
+        return own
+    repeated = sampler.total_size - len(sampler.dataset)  # pyright: ignore[reportArgumentType]
+    if sampler.rank < sampler.num_replicas - repeated:
+        return own
+    return [*own[:-1], tuple(item[:-1] for item in own[-1])]
 
 
 def _check_known(rows: Tensor, labels: Sequence[Tensor]) -> None:
