@@ -21,7 +21,8 @@ _KEPT = (".png", ".html", ".onnx")
 
 def on_files(files: Any, config: Any) -> Any:
     """Add a page and the pictures of each example, and the page that shows them all."""
-    scripts = sorted(EXAMPLES.glob("*.py"), key=lambda path: (path.stem not in _FIRST, path.stem))
+    rest = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not in _FIRST)
+    scripts = [*(EXAMPLES / f"{name}.py" for name in _FIRST), *rest]
     with TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_A_TIME) as pool:
         outcomes = list(pool.map(lambda script: run(script, Path(folder) / script.stem), scripts))
     cards = []
