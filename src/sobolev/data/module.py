@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from typing_extensions import override
@@ -32,6 +32,8 @@ class Split(NamedTuple):
     targets: Float64[Tensor, "rows outputs"]
     labels: tuple[Float64[Tensor, "rows outputs *inputs"], ...] = ()
     """Derivatives of order 1, then 2: (rows, outputs, inputs), (rows, outputs, inputs, inputs). NaN: no label."""
+    places: Int64[Tensor, " rows"] | None = None
+    """Where the rows stand in their file."""
 
 
 class TensorDataModule(LightningDataModule):
@@ -182,16 +184,18 @@ class TensorDataModule(LightningDataModule):
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
         batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())
         names = (self.input_names, self.output_names)
-        tensors = [self._cast(tensor, *names[i : i + 1]) for i, tensor in enumerate((*split[:2], *split.labels))]
+        parts = (split.inputs, split.targets, *split.labels)
+        tensors = [self._cast(tensor, split.places, *names[i : i + 1]) for i, tensor in enumerate(parts)]
         return BatchLoader(self._placed(tensors), batches, self.num_workers)
 
-    def _cast(self, tensor: Tensor, names: Sequence[str] = ()) -> Tensor:
+    def _cast(self, tensor: Tensor, places: Tensor | None, names: Sequence[str] = ()) -> Tensor:
         cast = tensor.to(self.dtype)
         if cast.isinf().any():
             row, *place = cast.isinf().nonzero()[0].tolist()
             what = names[place[0]] if names else "a derivative label"
+            where = f"row {row}" if places is None else f"row {int(places[row])} of the table"
             raise ValueError(
-                f"{what} is {float(tensor[(row, *place)]):g} in a row, beyond {self.dtype}: take --trainer.precision "
+                f"{what} is {float(tensor[(row, *place)]):g} in {where}, beyond {self.dtype}: take --trainer.precision "
                 "64-true (or network.double()), or write the data in other units"
             )
         return cast

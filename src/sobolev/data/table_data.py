@@ -146,7 +146,8 @@ class TableData(TensorDataModule):
         rows = table.read()
         columns = dict(zip(table.columns, rows.numbers.T, strict=True))
         refuse_beyond_float64(self.path, Columns(table.columns, rows.numbers, rows.places))
-        whole = Split(_stack(columns, self.input_names), _stack(columns, self.output_names), self._labels(columns))
+        inputs, outputs = (_stack(columns, names) for names in (self.input_names, self.output_names))
+        whole = Split(inputs, outputs, self._labels(columns), rows.places)
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
         self._check_varied(training)
@@ -238,4 +239,5 @@ def _stack(columns: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
 
 
 def _rows(split: Split, rows: Tensor) -> Split:
-    return Split(split.inputs[rows], split.targets[rows], tuple(label[rows] for label in split.labels))
+    labels = tuple(label[rows] for label in split.labels)
+    return Split(split.inputs[rows], split.targets[rows], labels, None if split.places is None else split.places[rows])
