@@ -207,3 +207,36 @@ def test_labels_of_gradients_bound_the_estimate_and_nothing_is_left_to_training(
     expected = estimate.errors(module, points)
     assert expected[1].rmse <= 1.05 * float((mine[1] - exact[1]).detach().square().mean().sqrt())
     assert all(e.unknown == e.rmse for e in expected)
+
+
+def test_a_kernel_that_knows_gradients_is_a_process_of_values_and_gradients():
+    x = inputs(12)
+    standard = (x - torch.tensor([0.1, -0.3])) / torch.tensor([0.5, 2.0])
+    model = surrogate(kernel(standard)).requires_grad_(False)
+    y, J = derivative_tensors(wave, x, 1)
+    J = J + 0.1 * torch.randn(J.shape, generator=torch.Generator().manual_seed(1)).double()
+    posterior = SurrogatePosterior.fit(model, x, y, [J])
+    (bump,) = posterior.parts[0].hypotheses
+
+    def covariance(a, b):
+        one, other = (kernel(standard).coordinates(torch.from_numpy(c)).detach().numpy() for c in (a, b))
+        return float(bump.prior) * (np.exp(-0.5 * np.square(one[:, None] - other).sum(2)) + 1e2 * (1 + a @ b.T))
+
+    h = 1e-4
+    places = np.concatenate([standard.numpy() + h * np.array(o) for o in [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]])
+    eye = np.eye(12)
+    differences = np.concatenate(
+        [
+            np.kron([[1, 0, 0, 0, 0]], eye),
+            np.kron([[0, 0.5 / h, -0.5 / h, 0, 0]], eye),
+            np.kron([[0, 0, 0, 0.5 / h, -0.5 / h]], eye),
+        ]
+    )
+    noise = np.diag(float(bump.noise) / bump.weights.numpy() ** 2)
+    found = []
+    for point in CORNERS.numpy():
+        stencil_x, weights = stencil(point, np.array([6e-3, 2.4e-2]))
+        cross = covariance(stencil_x, places) @ differences.T
+        gain = np.linalg.solve(differences @ covariance(places, places) @ differences.T + noise, cross.T)
+        found.append(9 * np.diag(weights @ (covariance(stencil_x, stencil_x) - cross @ gain) @ weights.T))
+    np.testing.assert_allclose(entries(posterior.mean_squares(model, CORNERS, 2)), np.array(found), rtol=5e-2)

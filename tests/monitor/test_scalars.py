@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sobolev import DerivativeMonitor
-from sobolev.monitor.scalars import Scalars
+from sobolev.monitor.scalars import Scalars, digits, estimated_orders
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The number of training batches"),
@@ -225,3 +225,16 @@ def free_port():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
+
+
+def test_digits_of_a_value_whose_labels_have_noise_are_those_of_the_estimate():
+    labelled = {"order": 0, "rmse": 0.1, "relative_l2": 0.1, "estimated_relative_l2": 1e-3}
+    slope = {"order": 1, "estimated_relative_l2": 1e-2}
+    assert digits([labelled, slope]) == pytest.approx({0: 3.0, 1: 2.0})
+    assert estimated_orders([labelled, slope]) == [0, 1]
+
+
+def test_digits_are_measured_where_there_is_a_truth():
+    errors = [{"order": k, "relative_l2": 1e-4, "estimated_relative_l2": 1e-3} for k in range(3)]
+    assert digits(errors) == pytest.approx({0: 4.0, 1: 4.0, 2: 4.0})
+    assert estimated_orders(errors) == []

@@ -144,7 +144,7 @@ class _Kernel:
         here = self.features
         if bool((by >= 0).any()):
             bumps = KernelFeatures(centres, here.scales, 0, by)
-            bumps.units, bumps.strengths = here.units, here.strengths
+            bumps.scales, bumps.units, bumps.strengths = here.scales, here.units, here.strengths
             return towers(bumps, x, len(coordinates) - 1)
         return self._by_chain_rule(coordinates, self.features.coordinates(centres).cpu())
 

@@ -111,12 +111,24 @@ class Scalars:
 
 def digits(errors: list[dict[str, Any]]) -> dict[int, float]:
     """Correct digits of each order, 16 at most: minus log10 of its relative error, measured or estimated."""
-    relative = {e["order"]: e.get("relative_l2", e.get("estimated_relative_l2")) for e in errors}
+    estimated = estimated_orders(errors)
+    names = {e["order"]: "estimated_relative_l2" if e["order"] in estimated else "relative_l2" for e in errors}
+    relative = {e["order"]: e.get(names[e["order"]]) for e in errors}
     return {
         order: -math.log10(max(error, 1e-16))
         for order, error in relative.items()
         if error is not None and math.isfinite(error)
     }
+
+
+def estimated_orders(errors: list[dict[str, Any]]) -> list[int]:
+    """Orders whose digits are estimated: without a truth, also the value, whose labels have noise."""
+    labels_alone = any("relative_l2" not in e and "estimated_relative_l2" in e for e in errors)
+    return [
+        e["order"]
+        for e in errors
+        if "estimated_relative_l2" in e and ("relative_l2" not in e or (e["order"] == 0 and labels_alone))
+    ]
 
 
 def _are_tensorboards(trainer: "Trainer") -> bool:

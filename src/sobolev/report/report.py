@@ -22,6 +22,7 @@ from sobolev.monitor.budget import advice
 from sobolev.monitor.findings import as_text
 from sobolev.monitor.monitor import DerivativeMonitor
 from sobolev.monitor.named_derivatives import unit_of, units_of_orders
+from sobolev.monitor.scalars import estimated_orders
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.readout.training_data import own_split
 from sobolev.report.run_directory import free_path, is_fast_dev_run, run_directory
@@ -201,8 +202,7 @@ def _write_figure(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
 def _write_digits(trainer: "Trainer", monitor: DerivativeMonitor) -> Path:
     from sobolev.plots import digits_figure, save
 
-    estimated = [entry["order"] for entry in monitor.errors if _kind(entry) == "estimate of the error"]
-    figure = digits_figure(monitor.history, estimated)
+    figure = digits_figure(monitor.history, estimated_orders(monitor.errors))
     return save(figure, free_path(run_directory(trainer) / "digits.png"))
 
 
