@@ -128,6 +128,32 @@ def test_too_few_rows_are_refused(tmp_path):
         fit(trainer(tmp_path), sobolev.EvidenceRegressor(), rows(3))
 
 
+def test_families_degrees_and_centres_can_be_fixed(tmp_path):
+    options = {"families": ["polynomials"], "highest_degree": 3}
+    module = fit(trainer(tmp_path, enable_checkpointing=False), sobolev.EvidenceRegressor(**options), rows())
+    assert [family["name"] for family in module.chosen["families"]] == ["polynomials"]
+    assert max(module.chosen["families"][0]["highest_degrees"]) <= 3
+    options = {"families": ["kernel"], "centres": 30}
+    module = fit(trainer(tmp_path, enable_checkpointing=False), sobolev.EvidenceRegressor(**options), rows())
+    assert [(family["name"], family["centres"]) for family in module.chosen["families"]] == [("kernel", 30)]
+    assert dict(module.hparams) | options == dict(module.hparams)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"families": ["splines"]}, "some of polynomials, kernel, deep kernel"),
+        ({"families": []}, "some of polynomials"),
+        ({"families": "kernel"}, "some of polynomials"),
+        ({"centres": 1}, "centres"),
+        ({"highest_degree": 0}, "highest_degree"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        sobolev.EvidenceRegressor(**options)
+
+
 def test_labels_of_derivatives_of_somebodys_own_loader(tmp_path):
     function = sobolev.Function("sin(3*x)*exp(y)")
     x = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

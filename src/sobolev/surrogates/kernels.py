@@ -14,7 +14,7 @@ from sobolev.surrogates.minimise import minimise
 
 _LEAST_NOISE = -16.0
 """Logarithm of the noise, relative to the prior, below which a kernel matrix is singular in float64."""
-_MOST_CENTRES = 3000
+MOST_CENTRES = 3000
 """The time of the solution grows with the cube, that of the network with the number of its centres."""
 _START = 0.3
 """Strength of the units at the start."""
@@ -38,6 +38,7 @@ class Kernels:
         labels: the evidence sees at most so many.
         iterations: line searches of `learn`.
         seed: of the first weights.
+        centres: at most.
     """
 
     def __init__(
@@ -48,11 +49,12 @@ class Kernels:
         labels: int = 600,
         iterations: int = 200,
         seed: int = 0,
+        centres: int = MOST_CENTRES,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.kind = "deep kernel" if units else "kernel"
         self.name = self.kind + (" from little noise" if log_noise < MUCH_NOISE else "")
-        self.labels, self.iterations, self.fresh = labels, iterations, True
+        self.labels, self.iterations, self.fresh, self.centres = labels, iterations, True, centres
         scales = torch.full((inputs,), math.log(_SCALES[0]), dtype=torch.float64)
         self.log_scales = scales
         self.features = KernelFeatures(torch.zeros(0, inputs), scales.exp(), units).double()
@@ -99,7 +101,7 @@ class Kernels:
     @torch.no_grad()
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
-        labels = labels.first(_MOST_CENTRES)
+        labels = labels.first(self.centres)
         groups = labels.entries()
         self._make_positive(groups)
         inputs, outputs = labels.x.shape[1], labels.tensors[0].shape[1]

@@ -64,13 +64,16 @@ class Polynomials:
         inputs: how many.
         terms: how many to take; of one input, at most.
         rounds: how often the terms are chosen anew.
+        highest_degree: in an input; None: as high as float64 and the rows allow.
     """
 
     kind = name = "polynomials"
 
-    def __init__(self, inputs: int, terms: int = 500, rounds: int = 3) -> None:
+    def __init__(self, inputs: int, terms: int = 500, rounds: int = 3, highest_degree: int | None = None) -> None:
         self.terms, self.rounds = terms, rounds
         self.highest, self.width = (_HIGHEST, 3.0) if inputs == 1 else (_HIGHEST_OF_SEVERAL, 1.0)
+        if highest_degree is not None:
+            self.highest = highest_degree + 1
         self.degrees: Tensor | None = None
         self.margin = _MARGINS[0]
         self.interaction = torch.zeros(inputs, dtype=torch.float64)

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from sobolev.networks.surrogate import Surrogate
 from sobolev.surrogates.family import Family, Fit
-from sobolev.surrogates.kernels import LITTLE_NOISE, Kernels
+from sobolev.surrogates.kernels import LITTLE_NOISE, MOST_CENTRES, Kernels
 from sobolev.surrogates.labels import Labels
 from sobolev.surrogates.polynomials import Polynomials
 
+KINDS = ("polynomials", "kernel", "deep kernel")
 _HELD_OUT = 0.2
 _EXACT = 1e-8
 """In units of the targets' own: what is as good as this needs no rival."""
@@ -45,12 +46,21 @@ class Stage:
     fits: tuple[tuple[float, Fit], ...]
 
 
-def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
+def search(
+    labels: Labels,
+    seed: int = 0,
+    kinds: Sequence[str] = KINDS,
+    highest_degree: int | None = None,
+    centres: int = MOST_CENTRES,
+) -> Iterator[Stage]:
     """Learn every family on four fifths of the rows, choose shares by the rest, learn what was chosen on all.
 
     Args:
         labels: standardised.
         seed: of the rows that are held out.
+        kinds: of families to try.
+        highest_degree: of polynomials in an input; None: as high as float64 and the rows allow.
+        centres: of a kernel, at most.
     """
     x = labels.x
     labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
@@ -58,7 +68,9 @@ def search(labels: Labels, seed: int = 0) -> Iterator[Stage]:
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
     families, found = [], []
     errors = torch.tensor([torch.inf])
-    for family, most in _families(int(labels.counts().sum()), x.shape[1]):
+    for family, most in _families(int(labels.counts().sum()), x.shape[1], highest_degree, centres):
+        if family.kind not in kinds:
+            continue
         if errors.min() > most**2:
             break
         family.learn(learnt)
@@ -123,11 +135,16 @@ def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
     return made
 
 
-def _families(labels: int, inputs: int) -> list[tuple[Family, float]]:
+def _families(labels: int, inputs: int, highest_degree: int | None, centres: int) -> list[tuple[Family, float]]:
     """In the order in which they are tried, and up to which held-out error of the best before them."""
     terms = min(max(50, labels), 400) if inputs == 1 else 500 if labels < 1000 else 1000
-    always: list[Family] = [Polynomials(inputs, terms), Kernels(inputs, units=0), Kernels(inputs)]
-    return [*((family, torch.inf) for family in always), (Kernels(inputs, log_noise=LITTLE_NOISE), _CLEAN)]
+    always: list[Family] = [
+        Polynomials(inputs, terms, highest_degree=highest_degree),
+        Kernels(inputs, units=0, centres=centres),
+        Kernels(inputs, centres=centres),
+    ]
+    anew = Kernels(inputs, log_noise=LITTLE_NOISE, centres=centres)
+    return [*((family, torch.inf) for family in always), (anew, _CLEAN)]
 
 
 def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fit], ...]) -> Stage:

@@ -15,12 +15,14 @@ from typing_extensions import override
 
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.restored_state import one_thread
+from sobolev.errors import check_counts
 from sobolev.losses import scaled_squared_error
 from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.networks import Standardized
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.kernels import MOST_CENTRES
 from sobolev.surrogates.labels import standardized
-from sobolev.surrogates.search import Stage, network, search
+from sobolev.surrogates.search import KINDS, Stage, network, search
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.regressor import Batch
 
@@ -48,6 +50,10 @@ class EvidenceRegressor(LightningModule):
     Args:
         seed: of the rows held out and of the first weights.
         derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
+        families: the kinds to choose from, some of `polynomials`, `kernel`, `deep kernel`.
+        highest_degree: of the polynomials in each input; None: what the evidence wants, up to 400 of one input, 29 of
+            several.
+        centres: labels that carry a kernel, at most; time grows with the cube.
 
     Attributes:
         chosen: in plain values, the `families` with the `share` of each, their terms or lengths (in standard deviations
@@ -66,11 +72,21 @@ class EvidenceRegressor(LightningModule):
         torch.Size([2000, 1, 1])
     """
 
-    def __init__(self, seed: int = 0, derivative_order: int | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        derivative_order: int | None = None,
+        families: Sequence[str] = KINDS,
+        highest_degree: int | None = None,
+        centres: int = MOST_CENTRES,
+    ) -> None:
         super().__init__()
         check_order(derivative_order)
+        _check_choice(families, highest_degree, centres)
+        self._choice = {"kinds": tuple(families), "highest_degree": highest_degree, "centres": centres}
         if _given_hyperparameters.get() is None:
-            options = {"seed": seed, "derivative_order": derivative_order}
+            options = {"seed": seed, "derivative_order": derivative_order, "families": list(families)}
+            options |= {"highest_degree": highest_degree, "centres": centres}
             self.save_hyperparameters({"_class_path": "sobolev.EvidenceRegressor", **options}, logger=False)
         else:
             self.save_hyperparameters(logger=False)
@@ -100,7 +116,7 @@ class EvidenceRegressor(LightningModule):
         network = self.network.fit(inputs, targets, labels)
         scales = network.input_mean, network.input_scale, network.output_mean, network.output_scale
         known = standardized(inputs, (targets, *labels), *scales)
-        self._search, self._known = search(known, self.seed), known
+        self._search, self._known = search(known, self.seed, **self._choice), known
         network.network = Surrogate((), inputs.shape[1], targets.shape[1]).to(inputs)
 
     def _rows(self) -> list[Tensor]:
@@ -208,6 +224,16 @@ class EvidenceRegressor(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """One that changes nothing: its steps are those of the search."""
         return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+
+
+def _check_choice(families: Sequence[str], highest_degree: int | None, centres: int) -> None:
+    """Refuse what is no family, and counts below those that make sense."""
+    unknown = [family for family in families if family not in KINDS]
+    if isinstance(families, str) or unknown or not families:
+        raise ValueError(f"EvidenceRegressor: families is {families!r}; it is a list of some of {', '.join(KINDS)}")
+    check_counts(_FEWEST, centres=centres)
+    if highest_degree is not None:
+        check_counts(1, highest_degree=highest_degree)
 
 
 def _without_repeated(own: list[tuple[Tensor, ...]], loader: Any) -> list[tuple[Tensor, ...]]:
