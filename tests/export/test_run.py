@@ -94,6 +94,29 @@ def test_float64_keeps_its_digits(tmp_path):
     assert max(found.errors.values()) < 1e-10
 
 
+def test_nothing_is_computed_twice(tmp_path):
+    sobolev.export(sobolev.MLP(3, 1, (16, 16), "tanh"), tmp_path / "m.pt2", "hessian")
+    operations = [str(node.target) for node in torch.export.load(tmp_path / "m.pt2").graph.nodes]
+    assert operations.count("aten.tanh.default") == operations.count("aten.exp.default") == 2
+
+
+class WritesOver(nn.Module):
+    def forward(self, x):
+        ones = torch.ones_like(x[:1])
+        before = x * ones
+        ones.mul_(3)
+        kept = x * torch.ones_like(x[:1])
+        kept.mul_(2)
+        return before.sin() + (x * ones).sin() + kept.cos()
+
+
+def test_what_is_written_over_is_no_repetition(tmp_path):
+    sobolev.export(WritesOver(), tmp_path / "m.onnx", inputs={"x": (-1, 1)})
+    x = np.array([[-0.7], [0.4]], dtype=np.float32)
+    second = -np.sin(x) - 9 * np.sin(3 * x) - 4 * np.cos(2 * x)
+    np.testing.assert_allclose(run(tmp_path / "m.onnx", x=x)["d2y/dx2"], second, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_digits_far_out(dtype, tmp_path):
     sobolev.export(nn.Tanh(), tmp_path / "m.onnx", inputs={"x": (-40.0, 40.0)}, dtype=dtype)

@@ -53,9 +53,96 @@ def written_out(compute: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) ->
 
     with _recorded():
         graph: Any = make_fx(constant, decomposition_table=_decompositions())(*tensors)
+        _without_idle_operations(graph.graph)
+        _without_repetitions(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph(*tensors)
+
+
+def _without_idle_operations(graph: Any) -> None:
+    """Multiplying a derivative by a single 1, and adding zeros to what is followed, are of no use in a file."""
+    aten = torch.ops.aten
+    for node in graph.nodes:
+        if node.target is aten.mul.Tensor:
+            found = _factor_beside_ones(graph, *node.args, node) or _factor_beside_ones(graph, *node.args[::-1], node)
+        elif node.target is aten.add.Tensor and len(node.args) == 2 and not node.kwargs:
+            found = node.args[0] if _is_filled(node.args[1], 0) and _are_alike(node.args[0], node) else None
+        else:
+            found = _behind_new_axis(node)
+        if found is not None and not (_is_written_over(found) or _is_written_over(node)):
+            node.replace_all_uses_with(found)
+
+
+def _without_repetitions(module: Any) -> None:
+    """What is computed twice alike, the second opinion of a forward among it, is computed once."""
+    first: dict[Any, Any] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            key: Any = id(getattr(module, node.target))
+        elif node.op == "call_function" and _depends_on_its_inputs_alone(node):
+            key = node.target, repr(node.args), repr(node.kwargs)
+        else:
+            continue
+        if first.setdefault(key, node) is not node and not _is_written_over(node):
+            node.replace_all_uses_with(first[key])
+
+
+def _depends_on_its_inputs_alone(node: Any) -> bool:
+    if not hasattr(node.target, "_schema"):
+        return False
+    drawn = torch.Tag.nondeterministic_seeded in node.target.tags
+    return not (drawn or node.target._schema.is_mutable or any(map(_is_written_over, [node, *node.all_input_nodes])))
+
+
+def _behind_new_axis(node: Any) -> Any:
+    """What got an axis that is taken away again."""
+    aten = torch.ops.aten
+    if node.target is aten.select.int and node.args[1:] == (0, 0):
+        before = node.args[0]
+        return before.args[0] if before.target is aten.unsqueeze.default and before.args[1] == 0 else None
+    return None
+
+
+def _factor_beside_ones(graph: Any, factor: Any, ones: Any, product: Any) -> Any:
+    """The factor, with as many axes as the product, where the other one is a single 1; else None."""
+    if not _is_filled(ones, 1) or ones.meta["val"].numel() != 1 or not isinstance(factor, torch.fx.Node):
+        return None
+    with graph.inserting_before(product):
+        for _ in range(product.meta["val"].dim() - factor.meta["val"].dim()):
+            value = factor.meta["val"].unsqueeze(0)
+            factor = graph.call_function(torch.ops.aten.unsqueeze.default, (factor, 0))
+            factor.meta["val"] = value
+    return factor if _are_alike(factor, product) else None
+
+
+def _is_filled(node: Any, number: int) -> bool:
+    """Whether a tensor holds this number alone."""
+    if not isinstance(node, torch.fx.Node) or not hasattr(node.target, "_schema") or _is_written_over(node):
+        return False
+    name = node.target._schema.name.removeprefix("aten::")
+    named = {"ones": 1, "new_ones": 1, "ones_like": 1, "zeros": 0, "new_zeros": 0, "zeros_like": 0}
+    return named.get(name) == number or (name in ("full", "full_like") and node.args[1] == number)
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    a, b = (node.meta.get("val") if isinstance(node, torch.fx.Node) else None for node in (one, other))
+    return a is not None and b is not None and a.dtype == b.dtype and a.shape == b.shape
+
+
+def _is_written_over(node: Any) -> bool:
+    """Whether an operation writes into a tensor, or into what shares memory with it."""
+    while getattr(node.target, "is_view", False):
+        node = node.args[0]
+    return _or_a_view_is_written_over(node)
+
+
+def _or_a_view_is_written_over(node: Any) -> bool:
+    operations = [user for user in node.users if hasattr(user.target, "_schema")]
+    return any(
+        user.target._schema.is_mutable or (user.target.is_view and _or_a_view_is_written_over(user))
+        for user in operations
+    )
 
 
 @contextmanager
