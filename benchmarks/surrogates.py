@@ -113,8 +113,8 @@ def plan(names: Sequence[str], settings: Sequence[tuple[int, float]], seeds: Seq
 def _state() -> str:
     """Changes with the source that our own numbers come from."""
     folder = ROOT / "src" / "sobolev"
-    networks = [folder / "networks" / f"{name}.py" for name in ("surrogate", "kernel_features", "chebyshev_features")]
-    files = [*sorted((folder / "surrogates").glob("*.py")), *networks]
+    features = [folder / "networks" / f"{name}_features.py" for name in ("kernel", "chebyshev")]
+    files = [*sorted((folder / "surrogates").glob("*.py")), *features]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
