@@ -106,6 +106,8 @@ def _hush() -> None:
         )
     warnings.filterwarnings("ignore", "The number of training batches")  # small tables are no mistake
     warnings.filterwarnings("ignore", "The dirpath has changed")  # of a checkpoint that is read by another run
+    alone = r"(?s)Be aware that when using `ckpt_path`.*callbacks: \[.ModelCheckpoint\{[^}]*\}.\]"
+    warnings.filterwarnings("ignore", alone)  # all but fit write no checkpoints, and need not know of them
     warnings.formatwarning = _as_a_sentence
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
 
