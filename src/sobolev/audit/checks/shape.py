@@ -135,7 +135,8 @@ def _is_flat_between_kinks(probe: Probe) -> bool:
     (first_one, _), (second, error) = probe.of_values
     if (second.abs() > 1e-5 * probe.size + error).double().mean() > _BESIDE_KINKS:
         return False
-    return ((first_one - probe.reverse[1]).abs().median() < _ABOUT * probe.reverse[1].abs().amax()).item()
+    off = (first_one - probe.reverse[1]).abs().median()
+    return bool(off < _ABOUT * probe.reverse[1].abs().amax())
 
 
 def is_level(probe: Probe) -> bool:
