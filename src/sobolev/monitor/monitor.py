@@ -233,7 +233,7 @@ class DerivativeMonitor(ValidationHooks):
             names["measured"], exact = (x, predicted, exact), []
         if drawn is not None:
             x, predicted, exact = drawn.figure_data()
-            exact = exact if known else []
+            exact = [] if has_points(data) else exact  # it is known at the points alone
         bands = None if known else self.estimation.deviations(trainer.lightning_module, x, predicted)
         if drawn is not None and not known:
             names["outside"] = outside_of(data, x) if has_points(data) else self.estimation.outside(x)
