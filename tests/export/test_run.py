@@ -9,6 +9,9 @@ import torch
 from torch import nn
 
 import sobolev
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.kernel_features import KernelFeatures
+from sobolev.networks.surrogate import Surrogate
 
 
 def run(path, **inputs):
@@ -230,3 +233,44 @@ def test_mistakes_are_explained(arguments, options, message, tmp_path):
 def test_a_network_that_does_not_say_what_goes_in(tmp_path):
     with pytest.raises(ValueError, match="give inputs"):
         sobolev.export(nn.Tanh(), tmp_path / "m.onnx")
+
+
+def surrogate(by=None):
+    """What few data are learnt by: polynomials and bumps, and derivatives of bumps where `by` says so."""
+    generator = torch.Generator().manual_seed(0)
+    degrees = torch.tensor([[1, 0], [0, 3], [2, 1]])
+    polynomials = ChebyshevFeatures(degrees, torch.tensor([1.0, 0.5, 2.0]), -torch.ones(2), torch.ones(2))
+    centres = torch.rand(5, 2, generator=generator) * 2 - 1
+    network = Surrogate([polynomials, KernelFeatures(centres, torch.tensor([1.0, 2.0]), units=2, by=by)], 2).double()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    return network
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("by", [None, torch.tensor([[-1, -1], [-1, -1], [0, -1], [1, -1], [0, 1]])])
+def test_surrogates_of_few_data(tmp_path, by, suffix):
+    path = tmp_path / f"model{suffix}"
+    found = sobolev.export(surrogate(by), path, "hessian", inputs=(2,), dtype=torch.float64)
+    assert len(found.errors) == 6
+    assert max(found.errors.values()) < 1e-10
+
+
+class Cancelling(nn.Module):
+    """x² as the difference of large numbers, which each way of adding rounds otherwise."""
+
+    def __init__(self, large):
+        super().__init__()
+        self.large = large
+
+    def forward(self, x):
+        return (self.large * torch.exp(x / 7) + x * x) - self.large * torch.exp(x / 7).clone() * torch.ones_like(x)
+
+
+def test_weights_that_cancel_want_float64(tmp_path):
+    path = tmp_path / "model.pt2"
+    with pytest.raises(sobolev.UntrustworthyDerivativeError, match=r"PyTorch's own is, too, .*--float64"):
+        sobolev.export(Cancelling(1e9), path, order=1, inputs={"x": (0.5, 2)})
+    assert not path.exists()
+    found = sobolev.export(Cancelling(1e9), path, order=1, inputs={"x": (0.5, 2)}, dtype=torch.float64)
+    assert found.errors["y"] < 1e-6

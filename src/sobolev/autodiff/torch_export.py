@@ -65,7 +65,8 @@ def _without_idle_operations(graph: Any) -> None:
     aten = torch.ops.aten
     for node in graph.nodes:
         if node.target is aten.mul.Tensor:
-            found = _factor_beside_ones(graph, *node.args, node) or _factor_beside_ones(graph, *node.args[::-1], node)
+            left, right = node.args
+            found = _factor_beside_ones(graph, left, right, node) or _factor_beside_ones(graph, right, left, node)
         elif node.target is aten.add.Tensor and len(node.args) == 2 and not node.kwargs:
             found = node.args[0] if _is_filled(node.args[1], 0) and _are_alike(node.args[0], node) else None
         else:
@@ -116,10 +117,11 @@ def _factor_beside_ones(graph: Any, factor: Any, ones: Any, product: Any) -> Any
     return factor if _are_alike(factor, product) else None
 
 
-def _is_filled(node: Any, number: int) -> bool:
+def _is_filled(tensor: Any, number: int) -> bool:
     """Whether a tensor holds this number alone."""
-    if not isinstance(node, torch.fx.Node) or not hasattr(node.target, "_schema") or _is_written_over(node):
+    if not isinstance(tensor, torch.fx.Node) or not hasattr(tensor.target, "_schema") or _is_written_over(tensor):
         return False
+    node: Any = tensor
     name = node.target._schema.name.removeprefix("aten::")
     named = {"ones": 1, "new_ones": 1, "ones_like": 1, "zeros": 0, "new_zeros": 0, "zeros_like": 0}
     return named.get(name) == number or (name in ("full", "full_like") and node.args[1] == number)

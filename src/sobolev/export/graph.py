@@ -96,7 +96,7 @@ def _of_any_batch(module: Derivatives, inputs: tuple[Tensor, ...]) -> ExportedPr
 def _sizes_as_numbers() -> Iterator[None]:
     """`int(rows)` is the number at hand and fixes nothing; where that matters, other batches come out wrong."""
     usual = torch.SymInt.__int__
-    torch.SymInt.__int__ = lambda size: size.node.int_() if size.node.hint is None else size.node.hint
+    torch.SymInt.__int__ = lambda self: self.node.int_() if self.node.hint is None else self.node.hint
     try:
         yield
     finally:

@@ -213,7 +213,7 @@ def _written(module: Derivatives, path: Path, x: Tensor, truth: tuple[Tensor, ..
     names, program = module.names, recorded(module, x)
     try:
         run = _file(program, path, module, x, compiled)
-        worst = check(run, names, x, Errors(names, x.double(), truth), lambda: module(*names.split(x)))
+        worst = check(run, names, x, Errors(names, x.double(), truth), lambda x: module(*names.split(x)))
     except UntrustworthyDerivativeError as error:
         raise UntrustworthyDerivativeError(f"no file was written: {error}") from error.__cause__
     return dict(zip((output.name for output in names.outputs), worst, strict=True))

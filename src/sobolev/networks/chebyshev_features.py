@@ -34,14 +34,17 @@ class ChebyshevFeatures(nn.Module):
         self.register_buffer("sizes", sizes)
         self.register_buffer("centre", (low + high) / 2)
         self.register_buffer("radius", (high - low) / 2)
+        # as numbers: where a forward is recorded for a file, no tensor can be looked at
+        self.highest: list[int] = degrees.amax(0).tolist() if len(degrees) else [0] * len(low)
 
     def forward(self, x: Tensor) -> Tensor:
         """By the recurrence of the polynomials, then one product over the inputs that occur."""
         table = self._tables(x, 0)[0]
         terms = self.sizes.to(x.dtype)
-        for j in self.degrees.any(0).nonzero().flatten().tolist():
-            terms = terms * table[:, j][:, self.degrees[:, j]]
-        return terms.expand(len(x), -1)
+        for j, highest in enumerate(self.highest):
+            if highest:
+                terms = terms * table[:, j][:, self.degrees[:, j]]
+        return terms.expand(x.shape[0], -1)
 
     def derivatives(self, x: Float[Tensor, "rows inputs"], by: Int64[Tensor, "rows 2"]) -> Float[Tensor, "rows terms"]:
         """At each row by inputs of its own, at most two; -1: none."""
@@ -52,21 +55,21 @@ class ChebyshevFeatures(nn.Module):
             terms = self.sizes.expand(len(rows), -1)
             for j in range(x.shape[1]):
                 order = wanted.count(j)
-                if order or self.degrees[:, j].any():
+                if order or self.highest[j]:
                     terms = terms * tables[order][:, j][:, self.degrees[:, j]]
             found[rows] = terms
         return found
 
     def summary(self) -> dict[str, Any]:
         """How many terms, and the highest degree in each input."""
-        return {"terms": len(self.degrees), "highest_degrees": self.degrees.amax(0).tolist()}
+        return {"terms": len(self.degrees), "highest_degrees": self.highest}
 
     def _tables(self, x: Tensor, order: int) -> list[Tensor]:
         """Every polynomial of every input and its derivatives, each (batch, inputs, 1 + highest degree)."""
         x, slope = (x - self.centre) / self.radius, 1 / self.radius
         one, zero = torch.ones_like(x), torch.zeros_like(x)
         columns = [[one, x], [zero, zero + slope], [zero, zero]][: order + 1]
-        for _ in range(2, int(self.degrees.max()) + 1):
+        for _ in range(2, max(self.highest) + 1):
             following = [2 * x * column[-1] - column[-2] for column in columns]
             for k in range(1, order + 1):
                 following[k] = following[k] + 2 * k * slope * columns[k - 1][-1]

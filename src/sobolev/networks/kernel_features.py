@@ -48,8 +48,11 @@ class KernelFeatures(nn.Module):
     def __init__(self, centres: Tensor, scales: Tensor, units: int = 8, by: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("centres", centres)
+        # as numbers: where a forward is recorded for a file, no tensor can be looked at
+        self.orders: list[int] = []
         if by is not None and bool((by >= 0).any()):
             self.register_buffer("by", by)
+            self.orders = (by >= 0).sum(1).bincount().tolist()
         self.scales = nn.Parameter(scales)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no units are none to initialise
@@ -78,10 +81,11 @@ class KernelFeatures(nn.Module):
         return {"centres": len(self.centres), "units": len(self.strengths), "lengths": lengths}
 
     def _centre_places(self) -> list[Places]:
-        by = self._buffers.get("by")
-        if by is None:
+        if not self.orders:
             return [Places(self.coordinates(self.centres), (), self.centres)]
-        return self._places(self.centres, by)
+        parts = zip(self.centres.split(self.orders), self.by.split(self.orders), strict=True)
+        own = self.scales, self.units, self.strengths
+        return [_places_of_order(x, by[:, :k], *own) for k, (x, by) in enumerate(parts) if self.orders[k]]
 
     def _places(self, x: Tensor, by: Tensor) -> list[Places]:
         return places(x, by, self.scales, self.units, self.strengths)
