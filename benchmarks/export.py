@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import tempfile
 import warnings
@@ -63,7 +64,7 @@ def _mlp(activation: type[nn.Module], inputs: int, norm: bool = False) -> Callab
 
 JOBS = (
     Job("f, f', f'', tanh", _mlp(nn.Tanh, 1), 1, "derivatives", 5.5),
-    Job("f, f', f'', SiLU", _mlp(nn.SiLU, 1), 1, "derivatives", 5),
+    Job("f, f', f'', SiLU", _mlp(nn.SiLU, 1), 1, "derivatives", 5.5),
     Job("f, f', f'', GELU", _mlp(nn.GELU, 1), 1, "derivatives", 5),
     Job("Jacobian of 3 inputs", _mlp(nn.Tanh, 3), 3, "jacobian", 3),
     Job("Jacobian of 10 inputs", _mlp(nn.Tanh, 10), 10, "jacobian", 3),
@@ -126,7 +127,7 @@ def measure(job: Job) -> dict:
             try:
                 found[method] = _timed(prepare(job, network, x, folder), plain, truth)
             except Exception as error:
-                found[method] = {"why": (str(error).strip().splitlines() or [type(error).__name__])[0][:160]}
+                found[method] = {"why": _first_line(error)}
     return found
 
 
@@ -255,6 +256,11 @@ def _torch2casadi(job: Job, network: nn.Module, x: Tensor, folder: Path) -> Run:
     run = _session(path, given)
     last = lambda y: y.reshape(rows, d, -1).squeeze(-1) if not hessian else y.reshape(rows, d, d)  # noqa: E731
     return lambda: [last(run()[-1])]
+
+
+def _first_line(error: Exception) -> str:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return (plain.splitlines() or [type(error).__name__])[0][:160]
 
 
 METHODS = {"sobolev": _ours, "make_fx": _make_fx, "onnx-ad": _onnx_ad, "torch2casadi": _torch2casadi}
