@@ -5,6 +5,8 @@ import torch
 
 import sobolev
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates import search as module
+from sobolev.surrogates.family import Fit
 from sobolev.surrogates.kernels import Kernels
 from sobolev.surrogates.labels import Labels, standardized
 from sobolev.surrogates.polynomials import Polynomials
@@ -145,3 +147,32 @@ def test_what_is_steep_is_not_taken_for_noise(steep, rows):
     between = torch.linspace(-0.95, 0.95, 500, dtype=torch.float64)[:, None]
     predicted = network(last.fits)(between).detach()
     assert (predicted - steep(between)).square().mean().sqrt() < 1e-5
+
+
+class Sum:
+    """x + y, wrong by `error`, and by 100 more where x and y are of different signs."""
+
+    kind = "sum"
+
+    def __init__(self, name, wild, error):
+        self.name, self.wild, self.error = name, wild, error
+
+    def learn(self, labels):
+        pass
+
+    def fit(self, labels):
+        one = torch.ones(1, 1, dtype=torch.float64)
+        features = lambda x: ((x[:, :1] > 0.5) & (x[:, 1:] < -0.5)).double()  # noqa: E731
+        features.derivatives = lambda x, by: features(x)
+        height = 100.0 if self.wild else 0.0
+        return Fit(self.name, features, self.error * one[0], one.repeat(2, 1), height * one, one, 0.0)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(0.1, "tame"), (1e-7, "wild")])
+def test_who_is_wild_between_the_rows_has_no_part_unless_right_to_many_digits(monkeypatch, error, kept):
+    """Rows lie along a diagonal, so that none of them sees it."""
+    x = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None].repeat(1, 2)
+    families = [(Sum("wild", True, error), torch.inf), (Sum("tame", False, 0.1), torch.inf)]
+    monkeypatch.setattr(module, "_families", lambda *_: families)
+    *_, last = search(Labels(x, (x.sum(1, keepdim=True),)), kinds=("sum",))
+    assert [(part, fit.name) for part, fit in last.fits] == [(1.0, kept)]

@@ -23,6 +23,12 @@ _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
 """Whoever errs so many times more than the best on held-out rows spoils the mean where none were held out."""
+_POINTS = 1000
+"""Between the rows, at which predictions are looked at."""
+_WILD = 3.0
+"""Held-out errors that predictions may lie beyond what was seen."""
+_TRUSTED = 30.0
+"""Held-out errors above which nothing is said against a fit: what is right to many digits may be steep in a corner."""
 _CLEAN = 0.1
 """A held-out error above which labels may well be too noisy to begin with little noise."""
 
@@ -66,7 +72,7 @@ def search(
     labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
     held_out = max(1, round(_HELD_OUT * len(x)))
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
-    families, found = [], []
+    families, found, seen = [], [], _Seen(labels)
     errors = torch.tensor([torch.inf])
     for family, most in _families(int(labels.counts().sum()), x.shape[1], highest_degree, centres):
         if family.kind not in kinds:
@@ -83,10 +89,15 @@ def search(
         yield _stage(f"{family.name}: held-out error {shown:.2g}", found[-1], shown, ((1.0, best),))
         if errors[-1] < _EXACT**2:
             break
+    right = errors.sqrt()
+    wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
     fits = []
-    for part, family in _chosen(families, shares(moments, _equal(families), held_out)):
-        family.learn(labels)
-        fits.append((part, family.fit(labels)))
+    for part, k in _chosen(shares(moments + wild.square().diag(), _equal(families), held_out)):
+        families[k].learn(labels)
+        fit = families[k].fit(labels)
+        if seen.beyond(fit).minimum(_TRUSTED * right[k]) <= torch.maximum(_WILD * right[k], wild[k]):
+            fits.append((part, fit))
+    fits = _summing_to_one(fits) or [(1.0, found[int((errors + wild.square()).argmin())])]
     parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
     yield _stage(f"chosen: {parts}", fits[0][1], None, tuple(fits))
 
@@ -121,6 +132,33 @@ class _Test:
     def shown(self, fit: Fit) -> float:
         """Root mean square of the residuals of the lowest order."""
         return float(self.residuals(fit)[0].square().mean().sqrt())
+
+
+class _Seen:
+    """What the values were, for predictions that go wild where a few held-out rows do not see it.
+
+    Looked at are points with the inputs of different rows, each as likely as in the data.
+
+    Args:
+        labels: of all rows.
+    """
+
+    def __init__(self, labels: Labels) -> None:
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randint(len(labels), (_POINTS, labels.x.shape[1]), generator=generator).to(labels.x.device)
+        self.points = labels.x.gather(0, rows)
+        values = labels.tensors[0]
+        self.known = values.isfinite().any(0)
+        self.low = values.nan_to_num(torch.inf).amin(0)
+        self.high = values.nan_to_num(-torch.inf).amax(0)
+
+    def beyond(self, fit: Fit) -> Float64[Tensor, ""]:
+        """Root mean square of how far values lie outside their range, and half of it more, in units of the targets'."""
+        if not self.known.any():
+            return self.points.new_zeros(())
+        values, margin = fit(self.points), (self.high - self.low) / 2
+        outside = (values - self.high - margin).clamp_min(0) + (self.low - margin - values).clamp_min(0)
+        return outside[:, self.known].square().mean().sqrt()
 
 
 def network(fits: tuple[tuple[float, Fit], ...]) -> Surrogate:
@@ -185,7 +223,12 @@ def shares(
         active.pop(int(parts.argmin()))
 
 
-def _chosen(families: Sequence[Family], parts: Tensor) -> list[tuple[float, Family]]:
-    """Those with a part, the largest first."""
-    pairs = [(part, family) for part, family in zip(parts.tolist(), families, strict=True) if part > 0]
+def _chosen(parts: Float64[Tensor, " families"]) -> list[tuple[float, int]]:
+    """The numbers of those with a part, the largest first."""
+    pairs = [(part, k) for k, part in enumerate(parts.tolist()) if part > 0]
     return sorted(pairs, key=lambda pair: -pair[0])
+
+
+def _summing_to_one(fits: list[tuple[float, Fit]]) -> list[tuple[float, Fit]]:
+    total = sum(part for part, _ in fits)
+    return [(part / total, fit) for part, fit in fits]
