@@ -176,3 +176,15 @@ def test_who_is_wild_between_the_rows_has_no_part_unless_right_to_many_digits(mo
     monkeypatch.setattr(module, "_families", lambda *_: families)
     *_, last = search(Labels(x, (x.sum(1, keepdim=True),)), kinds=("sum",))
     assert [(part, fit.name) for part, fit in last.fits] == [(1.0, kept)]
+
+
+def test_one_value_beside_noisy_gradients_is_no_range():
+    """An energy is known at one row and forces at all: any fit lies beyond the range of one value."""
+    function = sobolev.Function("tanh(3*x-2*y)+z")
+    generator = torch.Generator().manual_seed(40)
+    x, points = 2 * torch.rand(2, 40, 3, generator=generator, dtype=torch.float64) - 1
+    values, slopes = sobolev.jacobian(function, x)
+    slopes = slopes + 0.1 * slopes.std(0) * torch.randn(slopes.shape, generator=generator, dtype=torch.float64)
+    *_, last = search(Labels(x, (values.where(torch.arange(40)[:, None] < 1, torch.nan), slopes)))
+    found = sobolev.jacobian(network(last.fits), points)[1].detach()
+    assert relative(found, sobolev.jacobian(function, points)[1]) < 0.1
