@@ -9,7 +9,7 @@ from torch import nn
 
 from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Standardized
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.estimates.bumps import Bumps
+from sobolev.estimates.kernel_posterior import KernelPosterior
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.kernel_features import KernelFeatures
@@ -97,7 +97,7 @@ def test_of_a_kernel_on_learnt_coordinates(hypothesis):
     y = torch.sin(3 * x[:, :1]) + 0.1 * torch.randn(40, 1, generator=torch.Generator().manual_seed(1)).double()
     posterior = SurrogatePosterior.fit(model, x, y)
     bump = posterior.parts[0].hypotheses[hypothesis]
-    alone = Bumps(bump.noise, [bump], torch.ones(1, 1, dtype=torch.float64))
+    alone = KernelPosterior(bump.noise, [bump], torch.ones(1, 1, dtype=torch.float64))
 
     def covariance(a, b):
         one, other = (kernel(standard).coordinates(torch.from_numpy(c)).detach().numpy() for c in (a, b))

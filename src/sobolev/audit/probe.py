@@ -306,7 +306,7 @@ class Probe:
         return self._spacings.amax().item()
 
     @property
-    def is_merged(self) -> str:
+    def coarse_input(self) -> str:
         """Which input's last digits are most of the noise, and that; empty where there is none."""
         if self.merged < 0.5 * self.noise or self.merged < _MERGED:
             return ""

@@ -10,8 +10,8 @@ from torch.linalg import solve_triangular
 
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.most_probable import MostProbable, most_probable
-from sobolev.estimates.towers import towers
-from sobolev.networks.kernel_features import KernelFeatures, covariance, places
+from sobolev.estimates.upper_triangles import upper_triangles
+from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
 
 CENTRES = 1000
 """So many labels carry a kernel."""
@@ -27,7 +27,7 @@ _ROUNDING = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
-class Bumps:
+class KernelPosterior:
     """Hypotheses on a kernel, and how probable each is.
 
     Attributes:
@@ -37,7 +37,7 @@ class Bumps:
     """
 
     noise: Float64[Tensor, " outputs"]
-    hypotheses: list["Bump"]
+    hypotheses: list["KernelHypothesis"]
     shares: Float64[Tensor, "hypotheses outputs"]
 
     @classmethod
@@ -47,22 +47,22 @@ class Bumps:
         found = [_Kernel(features, *each).most_probable(labels) for each in tried]
         shares = torch.stack([each.evidence for each in found]).softmax(0)
         kept = [i for i, share in enumerate(shares) if share.max() > _IMPROBABLE]
-        bumps = [Bump.fit(_Kernel(features, *tried[i]), labels, found[i]) for i in kept]
+        bumps = [KernelHypothesis.fit(_Kernel(features, *tried[i]), labels, found[i]) for i in kept]
         shares = shares[kept] / shares[kept].sum(0)
         return cls(sum(s * b.noise for s, b in zip(shares, bumps, strict=True)), bumps, shares)  # pyright: ignore[reportArgumentType]
 
     def squares(
         self, features: KernelFeatures, x: Float64[Tensor, "points inputs"], order: int, given: list[Tensor] | None
     ) -> list[Float64[Tensor, "points outputs entries"]]:
-        """Of the errors in the value, the gradient and the upper triangle of the Hessian; see `Terms.squares`."""
-        coordinates, linear = (towers(function, x, order) for function in (features.coordinates, _linear))
+        """Of the errors in value, gradient and upper triangle of the Hessian; see `WeightsPosterior.squares`."""
+        coordinates, linear = (upper_triangles(function, x, order) for function in (features.coordinates, _linear))
         found = [bump.squares(features, x, coordinates, linear, given) for bump in self.hypotheses]
         shares = self.shares[:, :, None]
         return [sum(s * each[k] for s, each in zip(shares, found, strict=True)) for k in range(order + 1)]  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)
-class Bump:
+class KernelHypothesis:
     """A kernel on top of a linear function of the inputs of which nothing is known before.
 
     Attributes:
@@ -113,7 +113,7 @@ class Bump:
         linear: list[Tensor],
         given: list[Tensor] | None,
     ) -> list[Tensor]:
-        """As those of `Bumps`, of the coordinates and the linear functions what `towers` says of them."""
+        """As those of `KernelPosterior`; of coordinates and linear functions, what `upper_triangles` says of them."""
         kernel = _Kernel(features, self.tails, self.stretch)
         covariances = kernel.covariances(x, coordinates, self.x, self.by)
         rest, found = torch.linalg.qr(self.trends, mode="r")[1].mT, []
@@ -140,12 +140,12 @@ class _Kernel:
     def covariances(
         self, x: Tensor, coordinates: list[Tensor], centres: Tensor, by: Tensor
     ) -> list[Float64[Tensor, "points entries rows"]]:
-        """Of values and derivatives at points, where the coordinates are known (see `towers`), with labels."""
+        """Of values and derivatives at points, where the coordinates are known (see `upper_triangles`), with labels."""
         here = self.features
         if bool((by >= 0).any()):
             bumps = KernelFeatures(centres, here.scales, 0, by)
             bumps.scales, bumps.units, bumps.strengths = here.scales, here.units, here.strengths
-            return towers(bumps, x, len(coordinates) - 1)
+            return upper_triangles(bumps, x, len(coordinates) - 1)
         return self._by_chain_rule(coordinates, self.features.coordinates(centres).cpu())
 
     def _by_chain_rule(self, coordinates: list[Tensor], there: Tensor) -> list[Tensor]:
@@ -186,7 +186,7 @@ class _Kernel:
         return found * labels.weights * labels.weights[:, None]
 
     def priors(self, coordinates: list[Tensor]) -> list[Float64[Tensor, "points entries"]]:
-        """Variances of values and derivatives, the coordinates being functions of x; see `towers`."""
+        """Variances of values and derivatives, the coordinates being functions of x; see `upper_triangles`."""
         found = [torch.ones_like(coordinates[0][:, :, 0])]
         if len(coordinates) > 1:
             slopes = self.stretch * coordinates[1]
@@ -217,10 +217,7 @@ def _linear(x: Tensor) -> Tensor:
 
 def _trend(labels: LabelRows) -> Float64[Tensor, "rows trends"]:
     """What each label makes of the linear functions, weighted."""
-    first, second = labels.by[:, :1], labels.by[:, 1:]
-    units = torch.eye(labels.x.shape[1], dtype=labels.x.dtype, device=labels.x.device)[first[:, 0].clamp_min(0)]
-    lines = torch.where(first < 0, labels.x, torch.where(second < 0, units, 0.0))
-    return labels.weights[:, None] * torch.cat([(first < 0).to(lines), lines], 1).cpu()
+    return labels.weights[:, None] * linear_features(labels.x, labels.by).cpu()
 
 
 def _cholesky(matrix: Tensor, noise: float) -> Tensor:

@@ -15,10 +15,10 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.estimates.bumps import CENTRES, Bump, Bumps
+from sobolev.estimates.kernel_posterior import CENTRES, KernelHypothesis, KernelPosterior
 from sobolev.estimates.label_rows import LabelRows
-from sobolev.estimates.terms import Terms
-from sobolev.estimates.towers import square
+from sobolev.estimates.upper_triangles import square
+from sobolev.estimates.weights_posterior import WeightsPosterior
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.standardized import Standardized
@@ -43,7 +43,7 @@ class SurrogatePosterior:
         several: whether what the parts differ by from their mean, the network, counts.
     """
 
-    parts: list[Terms | Bumps]
+    parts: list[WeightsPosterior | KernelPosterior]
     noise: Float64[Tensor, "parts outputs"]
     shares: Float64[Tensor, "parts outputs"]
     levels: Float64[Tensor, "parts outputs"]
@@ -131,11 +131,11 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _family(state: dict[str, Any]) -> Terms | Bumps:
+def _family(state: dict[str, Any]) -> WeightsPosterior | KernelPosterior:
     if "directions" in state:
-        return Terms(**state)
-    parts: dict[str, Any] = {"hypotheses": [Bump(**each) for each in state["hypotheses"]]}
-    return Bumps(**(state | parts))
+        return WeightsPosterior(**state)
+    parts: dict[str, Any] = {"hypotheses": [KernelHypothesis(**each) for each in state["hypotheses"]]}
+    return KernelPosterior(**(state | parts))
 
 
 def _standardized(model: nn.Module, x: Tensor) -> Standardized | None:
@@ -152,12 +152,15 @@ def _features(network: Standardized) -> list[nn.Module]:
     return [] if any(isinstance(module, HiddenUnits) for module in features) else features
 
 
-def _part(module: nn.Module, labels: LabelRows) -> Terms | Bumps:
-    return Bumps.fit(module, labels) if isinstance(module, KernelFeatures) else Terms.fit(module, labels)
+def _part(module: nn.Module, labels: LabelRows) -> WeightsPosterior | KernelPosterior:
+    kind = KernelPosterior if isinstance(module, KernelFeatures) else WeightsPosterior
+    return kind.fit(module, labels)  # pyright: ignore[reportArgumentType]
 
 
-def _in_pieces(part: Terms | Bumps, features: Any, x: Tensor, order: int, given: list[Tensor] | None) -> list[Tensor]:
-    rows = len(part.directions if isinstance(part, Terms) else part.hypotheses[0].x)
+def _in_pieces(
+    part: WeightsPosterior | KernelPosterior, features: Any, x: Tensor, order: int, given: list[Tensor] | None
+) -> list[Tensor]:
+    rows = len(part.directions if isinstance(part, WeightsPosterior) else part.hypotheses[0].x)
     size = max(1, _NUMBERS // (rows * (1, x.shape[1], x.shape[1] ** 2)[order]))
     known = [None] * len(x) if given is None else list(zip(*(t.split(size) for t in given), strict=True))
     found = [part.squares(features, piece, order, own) for piece, own in zip(x.split(size), known, strict=False)]  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.gaussian_process import symmetric
 
 
-def towers(
+def upper_triangles(
     function: Callable[[Tensor], Tensor], x: Float64[Tensor, "points inputs"], order: int
 ) -> list[Float64[Tensor, "points entries functions"]]:
     """Values, slopes and the upper triangles of the Hessians, on the CPU."""

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.most_probable import most_probable
-from sobolev.estimates.towers import towers
+from sobolev.estimates.upper_triangles import upper_triangles
 from sobolev.surrogates.marginal import solve
 
 _ROUNDING = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
-class Terms:
+class WeightsPosterior:
     """Weights of one prior variance on features that know their sizes (Rasmussen & Williams, 2006, chapter 2).
 
     Attributes:
@@ -61,7 +61,7 @@ class Terms:
             given: what is judged, (points, outputs, entries) for each order; None: the mean of this posterior.
         """
         found = []
-        for k, entries in enumerate(towers(features, x, order)):
+        for k, entries in enumerate(upper_triangles(features, x, order)):
             along = entries @ self.directions
             beyond = (entries - along @ self.directions.T).square().sum(2)
             left = torch.einsum("ped,do->poe", along.square(), self.left) + beyond[:, None] * self.prior[:, None]

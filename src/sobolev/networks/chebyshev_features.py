@@ -37,6 +37,17 @@ class ChebyshevFeatures(nn.Module):
         # as numbers: where a forward is recorded for a file, no tensor can be looked at
         self.highest: list[int] = degrees.amax(0).tolist() if len(degrees) else [0] * len(low)
 
+    @property
+    def width(self) -> int:
+        """How many terms."""
+        return len(self.degrees)
+
+    def first(self, most: int) -> "ChebyshevFeatures":
+        """So many terms at most, the largest ones."""
+        kept = self.sizes.argsort(descending=True)[:most]
+        low, high = self.centre - self.radius, self.centre + self.radius
+        return ChebyshevFeatures(self.degrees[kept], self.sizes[kept], low, high)
+
     def forward(self, x: Tensor) -> Tensor:
         """By the recurrence of the polynomials, then one product over the inputs that occur."""
         table = self._tables(x, 0)[0]
@@ -62,7 +73,7 @@ class ChebyshevFeatures(nn.Module):
 
     def summary(self) -> dict[str, Any]:
         """How many terms, and the highest degree in each input."""
-        return {"terms": len(self.degrees), "highest_degrees": self.highest}
+        return {"terms": self.width, "highest_degrees": self.highest}
 
     def _tables(self, x: Tensor, order: int) -> list[Tensor]:
         """Every polynomial of every input and its derivatives, each (batch, inputs, 1 + highest degree)."""

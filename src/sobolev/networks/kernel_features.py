@@ -59,6 +59,21 @@ class KernelFeatures(nn.Module):
             self.units = nn.Linear(centres.shape[1], units)
         self.strengths = nn.Parameter(torch.ones(units))
 
+    @property
+    def width(self) -> int:
+        """How many bumps."""
+        return len(self.centres)
+
+    @torch.no_grad()
+    def first(self, most: int) -> "KernelFeatures":
+        """So many bumps at most, values before derivatives, with coordinates of their own."""
+        by = self._buffers.get("by")
+        scales, units = self.scales.detach().clone(), len(self.strengths)
+        made = KernelFeatures(self.centres[:most], scales, units, None if by is None else by[:most]).to(scales)
+        made.units.load_state_dict(self.units.state_dict())
+        made.strengths.copy_(self.strengths)
+        return made
+
     def coordinates(self, x: Tensor) -> Tensor:
         """Where the kernel measures distances, (batch, inputs + units)."""
         return torch.cat([x * self.scales, torch.tanh(self.units(x)) * self.strengths], 1)
@@ -78,7 +93,7 @@ class KernelFeatures(nn.Module):
     def summary(self) -> dict[str, Any]:
         """How many centres and units, and the length of each input in the input's unit."""
         lengths = self.scales.detach().reciprocal().tolist()
-        return {"centres": len(self.centres), "units": len(self.strengths), "lengths": lengths}
+        return {"centres": self.width, "units": len(self.strengths), "lengths": lengths}
 
     def _centre_places(self) -> list[Places]:
         if not self.orders:
@@ -99,6 +114,14 @@ def places(x: Tensor, by: Tensor, scales: Tensor, units: nn.Linear, strengths: T
         rows = order == k
         found.append(_places_of_order(x[rows], by[rows, :k], scales, units, strengths))
     return found
+
+
+def linear_features(x: Float[Tensor, "rows inputs"], by: Int64[Tensor, "rows 2"]) -> Float[Tensor, "rows columns"]:
+    """1 and the inputs at rows, differentiated by the inputs each asks for; -1: none. 1 + inputs columns."""
+    first, second = by[:, :1], by[:, 1:]
+    units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[first[:, 0].clamp_min(0)]
+    lines = torch.where(first < 0, x, torch.where(second < 0, units, 0.0))
+    return torch.cat([(first < 0).to(lines), lines], 1)
 
 
 def _places_of_order(x: Tensor, by: Tensor, scales: Tensor, units: nn.Linear, strengths: Tensor) -> Places:

@@ -10,32 +10,29 @@ from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
 
+Features = ChebyshevFeatures | HiddenUnits | KernelFeatures
+"""Modules that map (batch, inputs) to (batch, width)."""
+
 
 class Surrogate(nn.Module):
     """A linear layer on the inputs and on features, (batch, inputs) to (batch, outputs), built by `sobolev.surrogates`.
 
     Args:
-        features: modules that map (batch, inputs) to (batch, features); none at the start.
+        features: none at the start.
         inputs: of each sample.
         outputs: of each sample.
     """
 
-    def __init__(self, features: Sequence[nn.Module] = (), inputs: int = 1, outputs: int = 1) -> None:
+    def __init__(self, features: Sequence[Features] = (), inputs: int = 1, outputs: int = 1) -> None:
         super().__init__()
         self.features = nn.ModuleList(features)
-        width = inputs + sum(_width(module) for module in features)
+        width = inputs + sum(module.width for module in features)
         self.last = nn.Linear(width, outputs)
         self.register_load_state_dict_pre_hook(_take_structure)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs) to (batch, outputs)."""
         return self.last(torch.cat([x, *(module(x) for module in self.features)], 1))
-
-
-def _width(module: nn.Module) -> int:
-    if isinstance(module, HiddenUnits):
-        return module.width
-    return len(module.degrees if isinstance(module, ChebyshevFeatures) else module.centres)  # pyright: ignore[reportArgumentType]
 
 
 def _take_structure(module: Surrogate, state: dict[str, Any], prefix: str, *_: object) -> None:
@@ -45,13 +42,13 @@ def _take_structure(module: Surrogate, state: dict[str, Any], prefix: str, *_: o
     parts = [{n.split(".", 2)[2]: t for n, t in own.items() if n.startswith(f"features.{i}.")} for i in range(count)]
     features = [_like(part) for part in parts]
     outputs, width = own["last.weight"].shape
-    inputs = width - sum(map(_width, features))
+    inputs = width - sum(module.width for module in features)
     like = module.last.weight
     fresh = Surrogate(features, inputs, outputs).to(like.device, like.dtype)
     module.features, module.last = fresh.features, fresh.last
 
 
-def _like(state: dict[str, Tensor]) -> nn.Module:
+def _like(state: dict[str, Tensor]) -> Features:
     """Features whose tensors have these shapes."""
     if "activation" in state:
         return HiddenUnits.like(state)

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
 from sobolev.networks import MLP, Standardized
-from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.hidden_units import HiddenUnits
-from sobolev.networks.kernel_features import KernelFeatures
-from sobolev.networks.surrogate import Surrogate
+from sobolev.networks.surrogate import Features, Surrogate
 from sobolev.readout.equations import Samples
 from sobolev.readout.exchange import Gather, alone
 from sobolev.readout.result import Readout
@@ -75,12 +73,12 @@ def solve_extended(
     assert isinstance(perceptron, MLP)
     own = _some_rows(training, gather)
     known, width = _known(found, [torch.cat(column) for column in zip(*gather(own), strict=True)]), _width(before.rows)
-    features: list[nn.Module] = []
+    features: list[Features] = []
     trials.solve(_joined(perceptron, features, known.x, width), lambda: [own])
     if trials.least() > _ENOUGH:
         *_, last = search(known)
         trials.measure(network(last.fits), before)
-        features = [_largest(last.fits[0][1].features, width // 2)]
+        features = [last.fits[0][1].features.first(width // 2)]
     trials.solve(_joined(perceptron, features, known.x, width), training)
     return trials.take_best()
 
@@ -158,33 +156,13 @@ def _known(found: Standardized, rows: Samples) -> Labels:
 
 
 @torch.no_grad()
-def _joined(perceptron: MLP, features: list[nn.Module], x: Tensor, width: int) -> Surrogate:
+def _joined(perceptron: MLP, features: list[Features], x: Tensor, width: int) -> Surrogate:
     """Trained units, features and random units, so many altogether; the function is still that of the perceptron."""
     perceptron = deepcopy(perceptron).to("cpu", torch.float64)
     inputs, units, outputs = x.shape[1], perceptron.arguments["hidden"][-1], perceptron.arguments["outputs"]
-    random = max(0, width - inputs - units - sum(map(_count, features)))
+    random = max(0, width - inputs - units - sum(module.width for module in features))
     made = Surrogate([HiddenUnits.of(perceptron, x[:_SAMPLE], random), *features], inputs, outputs).double()
     made.last.weight.zero_()
     made.last.weight[:, inputs : inputs + units] = perceptron[-1].weight  # pyright: ignore[reportArgumentType]
     made.last.bias.copy_(perceptron[-1].bias)  # pyright: ignore[reportArgumentType]
-    return made
-
-
-def _count(features: nn.Module) -> int:
-    return len(features.degrees if isinstance(features, ChebyshevFeatures) else features.centres)  # pyright: ignore[reportArgumentType]
-
-
-@torch.no_grad()
-def _largest(features: nn.Module, most: int) -> nn.Module:
-    """So many of them, polynomials of largest prior first."""
-    if isinstance(features, ChebyshevFeatures):
-        kept = features.sizes.argsort(descending=True)[:most]
-        low, high = features.centre - features.radius, features.centre + features.radius
-        return ChebyshevFeatures(features.degrees[kept], features.sizes[kept], low, high)
-    assert isinstance(features, KernelFeatures)
-    by = getattr(features, "by", None)
-    centres, by, units = features.centres[:most], None if by is None else by[:most], len(features.strengths)
-    made = KernelFeatures(centres, features.scales.detach().clone(), units, by).double()
-    made.units.load_state_dict(features.units.state_dict())
-    made.strengths.copy_(features.strengths)
     return made

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sobolev.networks.kernel_features import KernelFeatures, covariance, places
+from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
 from sobolev.surrogates.marginal import bounded, kernel_evidence, kernel_solve
@@ -146,10 +146,7 @@ class Kernels:
 
     def _linear(self, part: Entries) -> Tensor:
         """What each label makes of 1 and of the inputs, of the deviation of their prior, (entries, 1 + inputs)."""
-        first, second = part.by[:, :1], part.by[:, 1:]
-        units = torch.eye(part.x.shape[1], dtype=part.x.dtype, device=part.x.device)[first[:, 0].clamp_min(0)]
-        lines = torch.where(first < 0, part.x, torch.where(second < 0, units, 0.0))
-        return torch.cat([(first < 0).to(lines), lines], 1) * self._linear_sizes()
+        return linear_features(part.x, part.by) * self._linear_sizes()
 
     def _linear_sizes(self) -> Tensor:
         """Prior deviations, (1 + inputs,)."""

@@ -88,7 +88,7 @@ class Polynomials:
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
-        groups, self.rows = labels.entries(), labels.x
+        groups, self.low, self.high = labels.entries(), labels.x.amin(0), labels.x.amax(0)
         if self.degrees is None:
             self.log_noise = self.log_noise.repeat(len(labels.tensors))
             self._choose_terms(groups)
@@ -202,9 +202,8 @@ class Polynomials:
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]
-        low, high = self.rows.amin(0), self.rows.amax(0)
-        margin = self.margin * (high - low)
-        return ChebyshevFeatures(self.degrees, sizes, low - margin, high + margin)  # pyright: ignore[reportArgumentType]
+        margin = self.margin * (self.high - self.low)
+        return ChebyshevFeatures(self.degrees, sizes, self.low - margin, self.high + margin)  # pyright: ignore[reportArgumentType]
 
     def _falls(self, degrees: Tensor) -> Tensor:
         """What each degree costs, (terms, inputs)."""

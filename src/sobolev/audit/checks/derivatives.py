@@ -90,8 +90,8 @@ def unverified(probe: Probe) -> Iterator[Finding]:
     elif probe.size < _LOST * probe.values_here.abs().amax():
         severity = "note"
         reason = "between the points f varies by hardly more than its last digits, in which finite differences drown"
-    elif probe.is_merged:
-        reason = probe.is_merged
+    elif probe.coarse_input:
+        reason = probe.coarse_input
     else:
         reason = (
             "on the scale of finite differences f is rough: rounding, jumps or kinks inside it (lookup tables, a "

@@ -59,7 +59,7 @@ def products(probe: Probe, own: Derivatives | Exception, coarse: Derivatives | N
 
 
 def _rounded(probe: Probe) -> Finding:
-    cause = probe.is_merged or (
+    cause = probe.coarse_input or (
         "large numbers cancel inside, or a part is computed in less precision. Regularise large weights, and look for "
         "casts"
     )
