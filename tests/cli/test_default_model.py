@@ -28,6 +28,28 @@ def test_a_large_table_is_not_made(tmp_path, monkeypatch):
     assert callbacks[0].init_args.evidence
 
 
+@pytest.mark.parametrize(("hidden", "extended"), [([64, 64], True), ([8], False)])
+def test_a_training_that_was_cut_off_goes_on_as_it_began(tmp_path, monkeypatch, hidden, extended):
+    """A checkpoint's network has the sizes of its data; one that somebody chose is not that of the default job."""
+    monkeypatch.setattr(sys, "argv", ["sobolev", "fit"])
+
+    def regressor(inputs, hidden):
+        network = Namespace(class_path="sobolev.MLP", init_args=Namespace(inputs=inputs, outputs=1, hidden=hidden))
+        return Namespace(class_path="sobolev.Regressor", init_args=Namespace(network=network))
+
+    def resumed(rows):
+        callbacks = [Namespace(class_path="sobolev.LeastSquaresReadout", init_args=Namespace(evidence=False))]
+        data = table(tmp_path / f"{rows}.csv", rows)
+        config = Namespace(ckpt_path="last.ckpt", model=regressor(2, hidden), data=data)
+        config.trainer = Namespace(callbacks=callbacks)
+        follow_data(config, regressor(1, [64, 64]))
+        assert config.model == regressor(2, hidden)
+        return callbacks[0].init_args.evidence
+
+    assert resumed(13_000) is extended
+    assert resumed(50) is False
+
+
 def test_nothing_is_said_inside_and_all_of_it_after(caplog):
     logger = logging.getLogger("anybody's")
     with caplog.at_level(logging.INFO):

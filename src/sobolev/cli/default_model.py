@@ -17,6 +17,9 @@ from sobolev.surrogates.labels import Labels
 
 EVIDENCE = "sobolev.EvidenceRegressor"
 
+SIZES = ("network.init_args.inputs", "network.init_args.outputs")
+"""Arguments that follow the data."""
+
 _MOST_ROWS = 10_000
 _MOST_LABELS = 20_000
 """Of an output, values and derivatives."""
@@ -32,11 +35,11 @@ def follow_data(config: Namespace, default: Namespace) -> None:
     """Where the configuration has the model of the default job, take the one that suits the data better.
 
     Args:
-        config: of `fit`; changed in place.
+        config: of `fit`; changed in place. With a checkpoint, its model is that of the checkpoint, and stays.
         default: the model of the default job.
     """
     named = any(argument.startswith("--model") for argument in sys.argv[1:])
-    if named or not config.get("data") or config.get("ckpt_path") or config.model != default:
+    if named or not config.get("data") or config.model != _of_sizes(default, config.model):
         return
     data = _made(config.data)
     if data is None:
@@ -47,7 +50,7 @@ def follow_data(config: Namespace, default: Namespace) -> None:
             _add_evidence(config.trainer.callbacks)
         return
     reason = _reason(training)
-    if reason is None:
+    if reason is None or config.get("ckpt_path"):
         return
     config.model = Namespace(class_path=EVIDENCE, init_args=Namespace(seed=0, derivative_order=None))
     if isinstance(config.trainer.callbacks, list):
@@ -58,6 +61,15 @@ def follow_data(config: Namespace, default: Namespace) -> None:
             if callback.class_path.endswith("ModelCheckpoint"):
                 callback.init_args.every_n_epochs = 1
     rank_zero_info(f"model: {EVIDENCE}, as the data have {reason}; --model sobolev.Regressor trains a network by Adam")
+
+
+def _of_sizes(default: Namespace, model: Namespace) -> Namespace:
+    """The default with the inputs and outputs of a model: those of a checkpoint are known."""
+    like = default.clone()
+    for name in SIZES:
+        if like.get(f"init_args.{name}") and (size := model.get(f"init_args.{name}")):
+            like[f"init_args.{name}"] = size
+    return like
 
 
 def _add_evidence(callbacks: Any) -> None:

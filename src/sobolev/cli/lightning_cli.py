@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
-from sobolev.cli.default_model import follow_data
+from sobolev.cli.default_model import SIZES, follow_data
 from sobolev.cli.mistakes import UsageError, explained, refused_setting
 from sobolev.cli.run_folder import discard_if_empty, finished, how_to_go_on, name_folder
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
@@ -32,9 +32,6 @@ CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parents[1] / "co
 """The configurations: inside an installed package, or at the top of the repository."""
 
 MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
-
-_SIZES = ("network.init_args.inputs", "network.init_args.outputs")
-"""Arguments that follow the data."""
 
 _SWITCHES = {
     "monitor": "the errors of derivatives at each validation",
@@ -247,7 +244,7 @@ class SobolevCLI(LightningCLI):
         if not any(argument.startswith(("--model", "--config", "-c")) for argument in sys.argv[1:]):
             return
         for key, found in self._model_arguments().items():
-            if key in asked and asked[key] != found and not (asked[key] == 1 and key.endswith(_SIZES)):
+            if key in asked and asked[key] != found and not (asked[key] == 1 and key.endswith(SIZES)):
                 rank_zero_warn(f"--ckpt_path wins: model.{key} is {found!r}, as in the checkpoint, not {asked[key]!r}")
 
     def _model_arguments(self) -> dict[str, Any]:
