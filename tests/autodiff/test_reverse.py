@@ -122,6 +122,27 @@ def test_many_outputs_at_once_are_as_one_by_one(last, monkeypatch):
     close(found[0], found[1])
 
 
+@pytest.mark.parametrize("operator", ["jacobian", "hessian", "hessian_diagonal", "laplacian"])
+@pytest.mark.parametrize("last", [nn.Tanh(), nn.LayerNorm(12)], ids=["tanh", "layer norm"])
+def test_many_outputs_input_by_input_are_as_one_by_one(operator, last, monkeypatch):
+    network = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 12), last).double()
+    points, found = torch.randn(4, 3, dtype=torch.float64), []
+    for many in (8, 100):
+        monkeypatch.setattr(reverse, "_MANY", many)
+        results = getattr(reverse, operator)(network, points)
+        gradients = torch.autograd.grad(sum(part.square().sum() for part in results), list(network.parameters()))
+        found.append([*results, *gradients])
+    close(found[0], found[1])
+
+
+@pytest.mark.parametrize("operator", ["jacobian", "hessian", "hessian_diagonal"])
+def test_a_jacobian_of_few_inputs_takes_a_pass_for_each_of_these(operator, monkeypatch):
+    calls, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **options: calls.append(1) or grad(*args, **options))
+    getattr(reverse, operator)(lambda x: (x[:, :1] * x[:, 1:] * torch.arange(200.0)).sin(), torch.randn(3, 2))
+    assert len(calls) < 10
+
+
 def test_a_function_of_many_outputs_of_which_one_is_constant():
     x = torch.rand(3, 1, dtype=torch.float64)
     found = reverse.derivatives(

@@ -17,7 +17,7 @@ from sobolev.autodiff.tracing import traced
 from sobolev.errors import UntrustworthyDerivativeError
 
 _MANY = 8
-"""With fewer outputs a reverse pass for each takes less time than two that can be differentiated."""
+"""With fewer outputs, or fewer than two for each direction, a reverse pass for each output takes less time."""
 
 
 def _in_single_precision(operator: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +39,7 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
     """See `Engine.derivatives`."""
     x = _differentiable(x)
     y = _value(f, x)
-    if y.shape[1:].numel() >= _MANY and not _has_custom_functions(y):
+    if _pushing_pays(y, directions=1):
         with suppress(RuntimeError):  # a backward pass that cannot be differentiated: output by output
             return _without_own_graph(x, *_all_at_once(y, x, order, direction))
     tower, flat = [_components(y)], (x.shape[0], x.shape[1:].numel())
@@ -50,21 +50,31 @@ def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) ->
 
 
 def _all_at_once(y: Tensor, x: Tensor, order: int, direction: Tensor) -> list[Tensor]:
-    """Directional derivatives of many outputs: uᵀJ is linear in u, and the gradient of uᵀJ v by u is J v.
-
-    Two reverse passes for each order, for however many outputs.
-    """
+    """Directional derivatives of many outputs, two reverse passes for each order, for however many outputs."""
     tower = [y]
     for _ in range(order):
-        seed = torch.ones_like(y, requires_grad=True)
-        (pulled,) = torch.autograd.grad(tower[-1], x, seed, create_graph=True)
-        tower.append(torch.autograd.grad((pulled * direction).sum(), seed, create_graph=True)[0])
+        tower.append(_pushed(*_pulled(tower[-1], x), direction))
     return tower
 
 
-def _has_custom_functions(y: Tensor) -> bool:
-    """Whether a backward somewhere may be somebody's own, which need not be linear, nor differentiable."""
-    return any(isinstance(node, BackwardCFunction) for node in graph_of(y))
+def _pulled(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Some u and uᵀJ, which is linear in u: the gradient of uᵀJ v by u is J v."""
+    seed = torch.ones_like(y, requires_grad=True)
+    return seed, torch.autograd.grad(y, x, seed, create_graph=True)[0]
+
+
+def _pushed(seed: Tensor, pulled: Tensor, direction: Tensor) -> Tensor:
+    return torch.autograd.grad((pulled * direction).sum(), seed, create_graph=True)[0]
+
+
+def _pushing_pays(y: Tensor, directions: int) -> bool:
+    """Whether all outputs at once, direction by direction, take less time than one after the other.
+
+    A backward somewhere that is somebody's own need be neither linear nor differentiable.
+    """
+    return y.shape[1:].numel() >= max(_MANY, 2 * directions) and not any(
+        isinstance(node, BackwardCFunction) for node in graph_of(y)
+    )
 
 
 @_in_single_precision
@@ -88,6 +98,10 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
     y, J, x = _value_and_jacobian(f, x)
     inputs, outputs = x.shape[1:].numel(), y.shape[1:].numel()
     rows = J.reshape(x.shape[0], outputs, inputs)
+    if _pushing_pays(y, directions=1):
+        with suppress(RuntimeError):  # a backward pass that cannot be differentiated: output by output
+            columns = [_pushed(*_pulled(rows[:, :, i], x), unit) for i, unit in enumerate(_units(x))]
+            return _without_own_graph(x, y, J, torch.stack(columns, dim=2).reshape(J.shape))
     diagonal = [
         _gradient(rows[:, o, i], x).reshape(x.shape[0], inputs)[:, i] for o in range(outputs) for i in range(inputs)
     ]
@@ -136,10 +150,20 @@ def _components(y: Tensor) -> list[Tensor]:
 
 
 def _jacobian(y: Tensor, x: Tensor) -> Tensor:
-    """(batch, *out) and (batch, *in) -> (batch, *out, *in), one backward per output component."""
+    """(batch, *out) and (batch, *in) -> (batch, *out, *in), one backward per output component, or per input."""
     shape = (*y.shape, *x.shape[1:])
+    if _pushing_pays(y, directions=x.shape[1:].numel()):
+        with suppress(RuntimeError):
+            seed, pulled = _pulled(y, x)
+            return torch.stack([_pushed(seed, pulled, unit) for unit in _units(x)], dim=-1).reshape(shape)
     rows = [_gradient(component, x) for component in _components(y)]
     return torch.stack(rows, dim=1).reshape(shape) if rows else y.new_zeros(shape)
+
+
+def _units(x: Tensor) -> Tensor:
+    """The directions of the inputs, (inputs, *in)."""
+    inputs = x.shape[1:].numel()
+    return torch.eye(inputs, dtype=x.dtype, device=x.device).reshape(inputs, *x.shape[1:])
 
 
 def _gradient(component: Tensor, x: Tensor) -> Tensor:
