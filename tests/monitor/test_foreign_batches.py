@@ -71,6 +71,50 @@ class OfRecords(Sine):
         return batch.x.sin().sum(1, keepdim=True)
 
 
+class OfWhole(Sine):
+    """Reads two of the entries of a batch, and returns more than an energy."""
+
+    def forward(self, batch):
+        return {"energy": batch["x"].sin() + batch["t"].sin(), "loss": (batch["x"].sin() - batch["u"]).square()}
+
+
+class Unpacked(Sine):
+    def forward(self, data):
+        x, _ = data
+        return x.sin().sum(1, keepdim=True)
+
+
+def test_of_a_whole_batch_what_forward_reads_is_differentiated(tmp_path):
+    """Targets are in it, which nobody reads."""
+    extra = Record(X, Y)
+    extra.weights = torch.rand(12, 1)
+    for module, batch in ((OfRecords(), Record(X, Y)), (OfRecords(), extra), (Unpacked(), (X, Y))):
+        errors = measured(tmp_path, module, DerivativeMonitor(**QUIET), batch)
+        assert errors[0]["rmse"] < 1e-6
+        assert [e["rms"] for e in errors[1:]] == pytest.approx(sizes(X)[1:], rel=1e-5)
+
+
+def test_of_a_whole_batch_outputs_are_told_apart_by_name(tmp_path):
+    batch = {"x": X[:, :1], "t": X[:, 1:], "u": Y, "label": Y}
+    with pytest.raises(TypeError, match="`output: energy`"):
+        measured(tmp_path, OfWhole(), DerivativeMonitor(**QUIET), batch)
+    errors = measured(tmp_path, OfWhole(), DerivativeMonitor(output="energy", **QUIET), batch)
+    assert errors[0]["rmse"] < 1e-6 and errors[1]["rms"] == pytest.approx(sizes(X)[1], rel=1e-5)
+
+
+class OfPlane(Sine):
+    def forward(self, batch):
+        return torch.sin(batch["x"]) + torch.sin(batch["y"])
+
+
+def test_an_input_with_the_name_of_a_target_is_asked_for(tmp_path):
+    batch = {"x": X[:, :1], "y": X[:, 1:], "u": Y}
+    with pytest.raises(TypeError, match=r"it reads 'x', 'y', of which y may be a target, or no input; say inputs="):
+        measured(tmp_path, OfPlane(), DerivativeMonitor(**QUIET), batch)
+    errors = measured(tmp_path, OfPlane(), DerivativeMonitor(inputs=["x", "y"], targets="u", **QUIET), batch)
+    assert errors[0]["rmse"] < 1e-6 and errors[1]["rms"] == pytest.approx(sizes(X)[1], rel=1e-5)
+
+
 class Mine(DerivativeMonitor):
     def inputs_of(self, batch):
         return batch.x

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.tensor_classes import ordinary
-from sobolev.monitor.batch import Key, by_sample, described, entry, leaves, replaced
+from sobolev.monitor.batch import Key, by_sample, described, entry, leaves, length, replaced
 from sobolev.monitor.forward import Arguments, calls, floating, taken, takes_all
 from sobolev.monitor.outputs import OutputError, literal, output_entry, output_paths
-from sobolev.monitor.targets import Target, Targets, targets_in
+from sobolev.monitor.targets import NAMES, Target, Targets, targets_in
 
 Keys = Key | Sequence[Key] | None
 
@@ -110,6 +110,13 @@ def evaluation(
     failure = None
     for arguments in [observed] if observed is not None else calls(model, batch, chosen):
         paths = chosen or floating(arguments, batch)
+        if not paths and arguments.whole:
+            try:
+                paths = _read(model, arguments, batch, output)
+            except OutputError as error:
+                raise (TypeError if output is None else ValueError)(f"DerivativeMonitor: {error}") from None
+            except Exception as error:
+                failure = failure or error
         if not paths or not set(paths) <= set(taken(arguments, batch)):
             continue
         try:
@@ -119,6 +126,30 @@ def evaluation(
         except Exception as error:  # whatever forward raises at arguments that are not its own
             failure = failure or error
     raise TypeError(_question(model, batch, failure)) from failure
+
+
+def _read(model: nn.Module, arguments: Arguments, batch: Any, output: Keys) -> tuple[str, ...]:
+    """The tensors of a whole batch on which the outputs depend, each with a row for each sample.
+
+    Raises:
+        ValueError: it cannot be told which of them are inputs.
+        Exception: whatever else forward raises.
+    """
+    paths = [path for path in taken(arguments, batch) if entry(batch, path).is_floating_point()]
+    with torch.enable_grad():
+        alive = batch
+        for path in paths:
+            alive = replaced(alive, path, entry(batch, path).detach().clone().requires_grad_())
+        args, kwargs = arguments.of(alive)
+        y, rows = model(*args, **kwargs), length(batch)
+        total = joined([output_entry(y, path) for path in output_paths(y, rows, output)]).sum()
+        gradients = torch.autograd.grad(total, [entry(alive, path) for path in paths], allow_unused=True)
+    found = [path for path, gradient in zip(paths, gradients, strict=True) if gradient is not None]
+    others = [path for path in found if by_sample(batch, path).shape[:1] != (rows,) or path in NAMES]
+    if others:
+        named = ", ".join(map(literal, found))
+        raise ValueError(f"it reads {named}, of which {others[0]} may be a target, or no input; say inputs=[{named}]")
+    return tuple(found)
 
 
 def evaluation_by_user(batch: Any, inputs: Keys, targets: Targets, x: Tensor | None = None) -> Evaluation:
@@ -160,7 +191,7 @@ def _tried(
         arguments,
         inputs,
         output_paths(y, rows, output),
-        targets_in(batch, targets, arguments),
+        targets_in(batch, targets, arguments, inputs or ()),
         alone=inputs is None or len(tensors) == len(inputs),
         ordinary=ordinary(first) is first,  # pyright: ignore[reportArgumentType]
     )

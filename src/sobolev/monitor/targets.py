@@ -9,7 +9,8 @@ from sobolev.monitor.forward import Arguments, taken
 
 Targets = Key | Sequence[Key | None] | Mapping[int, Key | None] | None
 
-_NAMES = ("y", "target", "targets", "label", "labels")
+NAMES = ("y", "target", "targets", "label", "labels")
+"""Entries of a batch that are targets, if nobody says otherwise."""
 _SCALED = re.compile(
     r"\s*(?P<sign>[+-]?)\s*(?:(?P<factor>[\d.]+(?:[eE][+-]?\d+)?)\s*\*\s*)?(?P<path>[^\s*/-][^*/]*?)"
     r"\s*(?:/\s*(?P<divisor>[\d.]+(?:[eE][+-]?\d+)?))?\s*"
@@ -28,7 +29,9 @@ class Target(NamedTuple):
     factor: float = 1.0
 
 
-def targets_in(batch: Any, targets: Targets, arguments: Arguments) -> tuple[Target | None, ...]:
+def targets_in(
+    batch: Any, targets: Targets, arguments: Arguments, inputs: tuple[str, ...] = ()
+) -> tuple[Target | None, ...]:
     """Targets and derivative labels by order: those named, else what stands behind the arguments.
 
     Args:
@@ -36,6 +39,7 @@ def targets_in(batch: Any, targets: Targets, arguments: Arguments) -> tuple[Targ
         targets: keys, positions or paths, `-forces`, `0.001 * forces` or `forces / 27.2`; a sequence or a dictionary
             by orders.
         arguments: how forward takes the batch.
+        inputs: the paths of what is differentiated by, which of a whole batch is all that cannot be a target.
 
     Raises:
         ValueError: a target that cannot be read.
@@ -43,8 +47,8 @@ def targets_in(batch: Any, targets: Targets, arguments: Arguments) -> tuple[Targ
     if targets is not None:
         return tuple(None if key is None else _target(key) for key in _by_order(targets))
     names = children(batch)
-    handed = set() if is_of_graphs(batch) else set(taken(arguments, batch))  # a forward takes graphs as a whole
-    by_name = [name for name in _NAMES if name in names and name not in handed and not isinstance(names[name], str)]
+    handed = inputs if arguments.whole or is_of_graphs(batch) else taken(arguments, batch)
+    by_name = [name for name in NAMES if name in names and name not in handed and not isinstance(names[name], str)]
     if by_name:
         return (Target(by_name[0]),)
     return tuple(map(Target, list(names)[arguments.behind :])) if isinstance(batch, list | tuple) else ()
