@@ -139,7 +139,7 @@ def test_why_taylor_mode_cannot_follow_is_said():
     audit = sobolev.audit(AsksForTheType(), X)
     (finding,) = [each for each in audit.findings if each.kind == "taylor-fails"]
     assert audit.method == "reverse" and audit.trustworthy and "what is this?" in finding.message
-    assert "report" not in finding.message
+    assert "report" not in finding.message and "Use method" not in finding.message
 
 
 def test_a_mistake_of_a_rule_is_said_to_be_ours(monkeypatch):

@@ -19,6 +19,7 @@ from sobolev.audit.single_entries import SingleEntries
 from sobolev.audit.trace import ESCAPES
 from sobolev.audit.verdict import Failure, verdict
 from sobolev.autodiff.elementary import GraphsKept
+from sobolev.autodiff.rules import NoRuleError
 from sobolev.errors import UntrustworthyDerivativeError
 
 _TAYLOR = ". Taylor mode is right: method='taylor'"
@@ -142,7 +143,10 @@ def _taylor_fails(error: Exception) -> str:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     ours = place is not None and "sobolev.autodiff.rules" in place.tb_frame.f_globals.get("__name__", "")
-    return f"method='auto' computes by nested reverse mode, which is right and slower: {brief(error)}" + (
+    reason = (
+        str(error).partition(". Use method=")[0].splitlines()[0] if isinstance(error, NoRuleError) else brief(error)
+    )
+    return f"method='auto' computes by nested reverse mode, which is right and slower: {reason}" + (
         ". The mistake is sobolev's: please report it" if ours else ""
     )
 
