@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-_ITERATIONS, _FEW = 60, 150
+_ITERATIONS = 60
+_FEW_INPUTS = 3
 _RIDGE = 0.01
 """Weak pull of the logarithms of the length scales to 0, so that an input without effect does not run away."""
 _LENGTHS, _NOISES = (-5.0, 6.0), (-16.0, 2.0)
@@ -39,10 +40,10 @@ def hyperparameters(
     starts = [
         torch.cat([x.new_full((x.shape[1],), math.log(s)), x.new_tensor([0.0, -3.0])]) for s in _starts(x.shape[1])
     ]
-    few = slice(_FEW)  # most of the way on few rows takes a quarter of the time
-    theta = min((_maximum(x[few], y[few], start) for start in starts), key=lambda pair: pair[0])[1]
-    if len(x) > _FEW:
-        theta = _maximum(x, y, theta)[1]
+    few = 80 if x.shape[1] <= _FEW_INPUTS else 150  # most of the way on few rows takes a part of the time
+    theta = min((_maximum(x[:few], y[:few], start) for start in starts), key=lambda pair: pair[0])[1]
+    if len(x) > few:
+        theta = _maximum(x, y, theta, least_slope=0.1, least_change=1e-3)[1]
     lengths, amplitude, noise = _bounded(theta)
     return lengths, float(amplitude), math.hypot(float(noise), JITTER**0.5 * float(amplitude))
 
@@ -51,19 +52,22 @@ def _starts(inputs: int) -> tuple[float, ...]:
     """Length scales to begin with: the evidence of few inputs has several maxima."""
     if inputs == 1:
         return 1.0, 0.3, 0.05
-    return (1.0, 0.3) if inputs <= 3 else (0.75 * inputs**0.5,)
+    return (1.0, 0.3) if inputs <= _FEW_INPUTS else (0.75 * inputs**0.5,)
 
 
 def _bounded(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return theta[:-2].clamp(*_LENGTHS).exp(), theta[-2].exp(), theta[-1].clamp(*_NOISES).exp()
 
 
-def _maximum(x: Tensor, y: Tensor, start: Tensor) -> tuple[float, Tensor]:
-    """Minus the logarithm of the evidence at its maximum, and where that is."""
+def _maximum(
+    x: Tensor, y: Tensor, start: Tensor, least_slope: float = 1e-3, least_change: float = 1e-6
+) -> tuple[float, Tensor]:
+    """Minus the logarithm of the evidence at its maximum, and where that is, as exactly as is asked for."""
     theta = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [theta], max_iter=_ITERATIONS, line_search_fn="strong_wolfe", tolerance_grad=1e-3, tolerance_change=1e-6
-    )
+        [theta], max_iter=_ITERATIONS, line_search_fn="strong_wolfe",
+        tolerance_grad=least_slope, tolerance_change=least_change,
+    )  # fmt: skip
 
     def closure() -> float:
         loss, theta.grad = _minus_log_evidence(theta.detach(), x, y)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-_LEVELS = torch.linspace(-14.0, 14.0, 281, dtype=torch.float64)
+_LEVELS = torch.linspace(-14.0, 14.0, 141, dtype=torch.float64)
 _COMMON = torch.linspace(-8.0, 2.0, 41, dtype=torch.float64)
 """Logarithms of the factors that are tried: of an account's variances, and of these and the noise."""
 _CERTAIN = 0.3

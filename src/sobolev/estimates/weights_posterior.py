@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.most_probable import most_probable
-from sobolev.estimates.upper_triangles import upper_triangles
+from sobolev.estimates.upper_triangles import of_features
 from sobolev.surrogates.marginal import solve
 
 _ROUNDING = torch.finfo(torch.float64).eps
@@ -61,7 +61,7 @@ class WeightsPosterior:
             given: what is judged, (points, outputs, entries) for each order; None: the mean of this posterior.
         """
         found = []
-        for k, entries in enumerate(upper_triangles(features, x, order)):
+        for k, entries in enumerate(of_features(features, x, order)):
             along = entries @ self.directions
             beyond = (entries - along @ self.directions.T).square().sum(2)
             left = torch.einsum("ped,do->poe", along.square(), self.left) + beyond[:, None] * self.prior[:, None]

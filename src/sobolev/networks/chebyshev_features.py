@@ -60,14 +60,14 @@ class ChebyshevFeatures(nn.Module):
     def derivatives(self, x: Float[Tensor, "rows inputs"], by: Int64[Tensor, "rows 2"]) -> Float[Tensor, "rows terms"]:
         """At each row by inputs of its own, at most two; -1: none."""
         found = x.new_empty(len(x), len(self.degrees))
+        tables = self._tables(x, int((by >= 0).sum(1).max()) if len(by) else 0)
         for wanted in by.unique(dim=0).tolist():
             rows = (by == by.new_tensor(wanted)).all(1).nonzero().flatten()
-            tables = self._tables(x[rows], sum(j >= 0 for j in wanted))
             terms = self.sizes.expand(len(rows), -1)
             for j in range(x.shape[1]):
                 order = wanted.count(j)
                 if order or self.highest[j]:
-                    terms = terms * tables[order][:, j][:, self.degrees[:, j]]
+                    terms = terms * tables[order][rows, j][:, self.degrees[:, j]]
             found[rows] = terms
         return found
 
@@ -78,10 +78,10 @@ class ChebyshevFeatures(nn.Module):
     def _tables(self, x: Tensor, order: int) -> list[Tensor]:
         """Every polynomial of every input and its derivatives, each (batch, inputs, 1 + highest degree)."""
         x, slope = (x - self.centre) / self.radius, 1 / self.radius
-        one, zero = torch.ones_like(x), torch.zeros_like(x)
+        one, zero, twice = torch.ones_like(x), torch.zeros_like(x), 2 * x
         columns = [[one, x], [zero, zero + slope], [zero, zero]][: order + 1]
         for _ in range(2, max(self.highest) + 1):
-            following = [2 * x * column[-1] - column[-2] for column in columns]
+            following = [twice * column[-1] - column[-2] for column in columns]
             for k in range(1, order + 1):
                 following[k] = following[k] + 2 * k * slope * columns[k - 1][-1]
             for column, term in zip(columns, following, strict=True):
