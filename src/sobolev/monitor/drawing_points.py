@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 _LINE = 400
-_GRID = 80
-"""Points of a line, and along each axis of a grid."""
+_GRID, _COARSER = 79, 27
+"""Points of a line, along each axis of a grid, and of the coarser one, every third of these."""
 _SLICE = 60
 """Points along each of many inputs."""
 _FAR, _MOST_POINTS = 1.5, 5000
@@ -36,6 +37,19 @@ def drawing_points(seen: Tensor, data: Any) -> Tensor:
         line[:, i] = torch.linspace(*ends, _SLICE, dtype=seen.dtype)
         lines.append(line)
     return torch.cat(lines)
+
+
+def on_coarser_grid(tensor: Tensor) -> Tensor:
+    """Of the points of a grid, as `drawing_points` returns them, (n, ...), a ninth: every third of each axis."""
+    step = (_GRID - 1) // (_COARSER - 1)
+    return tensor.unflatten(0, (_GRID, _GRID))[::step, ::step].flatten(0, 1)
+
+
+def on_whole_grid(coarser: Tensor) -> Tensor:
+    """Positive numbers at the points of `on_coarser_grid`, (m, ...), at all of the grid: their logarithm is linear."""
+    logarithms = coarser.clamp_min(torch.finfo(coarser.dtype).tiny).log().flatten(1).T.unflatten(1, (_COARSER,) * 2)
+    whole = interpolate(logarithms[None], size=(_GRID, _GRID), mode="bilinear", align_corners=True)[0]
+    return whole.exp().flatten(1).T.unflatten(1, coarser.shape[1:])
 
 
 def has_points(data: Any) -> bool:

@@ -26,7 +26,7 @@ from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
 from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
-from sobolev.monitor.drawing_points import drawing_points, has_points, outside_of
+from sobolev.monitor.drawing_points import drawing_points, has_points, on_coarser_grid, on_whole_grid, outside_of
 from sobolev.monitor.estimation import Estimation, When
 from sobolev.monitor.evaluations import Evaluations, OwnMethods, in_shape_of
 from sobolev.monitor.findings import ModuleAudit, OnFinding
@@ -234,10 +234,17 @@ class DerivativeMonitor(ValidationHooks):
         if drawn is not None:
             x, predicted, exact = drawn.figure_data()
             exact = [] if has_points(data) else exact  # it is known at the points alone
-        bands = None if known else self.estimation.deviations(trainer.lightning_module, x, predicted)
+        bands = None if known else self._bands(trainer.lightning_module, x, predicted, on_grid=drawn is not None)
         if drawn is not None and not known:
             names["outside"] = outside_of(data, x) if has_points(data) else self.estimation.outside(x)
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
+
+    def _bands(self, model: Any, x: Tensor, predicted: list[Tensor], *, on_grid: bool) -> list[Tensor] | None:
+        """Standard deviations at points; on a grid a ninth of them is computed, which costs most of a figure."""
+        if not on_grid or x.shape[1] != 2:
+            return self.estimation.deviations(model, x, predicted)
+        found = self.estimation.deviations(model, on_coarser_grid(x), [on_coarser_grid(t) for t in predicted])
+        return None if found is None else [on_whole_grid(t) for t in found]
 
     def _pixels(self, trainer: "Trainer") -> Any:
         from sobolev.plots import image
