@@ -12,6 +12,7 @@ import sobolev
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.surrogate import Surrogate
+from sobolev.networks.wave_features import WaveFeatures
 
 
 def run(path, **inputs):
@@ -236,12 +237,14 @@ def test_a_network_that_does_not_say_what_goes_in(tmp_path):
 
 
 def surrogate(by=None):
-    """What few data are learnt by: polynomials and bumps, and derivatives of bumps where `by` says so."""
+    """What few data are learnt by: polynomials, waves and bumps, and derivatives of bumps where `by` says so."""
     generator = torch.Generator().manual_seed(0)
     degrees = torch.tensor([[1, 0], [0, 3], [2, 1]])
     polynomials = ChebyshevFeatures(degrees, torch.tensor([1.0, 0.5, 2.0]), -torch.ones(2), torch.ones(2))
     centres = torch.rand(5, 2, generator=generator) * 2 - 1
-    network = Surrogate([polynomials, KernelFeatures(centres, torch.tensor([1.0, 2.0]), units=2, by=by)], 2).double()
+    waves = WaveFeatures(torch.tensor([[1.0, 2.0]]), torch.tensor(1.0), polynomials)
+    bumps = KernelFeatures(centres, torch.tensor([1.0, 2.0]), units=2, by=by)
+    network = Surrogate([polynomials, waves, bumps], 2).double()
     for parameter in network.parameters():
         nn.init.normal_(parameter, generator=generator)
     return network

@@ -6,6 +6,8 @@ import torch
 import sobolev
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.kernel_features import KernelFeatures, covariance, places
+from sobolev.networks.surrogate import Surrogate
+from sobolev.networks.wave_features import WaveFeatures
 
 BY = torch.tensor([(-1, -1), (0, -1), (2, -1), (0, 0), (0, 2), (1, 2)])
 
@@ -20,7 +22,11 @@ def kernel():
     return KernelFeatures(torch.rand(12, 3), torch.rand(3) + 0.5, 4, BY.repeat_interleave(2, 0)).double()
 
 
-@pytest.mark.parametrize("make", [polynomials, kernel])
+def waves():
+    return WaveFeatures(5 * torch.rand(4, 3), torch.tensor(0.5), polynomials()).double()
+
+
+@pytest.mark.parametrize("make", [polynomials, kernel, waves])
 def test_derivatives(make):
     features, x = make(), torch.rand(5, 3, dtype=torch.float64)
     with torch.no_grad():
@@ -37,3 +43,13 @@ def test_the_covariance_of_labels_is_that_of_the_features_at_their_centres():
         found = covariance(places(features.centres, features.by, *own))
         torch.testing.assert_close(found, features.derivatives(features.centres, features.by), rtol=1e-9, atol=1e-11)
     assert torch.linalg.eigvalsh(found).min() > -1e-12
+
+
+@pytest.mark.parametrize("make", [polynomials, kernel, waves])
+def test_a_fresh_network_loads_them_and_takes_the_first_ones(make):
+    made, fresh = Surrogate([make()], 3, 2).double(), Surrogate().double()
+    fresh.load_state_dict(made.state_dict())
+    x = torch.rand(5, 3, dtype=torch.float64)
+    torch.testing.assert_close(fresh(x), made(x), rtol=1e-12, atol=1e-12)
+    few = made.features[0].first(6)
+    assert few.width == few(x).shape[1] == 6

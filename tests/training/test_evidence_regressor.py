@@ -142,9 +142,9 @@ def test_families_degrees_and_centres_can_be_fixed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"families": ["splines"]}, "some of polynomials, kernel, deep kernel"),
-        ({"families": []}, "some of polynomials"),
-        ({"families": "kernel"}, "some of polynomials"),
+        ({"families": ["splines"]}, "some of waves, polynomials, kernel, deep kernel"),
+        ({"families": []}, "some of waves, polynomials"),
+        ({"families": "kernel"}, "some of waves, polynomials"),
         ({"centres": 1}, "centres"),
         ({"highest_degree": 0}, "highest_degree"),
     ],

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
+from sobolev.networks.wave_features import WaveFeatures
 
-Features = ChebyshevFeatures | HiddenUnits | KernelFeatures
+Features = ChebyshevFeatures | HiddenUnits | KernelFeatures | WaveFeatures
 """Modules that map (batch, inputs) to (batch, width)."""
 
 
@@ -52,7 +53,14 @@ def _like(state: dict[str, Tensor]) -> Features:
     """Features whose tensors have these shapes."""
     if "activation" in state:
         return HiddenUnits.like(state)
+    if "frequencies" in state:
+        within = {name.removeprefix("polynomials."): tensor for name, tensor in state.items()}
+        return WaveFeatures(state["frequencies"].clone(), state["size"].clone(), _chebyshev(within))
     if "degrees" in state:
-        return ChebyshevFeatures(state["degrees"], state["sizes"], -state["radius"], state["radius"])
+        return _chebyshev(state)
     by = state.get("by")  # of networks that have learnt derivatives
     return KernelFeatures(state["centres"], state["scales"].clone(), len(state["strengths"]), by)
+
+
+def _chebyshev(state: dict[str, Tensor]) -> ChebyshevFeatures:
+    return ChebyshevFeatures(state["degrees"], state["sizes"], -state["radius"], state["radius"])

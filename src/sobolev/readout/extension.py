@@ -79,7 +79,8 @@ def solve_extended(
         *_, last = search(known)
         trials.measure(network(last.fits), before)
         features = [last.fits[0][1].features.first(width // 2)]
-    trials.solve(_joined(perceptron, features, known.x, width), training)
+    if trials.least() > _EXACT:
+        trials.solve(_joined(perceptron, features, known.x, width), training)
     return trials.take_best()
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced, solve
+from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
 from sobolev.surrogates.minimise import minimise
+from sobolev.surrogates.weights import solve_weights
 
 _LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""
@@ -180,25 +181,9 @@ class Polynomials:
 
         return loss
 
-    @torch.no_grad()
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
-        x, outputs, sizes = labels.x, labels.tensors[0].shape[1], self._sizes()
-        weights, noise = x.new_zeros(len(sizes), outputs), x.new_zeros(len(self.log_noise), outputs)
-        for part in labels.entries():
-            weights[:, list(part.outputs)], noise[:, list(part.outputs)] = self._solution(part, sizes)
-        largest = sizes.max()  # of order one where they enter the layer
-        features, bias, slopes = self._features(sizes / largest), x.new_zeros(outputs), x.new_zeros(x.shape[1], outputs)
-        return Fit(self.name, features, bias, slopes, largest * weights, noise, -self.loss)
-
-    def _solution(self, part: Entries, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights of the terms, (terms, outputs), and the noise, (orders, outputs)."""
-        noise = self._noise().exp()
-        scale = (noise[0] / noise)[part.order][:, None]
-        design, targets = scale * self._features(sizes).derivatives(part.x, part.by), scale * part.targets
-        weights = solve(design, targets, float(noise[0])).weights
-        squares = (targets - design @ weights).square().sum(0) / noise[0] ** 2 + weights.square().sum(0)
-        return weights, noise[:, None] * (squares / len(targets)).sqrt()
+        return solve_weights(self.name, self._features, self._sizes(), self._noise(), labels, -self.loss)
 
     def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]

@@ -12,11 +12,12 @@ from sobolev.surrogates.family import Family, Fit
 from sobolev.surrogates.kernels import LITTLE_NOISE, MOST_CENTRES, Kernels
 from sobolev.surrogates.labels import Labels
 from sobolev.surrogates.polynomials import Polynomials
+from sobolev.surrogates.waves import Waves
 
-KINDS = ("polynomials", "kernel", "deep kernel")
+KINDS = ("waves", "polynomials", "kernel", "deep kernel")
 _HELD_OUT = 0.2
-_EXACT = 1e-8
-"""In units of the targets' own: what is as good as this needs no rival."""
+_EXACT, _EXACT_WAVES = 1e-8, 1e-12
+"""In units of the targets' own: what is as good as this needs no rival; waves that are less exact are no waves."""
 _SPREAD = 0.5
 """Of the shares in a mean, before the held-out rows were seen."""
 _SMALLEST = 0.02
@@ -80,6 +81,8 @@ def search(
         if errors.min() > most**2:
             break
         family.learn(learnt)
+        if isinstance(family, Waves) and not family.worth and len(kinds) > 1:
+            continue  # no function of this kind
         families.append(family)
         found.append(family.fit(learnt))
         moments = kept.moments(found)
@@ -87,7 +90,7 @@ def search(
         shown = kept.shown(found[-1])
         best = found[int(errors.argmin())]
         yield _stage(f"{family.name}: held-out error {shown:.2g}", found[-1], shown, ((1.0, best),))
-        if errors[-1] < _EXACT**2:
+        if errors[-1] < (_EXACT_WAVES if family.kind == "waves" else _EXACT) ** 2:
             break
     right = errors.sqrt()
     wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
@@ -177,6 +180,7 @@ def _families(labels: int, inputs: int, highest_degree: int | None, centres: int
     """In the order in which they are tried, and up to which held-out error of the best before them."""
     terms = min(max(50, labels), 400) if inputs == 1 else 500 if labels < 1000 else 1000
     always: list[Family] = [
+        Waves(inputs),
         Polynomials(inputs, terms, highest_degree=highest_degree),
         Kernels(inputs, units=0, centres=centres),
         Kernels(inputs, centres=centres),

@@ -35,9 +35,10 @@ _EXPLAINED = 0.9
 class EvidenceRegressor(LightningModule):
     """Learns a smooth function of one to about ten inputs from up to about 10,000 labels, in float64.
 
-    Families of features, sparse polynomials, a kernel and a deep one, are each chosen by the evidence of a Bayesian
-    linear layer on top of them, noise included; their shares in a mean by rows that were held out (Golub & Pereyra, The
-    differentiation of pseudo-inverses, 1973; MacKay, Bayesian interpolation, 1992; Breiman, Stacked regressions, 1996).
+    Families of features, waves, sparse polynomials, a kernel and a deep one, are each chosen by the evidence of a
+    Bayesian linear layer on top of them, noise included; their shares in a mean by rows that were held out (Golub &
+    Pereyra, The differentiation of pseudo-inverses, 1973; MacKay, Bayesian interpolation, 1992; Breiman, Stacked
+    regressions, 1996).
     An epoch is a step of this search, and the training ends with it. All rows are used, whatever the batches; several
     processes do the same.
 
@@ -50,7 +51,7 @@ class EvidenceRegressor(LightningModule):
     Args:
         seed: of the rows held out and of the first weights.
         derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
-        families: the kinds to choose from, some of `polynomials`, `kernel`, `deep kernel`.
+        families: the kinds to choose from, some of `waves`, `polynomials`, `kernel`, `deep kernel`.
         highest_degree: of the polynomials in each input; None: what the evidence wants, up to 400 of one input, 29 of
             several.
         centres: labels that carry a kernel, at most; time grows with the cube.

@@ -1,0 +1,241 @@
+"""Plane waves, as few as the residuals have significant peaks in their spectrum, and polynomials of low degree.
+
+Of functions that oscillate over many periods bumps and polynomials need several for each of them; of sums and products
+of sines a handful of waves is all there is. Their frequencies are no grid: each is found as the highest peak of the
+spectrum that the others leave, and then all are refined together by Gauss-Newton steps (Mamandipoor, Ramasamy & Madhow,
+Newtonized orthogonal matching pursuit, 2016), weights eliminated (Kaufman, A variable projection method, 1975).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations, product
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.wave_features import WaveFeatures
+from sobolev.surrogates.family import Fit
+from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
+from sobolev.surrogates.minimise import minimise
+from sobolev.surrogates.weights import solve_weights
+
+_MOST = 16
+"""Waves."""
+_ROWS = 2000
+"""In which they are looked for."""
+_TERMS = 60
+"""Of the polynomials, about."""
+_HIGHEST = {1: 1000, 2: 128, 3: 32}
+"""Half periods in the range of an input, for waves along so many inputs at a time."""
+_CHANCE = 8.0
+"""How improbable the peak of a spectrum of noise is, as minus a logarithm."""
+_WORTH = 0.2
+"""Of what the polynomials miss, waves must leave less than this part; else they are no good description."""
+_ROUGH, _EXACT = 1e-2, 1e-13
+"""Of the values' size: what polynomials must miss, and what more waves are looked for down to."""
+_STEPS = 12
+_LITTLE = 0.99
+"""A step that leaves more of the squared residuals is the last."""
+_MARGIN = 0.1
+"""Of the polynomials' box, see `Polynomials`."""
+_LEAST_NOISE = -32.0
+"""Likewise."""
+
+
+class Waves:
+    """Sines and cosines of common prior size, polynomials that fall with their degree; see `Family`.
+
+    Args:
+        inputs: how many.
+    """
+
+    kind = name = "waves"
+
+    def __init__(self, inputs: int) -> None:
+        self.frequencies = torch.zeros(0, inputs, dtype=torch.float64)
+        self.left = 1.0
+        self.found = False
+        self.decay = torch.zeros((), dtype=torch.float64)
+        self.strength = torch.zeros((), dtype=torch.float64)
+        self.log_noise = torch.full((1,), -2.0, dtype=torch.float64)  # of values, then gradients, then Hessians
+
+    @property
+    def worth(self) -> bool:
+        """Whether waves are most of what polynomials of low degree miss."""
+        return self.left < _WORTH
+
+    def learn(self, labels: Labels) -> None:
+        """See `Family`."""
+        low, high = labels.x.amin(0), labels.x.amax(0)
+        if not self.found:
+            self.low, self.high = low - _MARGIN * (high - low), high + _MARGIN * (high - low)
+            self.degrees = _of_low_degree(labels.x.shape[1], min(_TERMS, len(labels) // 4))
+            self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
+        known = labels.tensors[0].isfinite().all(1)
+        x, y = labels.x[known], labels.tensors[0][known]
+        if not self.found:
+            self._find(x[:_ROWS], y[:_ROWS])
+        self.found = True
+        self.frequencies = _Problem(x, y, self._polynomials()(x)).refined(self.frequencies)
+        self._weigh(labels.entries())
+
+    def fit(self, labels: Labels) -> Fit:
+        """See `Family`."""
+        return solve_weights(self.name, self._features, self._sizes(), self._noise(), labels, -self.loss)
+
+    def _find(self, x: Tensor, y: Tensor) -> None:
+        """One after the other, as long as there is more in the spectrum than chance."""
+        problem = _Problem(x, y, self._polynomials()(x))
+        residuals = first = problem.residuals(self.frequencies)
+        most = min(_MOST, len(x) // (10 * (2 + x.shape[1]))) if first.norm() > _ROUGH * y.norm() else 0
+        while len(self.frequencies) < most and residuals.norm() > _EXACT * y.norm():
+            peak = highest_peak(x, residuals)
+            if peak is None:
+                break
+            self.frequencies = problem.refined(torch.cat([self.frequencies, peak[None]]))
+            residuals = problem.residuals(self.frequencies)
+        self.left = float(residuals.norm() / first.norm()) if len(self.frequencies) else 1.0
+
+    def _weigh(self, groups: Sequence[Entries]) -> None:
+        """Sizes and noise by the evidence."""
+        features = self._features(torch.ones(self._width(), dtype=torch.float64))
+        data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
+
+        def loss() -> Tensor:
+            sizes, noise = self._sizes(), self._noise()
+            prior = 0.125 * self.strength.square() + 0.5 * self.decay.square()
+            return torch.stack([negative_log_evidence(part, sizes, noise) for part in data]).sum() + prior
+
+        self.loss = minimise([self.decay, self.strength, self.log_noise], loss, 60)
+
+    def _width(self) -> int:
+        return len(self.degrees) + 2 * len(self.frequencies)
+
+    def _sizes(self) -> Tensor:
+        falls = torch.exp(-self.decay.exp() * self.degrees.sum(1))
+        return torch.cat([falls, self.strength.exp().expand(2 * len(self.frequencies))])
+
+    def _noise(self) -> Tensor:
+        return bounded(self.log_noise, _LEAST_NOISE)
+
+    def _polynomials(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
+        sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
+        return ChebyshevFeatures(self.degrees, sizes, self.low, self.high)
+
+    def _features(self, sizes: Tensor) -> WaveFeatures:
+        terms, waves = sizes.split([len(self.degrees), 2 * len(self.frequencies)])
+        size = waves[0] if len(waves) else terms.new_ones(())
+        return WaveFeatures(self.frequencies, size, self._polynomials(terms))
+
+
+class _Problem:
+    """Values, as polynomials and waves.
+
+    Args:
+        x: (rows, inputs).
+        y: (rows, outputs), finite.
+        polynomials: (rows, terms).
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, polynomials: Tensor) -> None:
+        self.x, self.y, self.polynomials = x, y, polynomials
+
+    def residuals(self, frequencies: Tensor) -> Float64[Tensor, "rows outputs"]:
+        """What no weights reach."""
+        return self._solved(frequencies)[1]
+
+    def refined(self, frequencies: Float64[Tensor, "waves inputs"]) -> Float64[Tensor, "waves inputs"]:
+        """Those nearby that leave least."""
+        for _ in range(_STEPS if len(frequencies) else 0):
+            weights, before = self._solved(frequencies)
+            step, part = self._step(frequencies, weights, before), 1.0
+            while part > 1e-3 and not self.residuals(frequencies + part * step).norm() < before.norm():
+                part /= 4
+            if part <= 1e-3:
+                break
+            frequencies = frequencies + part * step
+            if self.residuals(frequencies).square().sum() > _LITTLE * before.square().sum():
+                break
+        return frequencies
+
+    def _features(self, frequencies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        phases = self.x @ frequencies.T
+        sines, cosines = phases.sin(), phases.cos()
+        return torch.cat([self.polynomials, sines, cosines], 1), sines, cosines
+
+    def _solved(self, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+        features = self._features(frequencies)[0]
+        weights = torch.linalg.lstsq(features, self.y).solution
+        return weights, self.y - features @ weights
+
+    def _step(self, frequencies: Tensor, weights: Tensor, residuals: Tensor) -> Tensor:
+        """Gauss-Newton, all weights following."""
+        features, sines, cosines = self._features(frequencies)
+        waves = len(frequencies)
+        of_sines, of_cosines = weights[-2 * waves :].split(waves)
+        slopes = cosines[:, None] * of_sines.T - sines[:, None] * of_cosines.T  # (rows, outputs, waves)
+        by_frequency = (slopes[..., None] * self.x[:, None, None]).flatten(2)
+        Q = torch.linalg.qr(features).Q
+        columns = by_frequency.flatten(1)
+        beside = (columns - Q @ (Q.T @ columns)).view_as(by_frequency).flatten(0, 1)
+        norms = beside.norm(dim=0).clamp_min(1e-300)
+        return (torch.linalg.lstsq(beside / norms, residuals.reshape(-1, 1)).solution[:, 0] / norms).view_as(
+            frequencies
+        )
+
+
+def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float64[Tensor, " inputs"] | None:
+    """The frequency that residuals (rows, outputs) have most of, along up to two inputs, or three of three.
+
+    None where the highest peak may be chance. On a grid of a quarter of the width of a peak, and, as waves of higher
+    frequency cannot be told from lower ones in rows that are a grid, up to half a period a distinct value.
+    """
+    inputs = x.shape[1]
+    distinct = [len(column.unique()) - 1 for column in x.T]
+    step = math.pi / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
+    chosen = list(combinations(range(inputs), min(2, inputs))) + ([(0, 1, 2)] if inputs == 3 else [])
+    best, frequency, count = 0.0, torch.zeros_like(step), 0
+    for axes in chosen:
+        highest = [min(_HIGHEST[len(axes)], distinct[j]) for j in axes]
+        numbers = [torch.arange(-k if place else 0, k + 1, dtype=x.dtype) for place, k in enumerate(highest)]
+        power = _power([x[:, j, None] * step[j] * n for j, n in zip(axes, numbers, strict=True)], residuals)
+        count += power.numel()
+        if float(power.max()) > best:
+            best = float(power.max())
+            places = torch.unravel_index(power.argmax(), power.shape)
+            frequency = torch.zeros_like(step)
+            for j, n, place in zip(axes, numbers, places, strict=True):
+                frequency[j] = n[place] * step[j]
+    return frequency if best > (math.log(count) + _CHANCE) * residuals.square().sum() else None
+
+
+def _power(phases: Sequence[Tensor], residuals: Tensor) -> Tensor:
+    """Squares of the sums of residuals times the waves, over all outputs; (numbers of each axis)."""
+    factors = [torch.polar(torch.ones_like(p), -p) for p in phases]
+    total: Tensor | float = 0.0
+    for column in residuals.T:
+        inner = factors[0] * column[:, None]
+        for factor in factors[1:-1]:
+            inner = (inner[:, :, None] * factor[:, None]).flatten(1)
+        sums = inner.T @ factors[-1] if len(factors) > 1 else inner.sum(0)
+        total = total + sums.abs().square()
+    return total.view([p.shape[1] for p in phases])  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _of_low_degree(inputs: int, terms: int) -> Tensor:
+    """The degrees of all products up to a total one, about so many."""
+    degree = 0
+    while math.comb(degree + 1 + inputs, inputs) <= terms:
+        degree += 1
+    ranges = product(*[range(degree + 1)] * inputs) if inputs <= 3 else _products(inputs, degree)
+    return torch.tensor([degrees for degrees in ranges if sum(degrees) <= degree])
+
+
+def _products(inputs: int, degree: int) -> list[tuple[int, ...]]:
+    """Without the many of a higher total degree."""
+    if inputs == 0:
+        return [()]
+    return [(k, *rest) for k in range(degree + 1) for rest in _products(inputs - 1, degree - k)]
