@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
@@ -23,6 +22,7 @@ from sobolev.networks.surrogate import Surrogate
 from sobolev.surrogates.kernels import MOST_CENTRES
 from sobolev.surrogates.labels import standardized
 from sobolev.surrogates.search import KINDS, Stage, network, search
+from sobolev.training.checkpoint import CheckpointedModule
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.regressor import Batch
 
@@ -32,7 +32,7 @@ _EXPLAINED = 0.9
 """A network that leaves more than the rest of the variance is said to have learnt little."""
 
 
-class EvidenceRegressor(LightningModule):
+class EvidenceRegressor(CheckpointedModule):
     """Learns a smooth function of one to about ten inputs from up to about 10,000 labels, in float64.
 
     Families of features, waves, sparse polynomials, a kernel and a deep one, are each chosen by the evidence of a
@@ -61,6 +61,8 @@ class EvidenceRegressor(LightningModule):
             of each input); the `noise`, in the units of each output; that of `derivatives` of each order, as a part of
             their root mean square; the part of the variance of held-out rows that the best family `explained`; the
             training `rows`. Empty before the search.
+        trained_on: of a network from a checkpoint: name, unit and range of its `inputs` and `outputs`, and how the data
+            were made; None elsewhere.
 
     Examples:
         >>> import lightning, sobolev
@@ -187,10 +189,12 @@ class EvidenceRegressor(LightningModule):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["chosen"] = self.chosen
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         self.chosen = checkpoint.get("chosen", {})
 
     @override

@@ -1,12 +1,9 @@
 """The LightningModule: a network that learns a function from its values and derivatives."""
 
 from collections.abc import Iterable, Sequence
-from io import BytesIO
-from os import PathLike
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -16,7 +13,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
-from sobolev.data.description import KEY, description_in
 from sobolev.data.module import TensorDataModule
 from sobolev.losses.comparison import FirstOrder, SecondOrder
 from sobolev.losses.labels import check_labels, with_outputs
@@ -25,7 +21,7 @@ from sobolev.losses.whitening import GradientWeights
 from sobolev.networks import MLP, Standardized
 from sobolev.networks.surrogate import Surrogate
 from sobolev.optimizers.quasi_newton import QuasiNewton
-from sobolev.training.checkpoint import read_checkpoint
+from sobolev.training.checkpoint import CheckpointedModule
 from sobolev.training.collapse import collapse
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.schedules import CosineToZero
@@ -37,7 +33,7 @@ Batch = tuple[Tensor, ...] | list[Tensor]
 """Inputs (batch, inputs), targets (batch, outputs), then derivative labels where the data have them."""
 
 
-class Regressor(LightningModule):
+class Regressor(CheckpointedModule):
     """Fits a network to values of a function, and to its derivatives where the data hold labels of them.
 
     Logged are `train/loss` and `val/loss`, in units of the labels' scales; where derivative labels are used, also the
@@ -102,7 +98,6 @@ class Regressor(LightningModule):
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
-        self.trained_on: dict[str, Any] | None = None
         self._first_batch: Batch = ()  # of the last epoch, for a look at the outputs in the end
 
     @override
@@ -184,18 +179,12 @@ class Regressor(LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Weights that were saved in float64 are loaded in float64; the names of the data come with them."""
-        self.trained_on = description_in(checkpoint) or self.trained_on
+        super().on_load_checkpoint(checkpoint)
         saved = checkpoint["state_dict"]
         if isinstance(self.network, Standardized) and any(name.startswith(_EXTENDED) for name in saved):
             self.network.network = Surrogate()  # which takes its structure from them
         if {saved[name].dtype for name, _ in self.named_parameters() if name in saved} == {torch.float64}:
             self.double()
-
-    @override
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A network that was loaded keeps the description of its data."""
-        if self.trained_on is not None and description_in(checkpoint) is None:
-            checkpoint[type(self).__name__] = {KEY: self.trained_on}
 
     @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -271,24 +260,6 @@ class Regressor(LightningModule):
             losses = {f"{stage}/loss": loss, **orders}
             self.log_dict(losses, batch_size=len(inputs), sync_dist=stage != "train")
         return loss
-
-    @classmethod
-    @override
-    def load_from_checkpoint(cls, checkpoint_path: str | PathLike[str], **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The module with the weights of a checkpoint, in eval mode.
-
-        Args:
-            checkpoint_path: a checkpoint that training wrote.
-            **kwargs: those of Lightning's `load_from_checkpoint`; arguments of the constructor among them.
-
-        Raises:
-            ValueError: the file holds more than plain types and tensors, which could run code when it is loaded.
-        """
-        file = BytesIO()
-        torch.save(read_checkpoint(checkpoint_path), file)
-        file.seek(0)
-        module = super().load_from_checkpoint(file, **{"weights_only": True, **kwargs})  # pyright: ignore[reportArgumentType]
-        return module.eval()
 
 
 def _beside(predicted: Tensor, targets: Tensor) -> Tensor:
