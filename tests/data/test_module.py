@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from sobolev import FunctionData
+from sobolev import FunctionData, Regressor
+from sobolev.optimizers import LBFGS, SelfScaledBFGS
 
 SMALL = {
     "samples": 101,
@@ -115,7 +116,8 @@ SCRIPT = """
 import sys, torch
 from lightning.pytorch import Trainer
 from test_module import SMALL, Seen, trainer
-from sobolev import FunctionData
+from sobolev import FunctionData, Regressor
+from sobolev.optimizers import LBFGS, SelfScaledBFGS
 if __name__ == "__main__":
     model, data = Seen(), FunctionData(**SMALL)
     run = trainer(sys.argv[1], 1, devices=2, strategy="ddp")
@@ -139,3 +141,37 @@ def test_two_processes_share_every_point(tmp_path):
         seen = [part["seen"][stage] for part in parts]
         assert len(seen[0]) == len(seen[1])
         assert len(torch.cat(seen[0] + seen[1]).unique()) == sum(map(len, seen[0] + seen[1])) == rows
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "asked", "rows"),
+    [
+        (torch.optim.Adam, None, [250, 50]),
+        (torch.optim.Adam, 100, [100, 100, 100]),
+        (SelfScaledBFGS, None, [300]),
+        (LBFGS, None, [300]),
+        (torch.optim.LBFGS, None, [300]),
+        (LBFGS, 200, [200, 100]),
+    ],
+)
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.filterwarnings("ignore:the training collapsed", "ignore:You passed in a `val_dataloader`")
+def test_a_batch_is_what_the_optimiser_needs(tmp_path, ours, optimizer, asked, rows):
+    class Mine(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch, batch_idx):
+            return (self.network(batch[0]) - batch[1]).square().mean()
+
+        def configure_optimizers(self):
+            return optimizer(self.parameters())
+
+    data = FunctionData("x", (-1, 1), samples=300, validation_samples=5, test_samples=5, batch_size=asked)
+    module = Regressor(torch.nn.Linear(1, 1), optimizer=optimizer) if ours else Mine()
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "max_epochs": 1}
+    trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, limit_val_batches=0, **options)
+    trainer.fit(module, data)
+    assert [len(batch[0]) for batch in trainer.train_dataloader] == rows
+    assert data.training_batch_size == rows[0]

@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -19,6 +21,10 @@ EVIDENCE = "sobolev.EvidenceRegressor"
 
 SIZES = ("network.init_args.inputs", "network.init_args.outputs")
 """Arguments that follow the data."""
+
+_BFGS = "sobolev.optimizers.SelfScaledBFGS"
+_NETWORK_OF_EQUATION = Namespace(hidden=[32, 32], activation="tanh")
+"""Small enough for steps by all points at once; smooth, as its derivatives are what is learnt."""
 
 _MOST_ROWS = 10_000
 _MOST_LABELS = 20_000
@@ -70,6 +76,47 @@ def _of_sizes(default: Namespace, model: Namespace) -> Namespace:
         if like.get(f"init_args.{name}") and (size := model.get(f"init_args.{name}")):
             like[f"init_args.{name}"] = size
     return like
+
+
+def follow_equation(config: Namespace, default: Namespace) -> None:
+    """Where an equation is to be learnt by the default job's Adam, which nobody named, take what reaches its solution.
+
+    Args:
+        config: of `fit`; changed in place.
+        default: the model of the default job.
+    """
+    settings, by_itself = config.model.init_args, default.init_args
+    if not config.model.class_path.endswith("ResidualRegressor") or config.get("ckpt_path"):
+        return
+    if settings.get("optimizer") != by_itself.optimizer or _names("optimizer"):
+        return
+    settings.optimizer = Namespace(class_path=_BFGS, init_args=Namespace())
+    on = ""
+    if settings.get("network") == by_itself.network:
+        settings.network.init_args.update(_NETWORK_OF_EQUATION)
+        on = "for a network of two layers of 32 units with tanh, "
+    config.trainer.precision = config.trainer.precision or "64-true"
+    rank_zero_info(
+        f"optimizer: {_BFGS} in {config.trainer.precision}, {on}as an equation is to be learnt; "
+        "--model.optimizer torch.optim.Adam takes another"
+    )
+
+
+def _names(setting: str) -> bool:
+    """Whether the command line, or a configuration on it, says something of a setting of the model."""
+    words = sys.argv[1:]
+    if any(word.startswith((f"--model.{setting}", f"--model.init_args.{setting}")) for word in words):
+        return True
+    paths = (Path(word.partition("=")[2] or word) for word in words if word.endswith((".yaml", ".yml", ".json")))
+    texts = (path.read_text(encoding="utf-8") for path in paths if path.is_file())
+    return any(setting in _settings(yaml.safe_load(text)) for text in texts)
+
+
+def _settings(configuration: Any) -> Any:
+    """The arguments of the model in a configuration."""
+    for key in ("model", "init_args"):
+        configuration = configuration.get(key) if isinstance(configuration, dict) else None
+    return configuration or {}
 
 
 def _add_evidence(callbacks: Any) -> None:

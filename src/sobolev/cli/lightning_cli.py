@@ -14,8 +14,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
-from sobolev.cli.default_model import SIZES, follow_data
+from sobolev.cli.default_model import SIZES, follow_data, follow_equation
 from sobolev.cli.mistakes import UsageError, explained, refused_setting
+from sobolev.cli.own_defaults import own_defaults
 from sobolev.cli.run_folder import discard_if_empty, finished, how_to_go_on, name_folder
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
@@ -106,7 +107,7 @@ class SobolevCLI(LightningCLI):
 
     def __init__(self, checkpoint: str | None = None) -> None:
         self.description = description_of(checkpoint or checkpoint_named(sys.argv[1:]))
-        with configuration(self.description) as trained:
+        with configuration(self.description) as trained, own_defaults():
             files = [str(CONFIGS / "square.yaml"), *trained]
             super().__init__(
                 LightningModule,
@@ -146,6 +147,7 @@ class SobolevCLI(LightningCLI):
             check_named(path, self.description)
         if self.subcommand == "fit":
             follow_data(config, default.model)
+            follow_equation(config, default.model)
             _say_callbacks(config.trainer, replaced)
         self._fit_network(config)
         name_folder(config, self.does or str(self.subcommand), sys.argv[1:])

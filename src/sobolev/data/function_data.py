@@ -32,7 +32,7 @@ class FunctionData(TensorDataModule):
         seed: of the points, the noise and the order of every epoch.
         validation_samples: how many validation points.
         test_samples: how many test points.
-        batch_size: training points per batch and process.
+        batch_size: training points per batch and process; None: 250, or all for an optimiser that needs them (L-BFGS).
         evaluation_batch_size: points per batch in validation, test and prediction.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; points in memory need none.
@@ -66,7 +66,7 @@ class FunctionData(TensorDataModule):
         seed: int = 0,
         validation_samples: int = 2000,
         test_samples: int = 2000,
-        batch_size: int = 250,
+        batch_size: int | None = None,
         evaluation_batch_size: int = 2000,
         shuffle: bool = True,
         num_workers: int = 0,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from jaxtyping import Float64, Int64
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from typing_extensions import override
 
@@ -19,6 +20,7 @@ from sobolev.data.prediction_points import PointsLoader, PredictPoints, points_s
 from sobolev.data.suspicions import beyond_single
 from sobolev.errors import check_counts
 from sobolev.functions import Function
+from sobolev.optimizers.quasi_newton import SEARCHING
 
 _DTYPES = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}
 _SHARE_OF_DEVICE = 0.25
@@ -40,7 +42,8 @@ class TensorDataModule(LightningDataModule):
     """Batches `(x, y)`, or `(x, y, d1[, d2])` with derivative labels, from tensors in memory.
 
     Args:
-        batch_size: rows per training batch and process.
+        batch_size: rows per training batch and process; None: all of them for an optimiser that searches along lines
+            (`sobolev.optimizers`, L-BFGS), which needs them, else 250, or as many as a subclass says in `usual_batch`.
         evaluation_batch_size: rows per batch in validation, test and prediction.
         seed: fixes the split and the order of every epoch.
         shuffle: a new order each epoch.
@@ -55,6 +58,7 @@ class TensorDataModule(LightningDataModule):
         derivative_names: names for derivatives, as `{"dprice/dspot": "delta"}`.
         units: of inputs and outputs, as far as they are known.
         samples: how many training rows were asked for, 0 where the data have as many as they have.
+        usual_batch: how many rows a training batch has if nothing else is asked for.
         training: all tensors of the training split, float64; likewise `validation` and `test`.
     """
 
@@ -64,6 +68,7 @@ class TensorDataModule(LightningDataModule):
     derivative_names: Mapping[str, str] = MappingProxyType({})
     units: Mapping[str, str] = MappingProxyType({})
     samples: int = 0
+    usual_batch: int = 250
     training: Split
     validation: Split
     test: Split
@@ -76,7 +81,7 @@ class TensorDataModule(LightningDataModule):
 
     def __init__(
         self,
-        batch_size: int,
+        batch_size: int | None,
         evaluation_batch_size: int,
         seed: int,
         shuffle: bool,
@@ -84,7 +89,7 @@ class TensorDataModule(LightningDataModule):
         predict_points: PredictPoints | None = None,
     ) -> None:
         super().__init__()
-        check_counts(1, batch_size=batch_size, evaluation_batch_size=evaluation_batch_size)
+        check_counts(1, batch_size=1 if batch_size is None else batch_size, evaluation_batch_size=evaluation_batch_size)
         check_counts(0, seed=seed, num_workers=num_workers)
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.seed, self.shuffle, self.num_workers = seed, shuffle, num_workers
@@ -124,6 +129,13 @@ class TensorDataModule(LightningDataModule):
         names, parts = (*self.input_names, *self.output_names), (self.training.inputs, self.training.targets)
         return beyond_single(names, torch.cat(parts, 1))
 
+    @property
+    def training_batch_size(self) -> int:
+        """Rows per training batch: those asked for, or what suits the optimiser of the trainer."""
+        if self.batch_size is not None:
+            return self.batch_size
+        return len(self.training.inputs) if self._for_line_search() else self.usual_batch
+
     @override
     def state_dict(self) -> dict[str, Any]:
         """The description, for a checkpoint."""
@@ -158,7 +170,10 @@ class TensorDataModule(LightningDataModule):
     def train_dataloader(self) -> BatchLoader:
         """Shuffled batches; the same few ones each epoch if the trainer overfits on them."""
         overfit = self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(self.training, self.batch_size, self.shuffle and not overfit)
+        if self.batch_size is None and self.training_batch_size > self.usual_batch:
+            rows = self.training_batch_size
+            rank_zero_info(f"a batch is all {rows} rows, as the optimiser compares losses of one batch; see batch_size")
+        return self._loader(self.training, self.training_batch_size, self.shuffle and not overfit)
 
     def val_dataloader(self) -> BatchLoader:
         """The validation rows in order."""
@@ -180,6 +195,12 @@ class TensorDataModule(LightningDataModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Straight there, without Lightning's search through nested batches: these are tuples of tensors."""
         return tuple(tensor.to(device, non_blocking=True) for tensor in batch)
+
+    def _for_line_search(self) -> bool:
+        """Whether the optimiser compares losses of one batch, so that each batch is to be all rows."""
+        optimizers = [] if self.trainer is None else self.trainer.optimizers
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return getattr(module, "searches_lines", False) or any(isinstance(o, SEARCHING) for o in optimizers)
 
     def _loader(self, split: Split, batch_size: int, shuffle: bool) -> BatchLoader:
         batches = EpochBatches(len(split.inputs), batch_size, shuffle, self.seed, *self._place())

@@ -35,7 +35,7 @@ class PathsData(TensorDataModule):
         seed: of the market, the paths and the order of every epoch.
         validation_samples: how many paths for validation.
         test_samples: how many test points.
-        batch_size: training paths per batch and process.
+        batch_size: training paths per batch and process; None: 256, or all for an optimiser that needs them (L-BFGS).
         evaluation_batch_size: points per batch in validation, test and prediction.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; paths in memory need none.
@@ -57,6 +57,7 @@ class PathsData(TensorDataModule):
     """
 
     output_names = ("price",)
+    usual_batch = 256
     reference: Function
     market: Market
 
@@ -74,7 +75,7 @@ class PathsData(TensorDataModule):
         seed: int = 0,
         validation_samples: int = 2000,
         test_samples: int = 4096,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         evaluation_batch_size: int = 4096,
         shuffle: bool = True,
         num_workers: int = 0,

@@ -53,7 +53,7 @@ class ResidualData(TensorDataModule):
         seed: of the points and of the order of every epoch.
         validation_samples: how many validation points.
         test_samples: how many test points.
-        batch_size: points per batch and process; None for all of them.
+        batch_size: points per batch and process; None: 250, or all for an optimiser that needs them (L-BFGS).
         evaluation_batch_size: points per batch in validation, test and prediction.
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; points in memory need none.
@@ -109,7 +109,7 @@ class ResidualData(TensorDataModule):
         self.domain = {name: interval(name, domain[name]) for name in domain}
         self.points = None if points is None else _within(points, _columns(points, self.input_names), self.domain)
         samples = samples if self.points is None else _parts(self.points)[0]
-        super().__init__(batch_size or samples, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
+        super().__init__(batch_size, evaluation_batch_size, seed, shuffle, num_workers, predict_points)
         equations = [equation] if isinstance(equation, str) else equation
         measured = None if measurements is None else _measured(measurements, self.input_names, self.output_names)
         edge = None if boundary is None else _edge(boundary, self.domain)

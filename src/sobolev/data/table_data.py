@@ -37,7 +37,7 @@ class TableData(TensorDataModule):
         decimal_comma: whether numbers are written 1,5; None: recognised.
         validation_fraction: the part of the rows for validation.
         test_fraction: the part of the rows for the test.
-        batch_size: training rows per batch and process.
+        batch_size: training rows per batch and process; None: 250, or all for an optimiser that needs them (L-BFGS).
         evaluation_batch_size: rows per batch in validation, test and prediction.
         seed: of the split and of the order of every epoch.
         shuffle: a new order each epoch.
@@ -71,7 +71,7 @@ class TableData(TensorDataModule):
         decimal_comma: bool | None = None,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
-        batch_size: int = 250,
+        batch_size: int | None = None,
         evaluation_batch_size: int = 2000,
         seed: int = 0,
         shuffle: bool = True,

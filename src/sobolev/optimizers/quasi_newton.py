@@ -127,6 +127,10 @@ class QuasiNewton(Optimizer):
         return found
 
 
+SEARCHING = (QuasiNewton, torch.optim.LBFGS)
+"""Optimisers that evaluate the loss of one batch several times a step, along a line."""
+
+
 def _copied(value: Any, device: torch.device) -> Any:
     """A copy, since the optimiser writes over its tensors; numbers as they are."""
     if isinstance(value, dict):

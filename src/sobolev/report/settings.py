@@ -10,7 +10,7 @@ from sobolev.networks import MLP
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-_OF_DATA = ("function", "path", "equations", "model", "samples", "noise", "sampling", "batch_size", "seed")
+_OF_DATA = ("function", "path", "equations", "model", "samples", "noise", "sampling", "seed")
 _PLAIN = (bool, int, float, str)
 _MOST = 12
 """Settings of a module of somebody else's."""
@@ -25,6 +25,8 @@ def settings_of(trainer: "Trainer", model: "LightningModule") -> dict[str, bool 
         found["function"] = str(getattr(reference, "name", reference))
     if "samples" not in found and training is not None:
         found["samples"] = len(training.inputs)
+    rows = getattr(data, "training_batch_size", getattr(data, "batch_size", None))
+    found |= {} if rows is None else {"batch_size": rows}
     found |= _network(model) | _optimiser(trainer)
     ours = type(model).__module__.startswith("sobolev.")  # whose other settings hardly ever change
     plain = {k: v for k, v in model.hparams.items() if isinstance(v, _PLAIN) and not k.startswith("_")}

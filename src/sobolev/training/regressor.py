@@ -20,7 +20,7 @@ from sobolev.losses.sobolev_loss import SobolevLoss, scaled_squared_error
 from sobolev.losses.whitening import GradientWeights
 from sobolev.networks import MLP, Standardized
 from sobolev.networks.surrogate import Surrogate
-from sobolev.optimizers.quasi_newton import QuasiNewton
+from sobolev.optimizers.quasi_newton import SEARCHING
 from sobolev.training.checkpoint import CheckpointedModule
 from sobolev.training.collapse import collapse
 from sobolev.training.label_warnings import warn_of_labels
@@ -58,6 +58,7 @@ class Regressor(CheckpointedModule):
     Attributes:
         trained_on: of a network from a checkpoint: name, unit and range of its `inputs` and `outputs`, and how the data
             module was made.
+        searches_lines: whether the optimiser compares losses of one batch, for which sobolev's data then hold all rows.
 
     Examples:
         >>> import lightning, sobolev
@@ -98,6 +99,7 @@ class Regressor(CheckpointedModule):
         self.optimizer = optimizer or _adam
         self.scheduler = scheduler or CosineToZero
         self.scheduler_interval = scheduler_interval
+        self.searches_lines = False
         self._first_batch: Batch = ()  # of the last epoch, for a look at the outputs in the end
 
     @override
@@ -215,7 +217,8 @@ class Regressor(CheckpointedModule):
                 "for more epochs"
             )
         optimizer = self.optimizer(self.parameters())
-        if isinstance(optimizer, QuasiNewton | torch.optim.LBFGS):
+        self.searches_lines = isinstance(optimizer, SEARCHING)
+        if self.searches_lines:
             self._check_whole_gradients(type(optimizer).__name__)
         scheduler = self.scheduler(optimizer)
         if isinstance(scheduler, CosineToZero):

@@ -10,11 +10,8 @@ from typing_extensions import override
 from sobolev.equations import Problem
 from sobolev.equations.problem import Violation
 from sobolev.networks.standardized import Standardized
-from sobolev.optimizers.quasi_newton import QuasiNewton
+from sobolev.optimizers.quasi_newton import SEARCHING
 from sobolev.training.regressor import Batch, Regressor
-
-_SEARCHING = (QuasiNewton, torch.optim.LBFGS)
-"""Their line search steps back from losses that are not finite."""
 
 _BLOCK = 10_000
 """Points at which the residual is computed at a time."""
@@ -113,7 +110,8 @@ class ResidualRegressor(Regressor):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         equations, conditions = self.problem.loss(self, batch[0], self.coefficients)
         loss = equations + conditions + self.problem.misfit(self, batch[0])
-        if not loss.isfinite() and (self.global_step == 0 or not isinstance(self._optimizer(), _SEARCHING)):
+        searches = isinstance(self._optimizer(), SEARCHING)  # and steps back from a loss that is not finite
+        if not loss.isfinite() and (self.global_step == 0 or not searches):
             self._refuse_undefined(batch[0])
         if self.trainer.world_size > 1:  # derivatives alone leave the last bias without a gradient, which DDP refuses
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.parameters())
