@@ -15,7 +15,7 @@ def test_a_line_or_a_grid_spans_the_domain_where_it_is_known(inputs):
     domain = {name: (-2.0, 3.0 + i) for i, name in enumerate("xy"[:inputs])}
     x = drawing_points(SEEN[inputs], SimpleNamespace(domain=domain))
     assert x.amin(0).tolist() == [-2.0] * inputs and x.amax(0).tolist() == [3.0, 4.0][:inputs]
-    assert [len(column.unique()) for column in x.T] == ([400] if inputs == 1 else [79, 79])
+    assert [len(column.unique()) for column in x.T] == ([400] if inputs == 1 else [53, 53])
 
 
 def test_else_the_rows_of_the_training_then_the_points_themselves():
@@ -35,7 +35,7 @@ def test_along_each_of_many_inputs_through_the_medians():
         assert block[0, i] == low[i] and block[-1, i] == high[i]
 
 
-def test_bands_of_a_ninth_of_a_grid_stand_for_all_of_it():
+def test_bands_of_a_quarter_of_a_grid_stand_for_all_of_it():
     x = drawing_points(SEEN[2], SimpleNamespace(domain={"x": (-1.0, 1.0), "y": (0.0, 2.0)}))
     bands = torch.exp(-x @ torch.tensor([[1.0], [2.0]], dtype=x.dtype))[:, :, None] * torch.tensor([1.0, 1e-9])
     coarser = on_coarser_grid(bands)

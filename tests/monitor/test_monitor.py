@@ -507,7 +507,7 @@ def test_a_known_function_of_two_inputs_is_drawn_on_a_grid(tmp_path):
     trainer = quiet_trainer(tmp_path, monitor)
     trainer.fit(Exactly(x[0]).double(), loader(x, y), loader(x, y))
     points, predicted, exact = monitor._drawn(trainer, monitor.measurement.figure_data()[2]).figure_data()
-    assert [len(column.unique()) for column in points.unbind(1)] == [79, 79] and len(points) == 79 * 79
+    assert [len(column.unique()) for column in points.unbind(1)] == [53, 53] and len(points) == 53 * 53
     torch.testing.assert_close(predicted[1], exact[1])
     assert torch.equal(points.amin(0), x.amin(0)) and torch.equal(points.amax(0), x.amax(0))
 
@@ -520,7 +520,7 @@ def test_a_table_of_two_inputs_is_drawn_on_a_grid_and_its_labels_at_their_rows(t
         trainer = quiet_trainer(tmp_path, monitor := DerivativeMonitor(order=1, **QUIET))
         trainer.fit(Exactly(x[0]).double(), loader(x, *labels), loader(x, *labels))
         monitor.figure(trainer)
-        assert len(shown["drawn"][0]) == 79 * 79 and shown["drawn"][2] == [None, None]
+        assert len(shown["drawn"][0]) == 53 * 53 and shown["drawn"][2] == [None, None]
         rows, _, exact = shown["measured"]
         assert torch.equal(rows, x) and torch.equal(exact[0], y)
         assert (exact[1] is None) == (len(labels) == 1)

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 _LINE = 400
-_GRID, _COARSER = 79, 27
-"""Points of a line, along each axis of a grid, and of the coarser one, every third of these."""
+_GRID, _COARSER = 53, 27
+"""Points of a line, along each axis of a grid, and of the coarser one, every other of these."""
 _SLICE = 60
 """Points along each of many inputs."""
 _FAR, _MOST_POINTS = 1.5, 5000
@@ -40,7 +40,7 @@ def drawing_points(seen: Tensor, data: Any) -> Tensor:
 
 
 def on_coarser_grid(tensor: Tensor) -> Tensor:
-    """Of the points of a grid, as `drawing_points` returns them, (n, ...), a ninth: every third of each axis."""
+    """Of the points of a grid, as `drawing_points` returns them, (n, ...), a quarter: every other one of each axis."""
     step = (_GRID - 1) // (_COARSER - 1)
     return tensor.unflatten(0, (_GRID, _GRID))[::step, ::step].flatten(0, 1)
 

@@ -240,7 +240,7 @@ class DerivativeMonitor(ValidationHooks):
         return derivatives_figure(x, predicted, exact, findings=self.findings, deviations=bands, **names)
 
     def _bands(self, model: Any, x: Tensor, predicted: list[Tensor], *, on_grid: bool) -> list[Tensor] | None:
-        """Standard deviations at points; on a grid a ninth of them is computed, which costs most of a figure."""
+        """Standard deviations at points; on a grid a quarter of them is computed, which costs most of a figure."""
         if not on_grid or x.shape[1] != 2:
             return self.estimation.deviations(model, x, predicted)
         found = self.estimation.deviations(model, on_coarser_grid(x), [on_coarser_grid(t) for t in predicted])
