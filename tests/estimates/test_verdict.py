@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from sobolev.estimates.verdict import Expected, percent, verdict
 
@@ -21,6 +22,15 @@ def test_where_rows_bring_nothing_nothing_is_promised():
 
 def test_of_rows_without_noise_no_number_is_promised():
     assert str(Expected(1, 0.5, 1.0, 0.5, None)).endswith("more rows would help, by how much is not known")
+
+
+def test_of_several_outputs_the_worst_is_named_whatever_their_units():
+    entries, sizes = torch.tensor([[0.5], [3.0]]), torch.tensor([[1.0], [300.0]])
+    slope = Expected(1, 2.15, 212.0, 2.15, None, entries, sizes)
+    assert verdict([slope], ["speed", "power"]).startswith("f' of speed is estimated to be wrong by 50 % of its size")
+    assert verdict([slope]).startswith("f' of output 1 is estimated to be wrong by 50 %")
+    assert slope.of_output(1).relative == pytest.approx(0.01)
+    assert slope.of_output(0).unknown == pytest.approx(0.5)
 
 
 def test_good_derivatives_are_said_to_be_good():

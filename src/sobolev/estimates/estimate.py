@@ -245,13 +245,13 @@ class DerivativeEstimate:
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             given = given.detach().double().cpu().reshape(mean.shape)
             squares = everywhere[k] * _like(self.scales[k], mean, 1)
-            entries, share = squares.mean(0).sqrt(), _like(self.own, mean, 1)
-            size = (1 - share) * (mean.square() + variance) + share * given.square()
-            rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, size, variance))
+            share = _like(self.own, mean, 1)
+            sizes = (1 - share) * (mean.square() + variance) + share * given.square()
+            rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, sizes, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
             noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
             rate = self.rates[k] if noisy and rmse > POOR * size else None
-            found.append(Expected(k, rmse, size, open_, rate, entries))
+            found.append(Expected(k, rmse, size, open_, rate, squares.mean(0).sqrt(), sizes.mean(0).sqrt()))
         return found
 
     @torch.no_grad()

@@ -46,10 +46,10 @@ def on_coarser_grid(tensor: Tensor) -> Tensor:
 
 
 def on_whole_grid(coarser: Tensor) -> Tensor:
-    """Positive numbers at the points of `on_coarser_grid`, (m, ...), at all of the grid: their logarithm is linear."""
-    logarithms = coarser.clamp_min(torch.finfo(coarser.dtype).tiny).log().flatten(1).T.unflatten(1, (_COARSER,) * 2)
-    whole = interpolate(logarithms[None], size=(_GRID, _GRID), mode="bilinear", align_corners=True)[0]
-    return whole.exp().flatten(1).T.unflatten(1, coarser.shape[1:])
+    """Numbers at the points of `on_coarser_grid`, (m, ...), at all of the grid, linear in between."""
+    columns = coarser.flatten(1).T.unflatten(1, (_COARSER, _COARSER))
+    whole = interpolate(columns[None], size=(_GRID, _GRID), mode="bilinear", align_corners=True)[0]
+    return whole.flatten(1).T.unflatten(1, coarser.shape[1:])
 
 
 def has_points(data: Any) -> bool:

@@ -1,7 +1,7 @@
 """Estimates of errors beside what a monitor measures, for orders of which no truth is known."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -52,6 +52,7 @@ class Estimation:
         self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
         self._rows: DerivativeEstimate | None = None
         self._tried = False
+        self._outputs: Sequence[str] = ()
         self._drawn: tuple[Tensor, Tensor] | None = None
         self._known: tuple[Tensor, Reference] | None = None
         self._judgement: tuple[list[float], DerivativeEstimate] | None = None
@@ -91,6 +92,7 @@ class Estimation:
         if x is None or not self._prepared(trainer):
             return
         assert self._rows is not None
+        self._outputs = getattr(trainer.datamodule, "output_names", ())
         values, outputs = self._rows.training[1].shape[1:].numel(), tower[0].shape[1:].numel()
         if values != outputs:
             self.remark = f"no error is estimated: the targets have {values} values a row, the model {outputs}"
@@ -149,7 +151,7 @@ class Estimation:
             return {"remark": self.remark} if self.remark else None
         shares = self.estimate.noise / self.estimate.spread
         return {
-            "verdict": verdict(self.expected),
+            "verdict": verdict(self.expected, self._outputs),
             "noise": self.estimate.noise.tolist(),
             "noise_share": shares.tolist(),
             "noise_text": _noise_text(shares.tolist()),

@@ -22,7 +22,7 @@ def named_places(data: Any) -> dict[str, Place]:
 
 
 def all_places(data: Any, order: int) -> dict[str, Place]:
-    """Every first and second derivative by the names of a data module's columns; none where there is one input only.
+    """Every first and second derivative by the names of a data module's columns; none where each order has one only.
 
     Their units differ, so that no number is about them all.
 
@@ -38,7 +38,7 @@ def all_places(data: Any, order: int) -> dict[str, Place]:
         for output, name in enumerate(outputs)
         for by in combinations_with_replacement(range(len(inputs)), k)
     }
-    return places if len(inputs) > 1 and len(places) <= _MOST else {}
+    return places if len(inputs) * len(outputs) > 1 and len(places) <= _MOST else {}
 
 
 def unit_of(place: Place, data: Any) -> str:
