@@ -3,6 +3,8 @@
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -33,6 +35,12 @@ _MARGINS = (0.1, 0.3, 0.6)
 """From the outermost rows to the edge of the box, in parts of their range; of one input the evidence says how far."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
+_LOW = 8
+"""Highest total degrees up to this one are looked at on their own."""
+_FAR, _SAME = 30.0, 0.05
+"""Logarithms of evidence: a sum that is so much worse has no part in the mean; one so near is the same sum again."""
+_SMALLEST = 0.01
+"""A part in the mean that counts."""
 _HIGHEST_OF_SEVERAL = 30
 """With several inputs: higher degrees of small size would act as noise, and wreck the second derivatives."""
 
@@ -43,7 +51,7 @@ class _State(NamedTuple):
     loss: float
     margin: float
     terms: int
-    degrees: Tensor | None
+    degrees: Int64[Tensor, "terms inputs"]
     values: list[Tensor]
 
 
@@ -61,6 +69,10 @@ class Polynomials:
     rows at equal distances (Adcock & Shadrin, Fast and stable approximation of analytic functions from equispaced
     samples via polynomial frames, 2023).
 
+    A factor that falls smoothly cannot say that a sum ends with some degree, as those of many laws do. So sums of low
+    total degree are learnt, too, and what is fitted is the mean of all by their evidence (Hoeting et al., Bayesian
+    model averaging, 1999): under noise it seldom tells them apart.
+
     Args:
         inputs: how many.
         terms: how many to take; of one input, at most.
@@ -75,7 +87,7 @@ class Polynomials:
         self.highest, self.width = (_HIGHEST, 3.0) if inputs == 1 else (_HIGHEST_OF_SEVERAL, 1.0)
         if highest_degree is not None:
             self.highest = highest_degree + 1
-        self.degrees: Tensor | None = None
+        self.degrees = torch.zeros(0, inputs, dtype=torch.long)
         self.margin = _MARGINS[0]
         self.interaction = torch.zeros(inputs, dtype=torch.float64)
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
@@ -90,13 +102,42 @@ class Polynomials:
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
         groups, self.low, self.high = labels.entries(), labels.x.amin(0), labels.x.amax(0)
-        if self.degrees is None:
+        if not len(self.degrees):
             self.log_noise = self.log_noise.repeat(len(labels.tensors))
             self._choose_terms(groups)
             if len(self.decay) == 1:
                 self._choose_margin(groups)
         else:
             self._climb(groups)
+        self._weigh_low_degrees(groups)
+
+    def _weigh_low_degrees(self, groups: Sequence[Entries]) -> None:
+        """Sums that end with a total degree, and the part of each in the mean."""
+        full = self._state(self.loss)
+        found = [full]
+        for degree in range(1, _LOW + 1):
+            self._put(full.values)
+            self.degrees = self._up_to(degree)
+            if len(self.degrees) > self.terms:
+                break
+            loss = self._loss(groups)
+            if float(loss()) > full.loss + _FAR:
+                continue
+            found.append(self._state(minimise(self._parameters, loss, 60)))
+            if abs(found[-1].loss - full.loss) < _SAME:
+                found.pop()
+                break
+        self._take([full])
+        parts = torch.tensor([-state.loss for state in found], dtype=torch.float64).softmax(0)
+        parts = torch.where(parts < _SMALLEST, 0.0, parts)
+        self.mean = [(part, state) for part, state in zip((parts / parts.sum()).tolist(), found, strict=True) if part]
+
+    def _up_to(self, degree: int) -> Int64[Tensor, "terms inputs"]:
+        """All terms of that total degree at most."""
+        found: list[tuple[int, ...]] = [()]
+        for _ in self.decay:
+            found = [(*term, k) for term in found for k in range(min(self.highest, degree - sum(term) + 1))]
+        return torch.tensor(found)
 
     def _choose_terms(self, groups: Sequence[Entries]) -> None:
         """As many as the evidence wants: of one input, more than that would learn the rounding of the rows."""
@@ -152,7 +193,7 @@ class Polynomials:
             self.decay.fill_(decay)
             self.power.zero_()
             degrees = self._largest()
-            if loss is None or not torch.equal(degrees, self.degrees):  # pyright: ignore[reportArgumentType]
+            if loss is None or not torch.equal(degrees, self.degrees):
                 self.degrees = degrees
                 loss = self._loss(groups)
             for start in product([decay], _POWERS[:1] if several else _POWERS, _NOISES[:1] if several else _NOISES):
@@ -170,7 +211,7 @@ class Polynomials:
 
     def _loss(self, groups: Sequence[Entries]) -> Callable[[], Tensor]:
         """Minus the logarithm of the evidence and of the prior, for the terms as they are."""
-        features = self._features()
+        features = self._features(self.degrees, torch.ones(len(self.degrees), dtype=torch.float64))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
 
         def loss() -> Tensor:
@@ -182,13 +223,33 @@ class Polynomials:
         return loss
 
     def fit(self, labels: Labels) -> Fit:
-        """See `Family`."""
-        return solve_weights(self.name, self._features, self._sizes(), self._noise(), labels, -self.loss)
+        """See `Family`; the features are the terms of all sums in the mean."""
+        full, fits = self._state(self.loss), []
+        for part, state in self.mean:
+            self._take([state])
+            features = partial(self._features, state.degrees)
+            fits.append((part, solve_weights(self.name, features, self._sizes(), self._noise(), labels, -full.loss)))
+        self._take([full])
+        return fits[0][1] if len(fits) == 1 else self._mean_of(fits)
 
-    def _features(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
-        sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes  # pyright: ignore[reportArgumentType]
+    @torch.no_grad()
+    def _mean_of(self, fits: Sequence[tuple[float, Fit]]) -> Fit:
+        degrees, places = _joined([fit.features.degrees for _, fit in fits])
+        first = fits[0][1]
+        sizes, coefficients = (
+            first.weights.new_zeros(len(degrees)),
+            first.weights.new_zeros(len(degrees), len(first.bias)),
+        )
+        for own, (part, fit) in zip(places, fits, strict=True):
+            sizes[own] += part * fit.features.sizes
+            coefficients[own] += part * fit.features.sizes[:, None] * fit.weights
+        weights = coefficients / sizes.clamp_min(torch.finfo(sizes.dtype).tiny)[:, None]
+        noise = torch.stack([part * fit.noise for part, fit in fits]).sum(0)
+        return replace(first, features=self._features(degrees, sizes), weights=weights, noise=noise)
+
+    def _features(self, degrees: Tensor, sizes: Tensor) -> ChebyshevFeatures:
         margin = self.margin * (self.high - self.low)
-        return ChebyshevFeatures(self.degrees, sizes, self.low - margin, self.high + margin)  # pyright: ignore[reportArgumentType]
+        return ChebyshevFeatures(degrees, sizes, self.low - margin, self.high + margin)
 
     def _falls(self, degrees: Tensor) -> Tensor:
         """What each degree costs, (terms, inputs)."""
@@ -199,7 +260,7 @@ class Polynomials:
         return bounded(self.log_noise, _LEAST_NOISE)
 
     def _sizes(self) -> Tensor:
-        degrees = self.degrees.double()  # pyright: ignore[reportOptionalMemberAccess]
+        degrees = self.degrees.double()
         logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - self._falls(degrees).sum(1)
         constant = degrees.sum(1) == 0
         largest = torch.where(constant, -math.inf, logarithm).amax()  # of which the noise is a part
@@ -223,3 +284,10 @@ class Polynomials:
                     seen.add(following)  # pyright: ignore[reportArgumentType]
                     heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))  # pyright: ignore[reportArgumentType]
         return torch.tensor(found)
+
+
+def _joined(sets: Sequence[Int64[Tensor, "terms inputs"]]) -> tuple[Int64[Tensor, "terms inputs"], list[Tensor]]:
+    """All terms that occur, and the places among them of those of each set."""
+    numbers: dict[tuple[int, ...], int] = {}
+    places = [torch.tensor([numbers.setdefault(tuple(term), len(numbers)) for term in own.tolist()]) for own in sets]
+    return torch.tensor(list(numbers)), places
