@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from sobolev import plots
 from sobolev.plots import labels
@@ -438,3 +439,23 @@ def test_measured_values_stand_beside_a_curve(parabola):
     figure = plots.derivatives_figure(x, predicted, measured=(rows, [p[::30] for p in predicted], labels))
     assert len(figure.axes) == 3 and "data" in lines(figure.axes[0]) and "exact" not in lines(figure.axes[0])
     assert "RMSE to the data 0.5" in figure.axes[0].get_title(loc="left")
+
+
+def test_units_stand_at_axes_and_behind_names():
+    x = torch.linspace(0, 1, 30, dtype=torch.float64)[:, None]
+    names = {"input_names": ["T"], "output_names": ["p"], "units": {"T": "K", "p": "$kPa$"}}
+    figure = plots.derivatives_figure(x, [x, x, x[..., None]], **names)
+    titles = [axes.get_title(loc="left").split("\n")[0] for axes in figure.axes]
+    assert [title.partition(" [")[2] for title in titles] == [r"\$kPa\$]", r"\$kPa\$/K]", r"\$kPa\$/K²]"]
+    assert {axes.get_xlabel() for axes in figure.axes} == {"$T$ [K]"}
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_values_of_a_formula_at_points_alone_are_no_data(inputs):
+    x = torch.rand(40, inputs, dtype=torch.float64)
+    y = x.sum(1, keepdim=True)
+    for called in ("data", "exact"):
+        figure = plots.derivatives_figure(x, [y], measured=(x, [y], [y]), measured_name=called)
+        texts = {text.get_text() for text in figure.findobj(Text)}
+        assert (called in texts) and ("data" in texts) == (called == "data")

@@ -228,9 +228,11 @@ class DerivativeMonitor(ValidationHooks):
         names: dict[str, Any] = names_for_figures(getattr(trainer, "datamodule", None))
         x, predicted, exact = self.measurement.figure_data()
         data, drawn = getattr(trainer, "datamodule", None), self._drawn(trainer, exact)
-        known = self.exact_function(trainer) is not None and not has_points(data)
+        by_formula = self.exact_function(trainer) is not None
+        known = by_formula and not has_points(data)
         if not known and any(e is not None and bool(e.isfinite().any()) for e in exact):
             names["measured"], exact = (x, predicted, exact), []
+            names["measured_name"] = "exact" if by_formula else "data"
         if drawn is not None:
             x, predicted, exact = drawn.figure_data()
             exact = [] if has_points(data) else exact  # it is known at the points alone

@@ -9,7 +9,7 @@ from sobolev.functions.notation import Place, derivative_notation, derivative_pl
 _MOST = 20
 """More derivatives are not listed one by one."""
 
-_NAMES = ("input_names", "output_names", "derivative_names")
+_NAMES = ("input_names", "output_names", "derivative_names", "units")
 
 
 def named_places(data: Any) -> dict[str, Place]:

@@ -29,10 +29,12 @@ def derivatives_figure(
     input_names: Sequence[str] = ("x",),
     output_names: Sequence[str] = ("y",),
     derivative_names: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
     title: str = "",
     findings: "Sequence[Finding]" = (),
     deviations: "Sequence[Tensor | ArrayLike | None] | None" = None,
     measured: "Measured | None" = None,
+    measured_name: str = "data",
     outside: Tensor | None = None,
 ) -> "Figure":
     """Draw a network's derivatives, over the truth and with their errors where the truth is known.
@@ -49,12 +51,14 @@ def derivatives_figure(
         output_names: a name per output, shown as it is.
         derivative_names: names for derivatives, `{"dprice/dspot": "delta"}`; with more than two inputs each has a
             panel of its own, in place of those of the orders.
+        units: of inputs and outputs by their names; axes and titles show them, those of derivatives follow.
         title: the first line.
         findings: of an audit; the worst is shown in one line.
         deviations: standard deviations of the errors, in the same shapes as the truth: where there is none, bands that
             hold it in nine of ten cases; with two inputs a map beside each.
         measured: where a truth is known at some rows alone, in place of `exact`: these points (rows, d), the network's
             derivatives and the labels there, in the shapes of `predicted` and `exact`; NaN is no label.
+        measured_name: what the labels there are called.
         outside: which points lie outside of the data, (n,); they are shaded.
 
     Returns:
@@ -74,7 +78,8 @@ def derivatives_figure(
     from sobolev.plots.style import Names
 
     data = samples(points, predicted, exact, deviations, outside)
-    names = Names.of(input_names, output_names, (data.inputs, data.outputs), derivative_names or {})
+    names = Names(input_names, output_names, derivative_names or {}, units or {}, measured_name)
+    names = names.fitted(data.inputs, data.outputs)
     with _DRAWING:
         return build(data, names, title, findings, None if measured is None else samples(*measured))
 

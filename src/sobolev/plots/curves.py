@@ -50,7 +50,7 @@ def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples
                     _errors(bottom, rows_of[0], np.argsort(rows_of[0], kind="stable"), rows_of[1], dots=True)
                 if column == 0:
                     bottom.set_ylabel("absolute error", fontsize=style.SMALL)
-            bottom.set_xlabel(labels.name(names.inputs[0]), fontsize=style.LABEL)
+            bottom.set_xlabel(names.axis(0), fontsize=style.LABEL)
     return labels.left_out(names.outputs[len(shown) :])
 
 
@@ -93,8 +93,10 @@ def _values(
     axes.plot(x[rows], predicted[rows], form, color=style.NETWORK, linewidth=1.4, markersize=4, label="network")
     score, labels_there = style.score(predicted, exact, curve.deviation), None
     if rows_of is not None and (labels_there := rows_of[1].exact) is not None:
-        axes.plot(rows_of[0], labels_there, "o", color=style.EXACT, markersize=5, zorder=1.9, label="data")
-        score = f"RMSE to the data {labels.number(root_mean_square(rows_of[1].predicted - labels_there))}"
+        axes.plot(rows_of[0], labels_there, "o", color=style.EXACT, markersize=5, zorder=1.9, label=names.measured)
+        score = style.score(rows_of[1].predicted, labels_there)
+        if names.measured == "data":  # with noise of their own
+            score = f"RMSE to the data {labels.number(root_mean_square(rows_of[1].predicted - labels_there))}"
     axes.set_title(
         f"{names.label(curve)}\n{score}",
         fontsize=style.LABEL, loc="left", color=style.INK, linespacing=1.35,

@@ -15,6 +15,11 @@ def name(text: str, longest: int = ROOM) -> str:
     if match := re.fullmatch(r"([A-Za-z])_?(\d{0,3})", text):
         letter, digits = match.groups()
         return f"${letter}_{{{digits}}}$" if digits else f"${letter}$"
+    return _plain(text, longest)
+
+
+def _plain(text: str, longest: int) -> str:
+    """Cut where it is too long, nothing read as markup."""
     if len(text) > longest:
         text = text[: longest - 1] + "…"
     return text.replace("\\", "∖").replace("$", r"\$")
@@ -46,6 +51,11 @@ def _apart(name: str) -> str:
 
 def _power(times: int) -> str:
     return f"${{}}^{{{times}}}$" if times > 1 else ""
+
+
+def with_unit(label: str, unit: str) -> str:
+    """`pressure [kPa]`; the label alone where there is no unit."""
+    return f"{label} [{_plain(unit, ROOM)}]" if unit else label
 
 
 def number(value: float) -> str:

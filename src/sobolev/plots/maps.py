@@ -48,7 +48,7 @@ def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples
     across = 2 if estimated else ACROSS
     sheet = _Sheet(figure, len(compared), [cells[start : start + across] for start in range(0, len(cells), across)])
     for row, (curve, known) in enumerate(compared):
-        truth = (curve, plane.paint, "exact") if at_rows is None else (known, at_rows.dot, "data")
+        truth = (curve, plane.paint, "exact") if at_rows is None else (known, at_rows.dot, names.measured)
         _compare(sheet.comparison(row), plane, curve, truth, names)
     for row, singles in enumerate(sheet.singles, start=len(compared)):
         for column, (paint, curve) in enumerate(singles):
@@ -216,9 +216,9 @@ def _frame(axes: Axes, plane: Plane, names: style.Names, *, last: bool, first: b
     axes.xaxis.get_offset_text().set_visible(last)
     axes.yaxis.get_offset_text().set_visible(first)
     if last:
-        axes.set_xlabel(labels.name(names.inputs[0]), fontsize=style.LABEL)
+        axes.set_xlabel(names.axis(0), fontsize=style.LABEL)
     if first:
-        axes.set_ylabel(labels.name(names.inputs[1]), fontsize=style.LABEL)
+        axes.set_ylabel(names.axis(1), fontsize=style.LABEL)
 
 
 def _span(values: Array) -> tuple[float, float]:

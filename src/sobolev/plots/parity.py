@@ -26,7 +26,7 @@ class Panel:
 
 def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
     """Draw into an empty figure, set its size, and say what was left out."""
-    samples, of_truth = (samples, "exact") if measured is None else (measured, "data")
+    samples, of_truth = (samples, "exact") if measured is None else (measured, names.measured)
     outputs = range(min(samples.outputs, OUTPUTS))
     panels = [_panels(samples, output, names) for output in outputs]
     columns = min(COLUMNS, max(map(len, panels)))

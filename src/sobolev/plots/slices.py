@@ -35,7 +35,7 @@ def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples
             data = None if measured is None or order else (measured.points[:, along], measured.curve(output, ()))
             _draw(axes, part.points[:, along], part.curve(output, (along,) * order), part, names, data)
     for along, axes in zip(inputs, cells[-1], strict=True):
-        axes.set_xlabel(labels.name(names.inputs[along]), fontsize=style.LABEL)
+        axes.set_xlabel(names.axis(along), fontsize=style.LABEL)
     return labels.left_out([*names.outputs[len(outputs) :], *(f"along {n}" for n in names.inputs[len(inputs) :])])
 
 
@@ -46,7 +46,9 @@ def _draw(
     known = None if data is None else data[1].exact
     if data is not None and known is not None:
         rows = np.linspace(0, len(known) - 1, min(len(known), MOST_DOTS)).astype(np.intp)
-        axes.plot(data[0][rows], known[rows], "o", color=style.EXACT, markersize=3, markeredgewidth=0, label="data")
+        axes.plot(
+            data[0][rows], known[rows], "o", color=style.EXACT, markersize=3, markeredgewidth=0, label=names.measured
+        )
     low = high = curve.predicted
     if curve.deviation is not None:
         half = style.BAND * curve.deviation

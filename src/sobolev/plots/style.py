@@ -1,7 +1,7 @@
 """Colours, sizes and axes shared by all figures. Nothing here touches matplotlib's global settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from sobolev.functions.notation import derivative_notation
+from sobolev.functions.notation import derivative_notation, derivative_unit
 from sobolev.plots import labels
 from sobolev.plots.samples import Array, Curve, relative_l2, root_mean_square
 
@@ -30,24 +30,35 @@ class Names:
     inputs: Sequence[str]
     outputs: Sequence[str]
     derivatives: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    measured: str = "data"
+    """What the values at rows of their own are called."""
 
-    @classmethod
-    def of(
-        cls, inputs: Sequence[str], outputs: Sequence[str], counts: tuple[int, int], derivatives: Mapping[str, str]
-    ) -> "Names":
+    def fitted(self, inputs: int, outputs: int) -> "Names":
         """One name per column: x1, x2, ... and y1, y2, ... where the given ones do not fit."""
-        return cls(_named(inputs, counts[0], "x"), _named(outputs, counts[1], "y"), derivatives)
+        return replace(self, inputs=_named(self.inputs, inputs, "x"), outputs=_named(self.outputs, outputs, "y"))
 
     def given(self, curve: Curve) -> str | None:
         """What the user calls this derivative."""
         return self.derivatives.get(derivative_notation(*self._of(curve)))
 
     def label(self, curve: Curve, room: int = labels.ROOM) -> str:
-        """What the user calls the derivative, or mathematical notation."""
-        if given := self.given(curve):
-            return labels.name(given, room)
+        """What the user calls the derivative, or mathematical notation, and its unit."""
         output, by = self._of(curve)
-        return labels.derivative(output, by, partial=len(self.inputs) > 1, room=room)
+        unit = self._unit(output, by)
+        if given := self.given(curve):
+            return labels.with_unit(labels.name(given, room), unit)
+        return labels.with_unit(labels.derivative(output, by, partial=len(self.inputs) > 1, room=room), unit)
+
+    def axis(self, number: int) -> str:
+        """The label of the axis of an input, with its unit."""
+        return labels.with_unit(labels.name(self.inputs[number]), self.units.get(self.inputs[number], ""))
+
+    def _unit(self, output: str, by: Sequence[str]) -> str:
+        """Of a derivative; empty where one of the units in it is not known."""
+        if output not in self.units or any(name not in self.units for name in by):
+            return ""
+        return derivative_unit(self.units[output], [self.units[name] for name in by])
 
     def _of(self, curve: Curve) -> tuple[str, list[str]]:
         return self.outputs[curve.output], [self.inputs[i] for i in curve.inputs]

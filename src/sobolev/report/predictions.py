@@ -20,6 +20,7 @@ from sobolev.callbacks.base import Callback
 from sobolev.data.description import names_in
 from sobolev.estimates.estimate import KEY, DerivativeEstimate
 from sobolev.functions.notation import derivative_notation
+from sobolev.report.column_units import column_units, known_units, write_units
 from sobolev.report.joining import PartWriter, join
 from sobolev.report.run_directory import as_typed, free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
@@ -38,9 +39,10 @@ class PredictionWriter(Callback):
     The columns are named `x`, `y`, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, mixed pairs once, or as the data module's
     `derivative_names` say. Where the checkpoint holds an estimate of the errors (`DerivativeMonitor`), `y_std`,
     `dy/dx_std`, ... beside each are the standard deviations of its error, and `outside` is 1 for points that lie
-    outside of the rows that were trained on. Rows come in the order of the data whatever the number of processes, all
-    of which must see the table's folder. One batch is in memory at a time. The module's forward maps (batch, inputs) to
-    (batch, outputs); a batch is x or begins with x.
+    outside of the rows that were trained on. Units that are known go to `predictions.units.json` beside the table. Rows
+    come in the order of the data whatever the number of processes, all of which must see the table's folder. One batch
+    is in memory at a time. The module's forward maps (batch, inputs) to (batch, outputs); a batch is x or begins with
+    x.
 
     Args:
         path: ends in `.csv` or `.parquet`; None: `predictions.csv` in the run's log directory.
@@ -107,6 +109,8 @@ class PredictionWriter(Callback):
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
         self._counted = self.not_finite = 0
+        self._columns: list[str] = []
+        self._units: dict[str, str] = {}
         self._estimate = _estimate_of(trainer, pl_module, self.method) if self.deviations else None
 
     @override
@@ -125,14 +129,14 @@ class PredictionWriter(Callback):
             tensors = self._differentiated(pl_module, x)
         n, inputs, order = len(x), x.shape[1:].numel(), len(tensors) - 1
         columns = _entries(tensors, n, inputs)
-        names = self._names(trainer, pl_module, inputs, tensors[0].shape[1:].numel(), order)
+        names, self._units = self._names(trainer, pl_module, inputs, tensors[0].shape[1:].numel(), order)
         if self._estimate is not None:
             found = self._estimate.at(pl_module, x, method=self.method)
             deviations = _entries(found.deviations[: order + 1], n, inputs).to(columns)
             columns = torch.stack([columns, deviations], 2).flatten(1)
             columns = torch.cat([columns, found.outside[:, None].to(columns)], 1)
             names = with_deviations(names, inputs)
-        columns = torch.cat([x.reshape(n, -1), columns], dim=1)
+        columns, self._columns = torch.cat([x.reshape(n, -1), columns], dim=1), names
         self._part.append(self._numbers(batch_idx, n), columns, names)
         self._counted += n
         self.not_finite += int((~tensors[0].isfinite()).sum())
@@ -161,6 +165,8 @@ class PredictionWriter(Callback):
             self.written = self._target if self.overwrite else free_path(self._target)
             unfinished.replace(self.written)
             self._discard()
+            if beside := write_units(self.written, self._units, self._columns):
+                rank_zero_info(f"Units of its columns: {as_typed(beside)}")
         self.written = trainer.strategy.broadcast(self.written)
         assert self.written is not None
         rank_zero_info(f"Predictions: {as_typed(self.written)}")
@@ -187,13 +193,16 @@ class PredictionWriter(Callback):
 
     def _names(
         self, trainer: "Trainer", pl_module: "LightningModule", inputs: int, outputs: int, order: int
-    ) -> list[str]:
+    ) -> tuple[list[str], dict[str, str]]:
+        """Of the columns, and the units of those that have one."""
         data, trained_on = getattr(trainer, "datamodule", None), getattr(pl_module, "trained_on", None)
         known = {kind: names_in(trained_on, kind) if trained_on else None for kind in ("inputs", "outputs")}
         given = self.input_names or getattr(data, "input_names", known["inputs"])
         given_outputs = self.output_names or getattr(data, "output_names", known["outputs"])
         ins, outs = _named(given, inputs, "x", "input"), _named(given_outputs, outputs, "y", "output")
-        return column_names(ins, outs, getattr(data, "derivative_names", {}), order)
+        called = getattr(data, "derivative_names", {})
+        units = column_units(ins, outs, known_units(data, trained_on), called, order)
+        return column_names(ins, outs, called, order), units
 
 
 def column_names(
