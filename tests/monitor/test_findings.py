@@ -61,4 +61,4 @@ def test_the_audit_is_about_the_first_batch_of_the_validation():
 
 def test_a_table_in_markdown():
     assert as_text([ERROR]) == "* **error** (kind) net.0: this is a error"
-    assert as_text([]) == "Nothing found."
+    assert as_text([]) == "Nothing that spoils derivatives was found."

@@ -22,6 +22,8 @@ from sobolev import (
     ResidualRegressor,
     TableData,
 )  # fmt: skip
+from sobolev.optimizers import SelfScaledBFGS
+from sobolev.report.settings import settings_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
 
@@ -106,13 +108,29 @@ def test_tensorboard_has_the_settings_with_the_final_errors_and_the_findings(tmp
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     settings = HParamsPluginData.FromString(plugin).session_start_info.hparams
     shown = {name: value.string_value or value.number_value for name, value in settings.items()}
-    assert shown["function"] == "x**2" and shown["hidden"] == "4" and shown["activation"] == "ReLU"
+    assert shown["data"] == "x**2" and shown["hidden"] == "4" and shown["activation"] == "ReLU"
     assert shown["learning_rate"] == 0.01 and shown["samples"] == 64 and shown["epochs"] == 1 and "noise" in shown
     text = events.Tensors("audit/text_summary")[-1].tensor_proto.string_val[0].decode()
     assert "piecewise-linear" in text and "ReLU" in text
     assert len(events.Images("derivatives")) == 1
     finding = next(f for f in written(tmp_path)["audit"] if f["kind"] == "piecewise-linear")
     assert finding["severity"] == "error" and "ReLU" in finding["where"]
+
+
+def test_settings_say_what_is_learnt_and_no_steps_that_are_not_taken(tmp_path):
+    heat = ResidualData("d2u_dx2 = 1", ["u(0) = 0", "u(1) = 0"], {"x": (0, 1)}, samples=300, reference="x*(x - 1)/2")
+    network = MLP(hidden=(4,), activation="tanh")
+    found = _settings(tmp_path, heat, ResidualRegressor(network, optimizer=SelfScaledBFGS))
+    assert found["data"] == "d2u_dx2 = 1" and found["batch_size"] == 300 and found["optimizer"] == "SelfScaledBFGS"
+    assert "learning_rate" not in found
+    found = _settings(tmp_path, small(), EvidenceRegressor())
+    assert found["data"] == "x**2" and not {"batch_size", "epochs", "learning_rate", "optimizer"} & {*found}
+
+
+def _settings(tmp_path, data, model):
+    trainer = quiet_trainer(tmp_path)
+    trainer.fit(model, datamodule=data)
+    return settings_of(trainer, model)
 
 
 NAMES = {"output_names": ["price"], "derivative_names": {"dprice/dx": "delta", "d2price/dx2": "gamma"}}

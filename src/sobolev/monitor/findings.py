@@ -127,4 +127,7 @@ class ModuleAudit:
 
 def as_text(findings: Sequence[Finding]) -> str:
     """Findings as a list in Markdown."""
-    return "\n".join(f"* **{f.severity}** ({f.kind}) {f.where}: {f.message}" for f in findings) or "Nothing found."
+    return (
+        "\n".join(f"* **{f.severity}** ({f.kind}) {f.where}: {f.message}" for f in findings)
+        or "Nothing that spoils derivatives was found."
+    )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from sobolev.networks import MLP
+from sobolev.optimizers.quasi_newton import QuasiNewton
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-_OF_DATA = ("function", "path", "equations", "model", "samples", "noise", "sampling", "seed")
+_OF_DATA = ("model", "samples", "noise", "sampling", "seed")
 _PLAIN = (bool, int, float, str)
 _MOST = 12
 """Settings of a module of somebody else's."""
@@ -20,18 +21,22 @@ def settings_of(trainer: "Trainer", model: "LightningModule") -> dict[str, bool 
     """Data, network, optimiser and length of a training, each under a short name."""
     data: Any = getattr(trainer, "datamodule", None)
     found: dict[str, Any] = {name: value for name in _OF_DATA if (value := _said(data, name)) is not None}
-    reference, training = getattr(data, "reference", None), getattr(data, "training", None)
-    if "function" not in found and reference is not None:
-        found["function"] = str(getattr(reference, "name", reference))
-    if "samples" not in found and training is not None:
+    if (name := _name(data)) is not None:
+        found["data"] = name
+    if not found.get("samples") and (training := getattr(data, "training", None)) is not None:
         found["samples"] = len(training.inputs)
-    rows = getattr(data, "training_batch_size", getattr(data, "batch_size", None))
-    found |= {} if rows is None else {"batch_size": rows}
-    found |= _network(model) | _optimiser(trainer)
+    found |= _network(model) | _steps(trainer, data)
     ours = type(model).__module__.startswith("sobolev.")  # whose other settings hardly ever change
     plain = {k: v for k, v in model.hparams.items() if isinstance(v, _PLAIN) and not k.startswith("_")}
     found |= {} if ours else dict(list(plain.items())[:_MOST])
-    return found | {"epochs": trainer.max_epochs or -1, "module": type(model).__name__}
+    return found | {"module": type(model).__name__}
+
+
+def _name(data: Any) -> str | None:
+    """What is learnt: the equations, the table, or the function."""
+    if (problem := getattr(data, "problem", None)) is not None:
+        return "; ".join(problem.equations)
+    return _said(data, "path") or _said(data, "function") or _said(data, "reference")
 
 
 def _said(data: Any, name: str) -> Any:
@@ -54,10 +59,15 @@ def _network(model: nn.Module) -> dict[str, Any]:
     return {"weights": weights, "hidden": hidden, **({"activation": others[0]} if others else {})}
 
 
-def _optimiser(trainer: "Trainer") -> dict[str, Any]:
-    if not trainer.optimizers:
-        return {}
-    optimizer = trainer.optimizers[0]
+def _steps(trainer: "Trainer", data: Any) -> dict[str, Any]:
+    """Optimiser, learning rate, batch and epochs, where weights are learnt by steps of an optimiser."""
+    optimizer: Any = trainer.optimizers[0] if trainer.optimizers else None
     defaults: Mapping[str, Any] = getattr(optimizer, "defaults", {})
-    rate = {"learning_rate": float(defaults["lr"])} if isinstance(defaults.get("lr"), int | float) else {}
-    return {"optimizer": type(optimizer).__name__, **rate}
+    rate: Any = defaults.get("lr")
+    if optimizer is None or rate == 0:
+        return {}
+    rows = getattr(data, "training_batch_size", getattr(data, "batch_size", None))
+    told = {"batch_size": rows, "epochs": trainer.max_epochs or -1, "optimizer": type(optimizer).__name__}
+    has_rate = isinstance(rate, int | float) and not isinstance(optimizer, QuasiNewton)
+    told["learning_rate"] = float(rate) if has_rate else None
+    return {name: value for name, value in told.items() if value is not None}
