@@ -1,7 +1,12 @@
 """More features than were trained: better where there is something to learn, never worse, kept in checkpoints."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from cases import environment
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -118,3 +123,61 @@ def test_a_checkpoint_brings_the_features_back_and_is_finished(tmp_path):
         Trainer(max_epochs=3, enable_checkpointing=False, **options).fit(
             regressor(), *rows, ckpt_path=tmp_path / "kept.ckpt", weights_only=True
         )
+
+
+def test_curvature_is_not_paid_with_for_values():
+    """A rounded kink, then more features: nearer to the kink, and bent in all places."""
+    training, held_out = drawn(2000, 0, "abs(x-y)"), drawn(500, 1, "abs(x-y)")
+    network = sobolev.Standardized(sobolev.MLP(2, hidden=(2,), activation="softplus")).double().fit(*training)
+    width = 0.4 * network.output_scale  # softplus(u) + softplus(-u) is |u|, rounded
+    with torch.no_grad():
+        first, last = network.network[0], network.network[2]
+        first.weight.copy_(torch.tensor([[1.0], [-1.0]]) * torch.tensor([1.0, -1.0]) * network.input_scale / width)
+        first.bias.copy_((first.weight / network.input_scale) @ network.input_mean)
+        last.weight.copy_((width / network.output_scale).expand(1, 2))
+        last.bias.copy_(-network.output_mean / network.output_scale)
+    before, result = extended(network, training, held_out)
+    x = drawn(500, 2)[0]
+    assert type(network.network) is sobolev.MLP
+    assert result.after == before.after
+    assert "kink" in str(result) and "not taken" in str(result)
+    assert sobolev.hessian(network, x)[2].square().mean().sqrt() < 2
+
+
+TWO = """
+import sys, torch, warnings
+warnings.simplefilter("ignore")
+from lightning.pytorch import Trainer
+from sobolev import MLP, FunctionData, LeastSquaresReadout, Regressor, hessian
+
+devices, folder = int(sys.argv[1]), sys.argv[2]
+torch.manual_seed(0)
+readout = LeastSquaresReadout("float64", evidence=True)
+module = Regressor(MLP(2, 2, hidden=(8, 8)), optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+data = FunctionData("sin(7*x)*cos(5*y), x*y+cos(9*y)", (-2, 2), samples=601, validation_samples=203, batch_size=50)
+strategy = {"strategy": "ddp", "devices": devices} if devices > 1 else {"devices": 1}
+quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=[readout], default_root_dir=folder, **quiet, **strategy)
+trainer.fit(module, datamodule=data)
+derivatives = hessian(module, torch.rand(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+torch.save({"weights": module.state_dict(), "features": readout.result.features, "after": readout.result.after,
+            "derivatives": derivatives}, f"{folder}/{devices}-{trainer.global_rank}.pt")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over localhost is not set up everywhere on Windows")
+def test_two_processes_find_what_one_finds(tmp_path):
+    """Of two outputs that oscillate; both processes have the very same weights, as those of the first are taken."""
+    (tmp_path / "two.py").write_text(TWO)
+    for devices in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "two.py", str(devices), str(tmp_path)], cwd=tmp_path, capture_output=True, text=True,
+            timeout=200, env=environment(PYTHONPATH=os.environ.get("PYTHONPATH", "")),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, first, second = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in ("1-0", "2-0", "2-1"))
+    assert all(torch.equal(second["weights"][name], value) for name, value in first["weights"].items())
+    for a, b in zip(one["derivatives"], first["derivatives"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    assert one["features"] == first["features"] > 0
+    assert max(one["after"]) < 1e-9

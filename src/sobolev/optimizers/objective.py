@@ -20,14 +20,15 @@ class Objective:
     Args:
         parameters: real or complex; those without a gradient have the gradient 0.
         closure: returns the loss after `backward`, or None for a batch that is to be passed over.
+        shared: the loss is the mean over all processes, which take the same steps.
 
     Attributes:
         first: what the closure returned first.
     """
 
-    def __init__(self, parameters: list[Tensor], closure: Callable[[], Any]) -> None:
+    def __init__(self, parameters: list[Tensor], closure: Callable[[], Any], shared: bool = True) -> None:
         self._views = [as_real(p) for p in parameters]
-        self._parameters, self._closure = parameters, torch.enable_grad()(closure)
+        self._parameters, self._closure, self._shared = parameters, torch.enable_grad()(closure), shared
         self._point = torch.cat([view.reshape(-1).double() for view in self._views])
         self.first: Any = None
 
@@ -92,7 +93,7 @@ class Objective:
     def _trial(self, loss: Any, direction: Tensor | None, step: float = 0.0) -> Trial:
         gradient = torch.cat([_flat(p) for p in self._parameters])
         slope = 0.0 if direction is None else float(gradient @ direction)
-        return Trial(step, _over_all_processes(loss), slope, gradient)
+        return Trial(step, _mean_over_processes(loss, self._shared), slope, gradient)
 
 
 @contextmanager
@@ -140,12 +141,12 @@ def _flat(parameter: Tensor) -> Tensor:
     return as_real(gradient).reshape(-1).double()
 
 
-def _over_all_processes(loss: Any) -> float:
+def _mean_over_processes(loss: Any, shared: bool) -> float:
     """The mean of the losses of all processes, as their gradients are means: all must take the same step."""
     if loss is None:  # passed over at a trial point, after it was there at the start
         loss = math.nan
     mean = torch.as_tensor(loss).detach().double()
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not (shared and distributed.is_available() and distributed.is_initialized()):
         return float(mean)
     distributed.all_reduce(mean)
     return float(mean) / distributed.get_world_size()

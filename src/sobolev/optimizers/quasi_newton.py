@@ -37,9 +37,14 @@ class QuasiNewton(Optimizer):
         least: a few iterations that together lower the loss by less than this are the last ones of a call.
         evaluations: of the loss, at most so many in a line search.
 
+    Attributes:
+        shared: whether the loss is a part of that of all processes, which take the same steps.
+
     Raises:
         ValueError: fewer than one iteration.
     """
+
+    shared = True
 
     def __init__(self, params: Any, iterations: int, least: float = 0.0, evaluations: int = EVALUATIONS) -> None:
         check_counts(1, iterations=iterations, evaluations=evaluations)
@@ -84,7 +89,7 @@ class QuasiNewton(Optimizer):
         """
         if closure is None:
             raise ValueError(f"{type(self).__name__}.step needs a closure; a precision that scales gradients has none")
-        objective = Objective([p for group in self.param_groups for p in group["params"]], closure)
+        objective = Objective([p for group in self.param_groups for p in group["params"]], closure, self.shared)
         now, memory = objective.start(), self.state[_MEMORY]  # pyright: ignore[reportArgumentType]
         if now is None:
             return None

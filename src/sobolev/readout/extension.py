@@ -5,7 +5,7 @@ features of a surrogate of some of the rows, are solved for on all rows together
 """
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from sobolev.autodiff.engine import Method
 from sobolev.networks import MLP, Standardized
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.surrogate import Features, Surrogate
+from sobolev.readout.curvature import curvature, is_paid
 from sobolev.readout.equations import Samples
-from sobolev.readout.exchange import Gather, alone
+from sobolev.readout.exchange import Gather, alone, drawn
 from sobolev.readout.result import Readout
 from sobolev.readout.solve import Batches, held_out_errors, solve_readout
 from sobolev.surrogates.labels import Labels, standardized
@@ -32,6 +33,8 @@ _EQUATIONS = 5
 """For each feature, at least."""
 _SAMPLE = 2000
 """Rows that tell where units have values."""
+_POINTS = 1000
+"""Held-out rows at which networks are differentiated."""
 
 
 def extensible(model: nn.Module, layer: str) -> Standardized | None:
@@ -71,17 +74,33 @@ def solve_extended(
         return before
     perceptron, trials = found.network, _Trials(model, found, before, training, held_out, method, gather)
     assert isinstance(perceptron, MLP)
-    own = _some_rows(training, gather)
-    known, width = _known(found, [torch.cat(column) for column in zip(*gather(own), strict=True)]), _width(before.rows)
+    own, rows = drawn(_in_memory(training), _ROWS, gather)
+    known, width = _known(found, rows), _width(before.rows)
     features: list[Features] = []
     trials.solve(_joined(perceptron, features, known.x, width), lambda: [own])
     if trials.least() > _ENOUGH:
         *_, last = search(known)
+        last = gather(last)[0]  # the same in all processes to the last bit
         trials.measure(network(last.fits), before)
         features = [last.fits[0][1].features.first(width // 2)]
     if trials.least() > _EXACT:
         trials.solve(_joined(perceptron, features, known.x, width), training)
     return trials.take_best()
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A network in the place of the perceptron.
+
+    Attributes:
+        network: this.
+        readout: what was done to it.
+        curvature: see there.
+    """
+
+    network: nn.Module
+    readout: Readout
+    curvature: float
 
 
 class _Trials:
@@ -100,7 +119,8 @@ class _Trials:
         self.model, self.found, self.before = model, found, before
         self.training, self.held_out = training, held_out
         self.options: dict[str, Any] = {"method": method, "gather": gather}
-        self.tried: list[tuple[nn.Module, Readout]] = [(found.network, before)]
+        self.points = drawn(_in_memory(held_out), _POINTS, gather)[1][0]
+        self.tried: list[_Trial] = [self._trial(found.network, before)]
 
     def solve(self, made: Surrogate, rows: Batches) -> None:
         """Solve the last layer of a network on some rows."""
@@ -113,17 +133,37 @@ class _Trials:
         errors = held_out_errors(self.model, self.training, self.held_out, **self.options).nanmean(1).sqrt()
         layer = next(name for name, module in self.model.named_modules() if module is made.last)
         changes = {"before": self.before.before, "after": tuple(errors.tolist()), "changed": True}
-        self.tried.append((made, replace(done, layer=layer, features=made.last.in_features, **changes)))
+        self.tried.append(self._trial(made, replace(done, layer=layer, features=made.last.in_features, **changes)))
 
     def least(self) -> float:
         """The error of the best so far, of the order that is learnt worst."""
-        return min(max(readout.after) for _, readout in self.tried)
+        return min(max(trial.readout.after) for trial in self.tried)
 
     def take_best(self) -> Readout:
         """Leave it in the model; what was done."""
-        best, readout = min(self.tried, key=lambda trial: sum(error * error for error in trial[1].after))
-        self.found.network = best
-        return readout
+        ranked = sorted(self.tried, key=lambda trial: sum(error * error for error in trial.readout.after))
+        place = next(k for k, trial in enumerate(ranked) if self._is_paid(trial))
+        best = ranked[self.options["gather"](place)[0]]
+        self.found.network = best.network
+        return best.readout if best is ranked[0] else replace(best.readout, refused=self._refused(ranked[0]))
+
+    def _trial(self, network: nn.Module, readout: Readout) -> "_Trial":
+        """Of the network that is in the model."""
+        sizes, method = self.found.output_scale, self.options["method"]
+        return _Trial(network, readout, curvature(self.model, self.points, sizes, method))
+
+    def _is_paid(self, trial: "_Trial") -> bool:
+        """Whether derivatives are no worse; labels of them speak for themselves."""
+        first = self.tried[0]
+        errors, curvatures = (first.readout.after[0], trial.readout.after[0]), (first.curvature, trial.curvature)
+        return trial is first or len(trial.readout.after) > 1 or is_paid(errors, curvatures)
+
+    def _refused(self, trial: "_Trial") -> str:
+        growth, error = trial.curvature / self.tried[0].curvature, trial.readout.after[0]
+        return (
+            f"{trial.readout.features} features would be wrong by {error:.2g} but bend {growth:.2g} times as much, as "
+            "they do at a kink or a jump: they are not taken"
+        )
 
     def _put(self, made: Surrogate) -> None:
         self.found.network = made.to(self.found.input_mean)
@@ -139,14 +179,10 @@ def _width(rows: int) -> int:
     return min(_MOST, rows // _EQUATIONS, int((_WORK / rows) ** 0.5))
 
 
-def _some_rows(training: Batches, gather: Gather) -> list[Tensor]:
-    """This process's part of so many samples of all, drawn at random, in float64."""
-    columns = zip(*training(), strict=True)
-    tensors = [torch.cat([part.detach().double().cpu() for part in column]) for column in columns]
-    count = len(tensors[0])
-    share = -(-_ROWS * count // sum(gather(count)))
-    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:share]
-    return [tensor[chosen] for tensor in tensors]
+def _in_memory(batches: Batches) -> list[Tensor]:
+    """All samples of this process, in float64."""
+    columns = zip(*batches(), strict=True)
+    return [torch.cat([part.detach().double().cpu() for part in column]) for column in columns]
 
 
 def _known(found: Standardized, rows: Samples) -> Labels:

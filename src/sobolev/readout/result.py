@@ -21,6 +21,7 @@ class Readout:
         held_out: samples that were held out.
         dtype: the precision of the network afterwards.
         features: on how many the layer is now, where others than the trained ones were added; else 0.
+        refused: why more features that were better on held-out rows were not taken; else nothing.
     """
 
     layer: str
@@ -35,8 +36,12 @@ class Readout:
     held_out: int
     dtype: str
     features: int = 0
+    refused: str = ""
 
     def __str__(self) -> str:
+        return "; ".join(filter(None, [self._done(), self.refused]))
+
+    def _done(self) -> str:
         after = _said(self.after)
         if not self.changed:
             return (

@@ -23,6 +23,7 @@ def minimise(parameters: Sequence[Tensor], loss: Callable[[], Tensor], iteration
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = SelfScaledBFGS(parameters, iterations, _LEAST, _EVALUATIONS)
+    optimizer.shared = False  # processes that do the same differ in last bits, and then in the number of steps
 
     def closure() -> Tensor:
         optimizer.zero_grad()

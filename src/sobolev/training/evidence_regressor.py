@@ -161,7 +161,8 @@ class EvidenceRegressor(CheckpointedModule):
 
     def _next(self) -> Stage | None:
         with one_thread():
-            return None if self._search is None else next(self._search, None)
+            stage = None if self._search is None else next(self._search, None)
+        return gathered(stage)[0]  # the same in all processes to the last bit
 
     def _take(self, stage: Stage) -> None:
         """The network so far, and what to say of it."""
