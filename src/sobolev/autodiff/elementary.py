@@ -1,28 +1,52 @@
 """What a function does by its own means, but so that it can be differentiated often.
 
-Normalisations by elementary operations: PyTorch's own are wrong where they are differentiated often.
+Backward passes of normalisations by elementary operations: PyTorch's own are wrong where they are differentiated often.
 
 The backward pass of `layer_norm` and `instance_norm` is right, and so is its derivative by the input of the network.
 The derivative of that is 10 to 25 % off: in third derivatives, and in the gradient of a loss on second ones
-(pytorch#196700, #198017).
+(pytorch#196700, #198017). Where PyTorch's dispatcher looks the backward pass up, scripted, traced and exported modules
+find ours as well.
 
 Derivatives inside a function, the forces of an energy, keep their graph: they often do so in training mode only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+Three = tuple[Tensor | None, Tensor | None, Tensor | None]
 
-class ElementaryNormalization(TorchFunctionMode):
-    """Values are PyTorch's own, derivatives of every order those of the formula."""
+_KEYS = ("AutogradCPU", "AutogradCUDA", "AutogradXPU", "AutogradMPS", "AutogradMeta")
+_lock, _users, _libraries = Lock(), [0], []
 
-    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _RULES.get(func, func)(*args, **(kwargs or {}))
+
+@contextmanager
+def elementary_backward() -> Iterator[None]:
+    """Backward passes of normalisations are made of operations that can be differentiated."""
+    with _lock:
+        _users[0] += 1
+        if _users[0] == 1:
+            _libraries.append(_registered())
+    try:
+        yield
+    finally:
+        with _lock:
+            _users[0] -= 1
+            if not _users[0]:
+                _libraries.pop()._destroy()
+
+
+def _registered() -> torch.library.Library:
+    library = torch.library.Library("aten", "IMPL")
+    for key in _KEYS:
+        library.impl("native_layer_norm_backward", _layer_norm_backward, key)
+        library.impl("native_batch_norm_backward", _batch_norm_backward, key)
+    return library
 
 
 class GraphsKept(TorchFunctionMode):
@@ -41,54 +65,72 @@ class GraphsKept(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _layer_norm(
-    x: Tensor, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5, *more: Any
-) -> Tensor:
-    exact = functional.layer_norm(x, normalized_shape, weight, bias, eps)
-    del more  # cudnn_enable of torch.layer_norm
-    y = _normalized(x, range(x.dim() - len(normalized_shape), x.dim()), eps)
-    y = y if weight is None else y * weight
-    return _with_value(exact, y if bias is None else y + bias)
-
-
-def _native_layer_norm(x: Tensor, normalized_shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
-    _, mean, scale = torch.native_layer_norm(x, normalized_shape, weight, bias, eps)
-    return _layer_norm(x, normalized_shape, weight, bias, eps), mean, scale
-
-
-def _instance_norm(
+def _layer_norm_backward(
+    gradient: Tensor,
     x: Tensor,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    *more: Any,
-) -> Tensor:
-    exact = functional.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-    del more  # cudnn_enabled of torch.instance_norm
-    if not use_input_stats:
-        return exact
-    y, shape = _normalized(x, range(2, x.dim()), eps), (-1, *[1] * (x.dim() - 2))
-    y = y if weight is None else y * weight.reshape(shape)
-    return _with_value(exact, y if bias is None else y + bias.reshape(shape))
+    normalized_shape: Sequence[int],
+    mean: Tensor,
+    scale: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    wanted: Sequence[bool],
+) -> Three:
+    axes = tuple(range(x.dim() - len(normalized_shape), x.dim()))
+    centred = x - x.mean(axes, keepdim=True)
+    variance = centred.square().mean(axes, keepdim=True)
+    with torch.no_grad():  # the constant that was added to the variance; the mean says nothing that x does not
+        epsilon = scale.reshape(variance.shape) ** -2 - variance
+    scale = (variance + epsilon).rsqrt()
+    del mean, bias
+    weighted = gradient if weight is None else gradient * weight
+    others = tuple(range(x.dim() - len(normalized_shape)))
+    return _backward(gradient, weighted, centred * scale, scale, axes, others, wanted)
 
 
-def _normalized(x: Tensor, axes: Sequence[int], eps: float) -> Tensor:
-    centred = x - x.mean(tuple(axes), keepdim=True)
-    return centred * (centred.square().mean(tuple(axes), keepdim=True) + eps).rsqrt()
+def _batch_norm_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    running_mean: Tensor | None,
+    running_variance: Tensor | None,
+    mean: Tensor | None,
+    scale: Tensor | None,
+    train: bool,
+    epsilon: float,
+    wanted: Sequence[bool],
+) -> Three:
+    """Also of `instance_norm`, which is that of a batch of one."""
+    del mean, scale
+    axes, shape = (0, *range(2, x.dim())), (-1, *[1] * (x.dim() - 2))
+    weighted = gradient if weight is None else gradient * weight.reshape(shape)
+    if train:
+        centred = x - x.mean(axes, keepdim=True)
+        scale = (centred.square().mean(axes, keepdim=True) + epsilon).rsqrt()
+        return _backward(gradient, weighted, centred * scale, scale, axes, axes, wanted)
+    assert running_mean is not None and running_variance is not None
+    scale = (running_variance.reshape(shape) + epsilon).rsqrt()
+    return _backward(gradient, weighted, (x - running_mean.reshape(shape)) * scale, scale, (), axes, wanted)
 
 
-def _with_value(exact: Tensor, y: Tensor) -> Tensor:
-    return exact.detach() + (y - y.detach()).to(exact.dtype)
+def _backward(
+    gradient: Tensor,
+    weighted: Tensor,
+    normal: Tensor,
+    scale: Tensor,
+    axes: tuple[int, ...],
+    others: tuple[int, ...],
+    wanted: Sequence[bool],
+) -> Three:
+    """Of the input, the weight and the bias; `axes` are those whose statistics are taken, if any are."""
+    of_x = weighted
+    if axes:
+        of_x = weighted - weighted.mean(axes, keepdim=True) - normal * (weighted * normal).mean(axes, keepdim=True)
+    return (
+        of_x * scale if wanted[0] else None,
+        _summed(gradient * normal, others) if wanted[1] else None,
+        _summed(gradient, others) if wanted[2] else None,
+    )
 
 
-_RULES: dict[Callable, Callable] = {
-    functional.layer_norm: _layer_norm,
-    torch.layer_norm: _layer_norm,
-    torch.native_layer_norm: _native_layer_norm,
-    functional.instance_norm: _instance_norm,
-    torch.instance_norm: _instance_norm,
-}
+def _summed(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return tensor.sum(axes) if axes else tensor  # of no axes at all, sum takes every one

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from sobolev.autodiff.elementary import ElementaryNormalization, GraphsKept
+from sobolev.autodiff.elementary import GraphsKept, elementary_backward
 from sobolev.autodiff.engine import BatchedFunction
 from sobolev.autodiff.precision import HALF, SinglePrecision
 from sobolev.autodiff.taylor.tape import graph_of, leads_elsewhere, leads_to
@@ -20,21 +20,25 @@ _MANY = 8
 """With fewer outputs, or fewer than two for each direction, a reverse pass for each output takes less time."""
 
 
-def _in_single_precision(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """Half precision is good for the points and the results, not for what lies between."""
+def _carefully(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """By backward passes that can be differentiated often, and in single precision at least.
+
+    Half precision is good for the points and the results, not for what lies between.
+    """
 
     @wraps(operator)
     def differentiate(f: BatchedFunction, x: Tensor, *args: Any, **options: Any) -> tuple[Tensor, ...]:
         if x.dtype not in HALF:
-            return operator(f, x, *args, **options)
-        with SinglePrecision():
+            with elementary_backward():
+                return operator(f, x, *args, **options)
+        with SinglePrecision(), elementary_backward():
             results = operator(f, x.float(), *args, **options)
         return tuple(result.to(x.dtype) for result in results)
 
     return differentiate
 
 
-@_in_single_precision
+@_carefully
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
     """See `Engine.derivatives`."""
     x = _differentiable(x)
@@ -77,7 +81,7 @@ def _pushing_pays(y: Tensor, directions: int) -> bool:
     )
 
 
-@_in_single_precision
+@_carefully
 def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Engine.jacobian`."""
     x = _differentiable(x)
@@ -85,14 +89,14 @@ def jacobian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor]:
     return _without_own_graph(x, y, _jacobian(y, x))
 
 
-@_in_single_precision
+@_carefully
 def hessian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian`."""
     y, J, x = _value_and_jacobian(f, x)
     return _without_own_graph(x, y, J, _jacobian(J, x))
 
 
-@_in_single_precision
+@_carefully
 def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.hessian_diagonal`."""
     y, J, x = _value_and_jacobian(f, x)
@@ -108,7 +112,7 @@ def hessian_diagonal(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Ten
     return _without_own_graph(x, y, J, torch.stack(diagonal, dim=1).reshape(J.shape) if diagonal else J)
 
 
-@_in_single_precision
+@_carefully
 def laplacian(f: BatchedFunction, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """See `Engine.laplacian`."""
     y, J, diagonal = hessian_diagonal(f, x)
@@ -129,7 +133,7 @@ def _without_own_graph(x: Tensor, y: Tensor, *higher: Tensor) -> Any:
 
 def _value(f: BatchedFunction, x: Tensor) -> Tensor:
     # gradients also afterwards: f may leave them switched off
-    with torch.enable_grad(), ElementaryNormalization(), GraphsKept():
+    with torch.enable_grad(), GraphsKept():
         y = f(x.clone())  # a clone: f may write to its argument
     if not (traced() or leads_to(y, x)) and len(x) and not torch.equal(y, f((x + x.abs() + 1).detach())):
         raise UntrustworthyDerivativeError(
