@@ -213,3 +213,25 @@ def test_a_number_beyond_float32_comes_with_column_and_line(tmp_path):
     with pytest.raises(ValueError, match=r"y is -1e\+39 in row 12 of the table, beyond torch\.float32"):
         for part in (data.setup, data.train_dataloader, data.val_dataloader, data.test_dataloader):
             part()
+
+
+def test_units_in_the_header(tmp_path):
+    rows = [f"{i / 7 % 1},{i / 40},{i * i}" for i in range(40)]
+    (path := tmp_path / "rig.csv").write_text("\n".join(["T [°C],p [bar],load [kN]", *rows]))
+    data = TableData(path)
+    assert (data.input_names, data.output_names) == (("T", "p"), ("load",))
+    named = TableData(path, ["T [°C]"], ["load [kN]"])
+    assert (named.input_names, named.output_names) == (("T",), ("load",))
+    data.setup()
+    assert data.units == {"T": "°C", "p": "bar", "load": "kN"}
+    points = tmp_path / "points.csv"
+    for header, refused in (("p,T", False), ("p [bar],T [degC]", False), ("p,T [K]", True)):
+        points.write_text(f"{header}\n1,2\n3,4\n")
+        again = TableData(path, ["T", "p"], ["load"], predict_points=str(points))
+        again.load_state_dict(data.state_dict())
+        again.setup("predict")
+        if refused:
+            with pytest.raises(ValueError, match=r"points.csv: column 'T' is in K, but .* in °C"):
+                again.predict_dataloader()
+        else:
+            assert next(iter(again.predict_dataloader()))[0].tolist() == [[2, 1], [4, 3]]

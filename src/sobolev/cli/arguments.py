@@ -1,5 +1,6 @@
 """The words of a command line as people type them, as the parser takes them."""
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -31,5 +32,15 @@ def as_parsed(words: Sequence[str]) -> list[str]:
 def _with_brackets(word: str) -> str:
     option, _, value = word.partition("=")
     listed = option.endswith(_LISTS) and re.fullmatch(rf"{_NUMBER}(,{_NUMBER})+", value)
-    listed = listed or (option in _COLUMNS and value and value[0] not in "[{" and value != "null")
+    if option in _COLUMNS and value and value[0] != "{" and value != "null":
+        return f"{option}={_columns(value)}"
     return f"{option}=[{value}]" if listed else word
+
+
+def _columns(value: str) -> str:
+    """A list of columns; names with units, `T [K]`, are quoted, as YAML knows no bracket within a word."""
+    inner = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
+    if not re.search(r"[\[\]]", inner) or re.search("[\"']", inner):
+        return f"[{inner}]"
+    names = re.split(r",(?![^\[]*\])", inner)
+    return f"[{', '.join(json.dumps(name.strip(), ensure_ascii=False) for name in names)}]"

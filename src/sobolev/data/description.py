@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from sobolev.data.tables.units import without_units
+
 KEY = "trained_on"
 """Under which data modules leave their description in a checkpoint."""
 
@@ -41,6 +43,12 @@ def names_in(description: Mapping[str, Any], kind: str) -> list[str]:
     return [variable["name"] for variable in description[kind]]
 
 
+def units_in(description: Mapping[str, Any]) -> dict[str, str]:
+    """The units of inputs and outputs, as far as they are known."""
+    found = (variable for kind in ("inputs", "outputs") for variable in description[kind])
+    return {variable["name"]: variable["unit"] for variable in found if variable.get("unit")}
+
+
 def check_same(description: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str]) -> str | None:
     """Whether data are of the kind that a network was trained on.
 
@@ -53,7 +61,7 @@ def check_same(description: Mapping[str, Any], inputs: Sequence[str], outputs: S
     said = None
     for kind, names in (("inputs", inputs), ("outputs", outputs)):
         trained = names_in(description, kind)
-        if list(names) == trained:
+        if list(names) in (trained, without_units(trained)[0]):
             continue
         if sorted(names) == sorted(trained):
             raise ValueError(

@@ -14,10 +14,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from typing_extensions import override
 
-from sobolev.data.description import KEY, check_same, plain, variables
+from sobolev.data.description import KEY, check_same, plain, units_in, variables
 from sobolev.data.loader import BatchLoader, EpochBatches
 from sobolev.data.prediction_points import PointsLoader, PredictPoints, points_source
 from sobolev.data.suspicions import beyond_single
+from sobolev.data.tables import Table
+from sobolev.data.tables.units import check_same_units
 from sobolev.errors import check_counts
 from sobolev.functions import Function
 from sobolev.optimizers.quasi_newton import SEARCHING
@@ -143,9 +145,12 @@ class TensorDataModule(LightningDataModule):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuses a network whose inputs had another order."""
+        """Refuses a network whose inputs had another order or other units."""
         if KEY in state_dict:
             check_same(state_dict[KEY], self.input_names, self.output_names)
+            trained = units_in(state_dict[KEY])
+            check_same_units("the data", trained, self.units)
+            self.units = {**trained, **self.units}
 
     @property
     def training_inputs(self) -> Float64[Tensor, "rows inputs"]:
@@ -189,6 +194,8 @@ class TensorDataModule(LightningDataModule):
             return self.test_dataloader()
         table = {name: getattr(self, name) for name in ("separator", "decimal_comma") if hasattr(self, name)}
         source = points_source(self.predict_points, self.input_names, **table)
+        if isinstance(source, Table):
+            check_same_units(source.path, self.units, source.units)
         return PointsLoader(source, self.evaluation_batch_size, self.dtype, *self._place())
 
     @override

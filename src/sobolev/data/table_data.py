@@ -28,7 +28,7 @@ class TableData(TensorDataModule):
 
     Args:
         path: a file of text with a header, such as .csv, .tsv, .txt, also compressed, or a .parquet file.
-        inputs: the columns of x; None: all that are left.
+        inputs: the columns of x, with or without the units in the header; None: all that are left.
         outputs: the columns of y; None: the last one that is neither an input nor a derivative.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
@@ -43,7 +43,7 @@ class TableData(TensorDataModule):
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; a table in memory needs none.
         predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
-        units: of columns, `{pressure: MPa}`; what a row of units below the header says is known already.
+        units: of columns, `{pressure: MPa}`; the header, `pressure [MPa]`, or a row below it may say them as well.
 
     Raises:
         ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
@@ -85,6 +85,10 @@ class TableData(TensorDataModule):
         checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
         self._guessed = inputs is None or outputs is None
+        if any("[" in name for name in (*(inputs or ()), *(outputs or ()), *(derivatives or {}).values())):
+            called = Table(self.path, separator=separator, decimal_comma=decimal_comma).called
+            inputs, outputs = (names and [called.get(name, name) for name in names] for names in (inputs, outputs))
+            derivatives = {name: called.get(column, column) for name, column in (derivatives or {}).items()} or None
         if inputs is None or outputs is None:
             columns = Table(self.path, separator=separator, decimal_comma=decimal_comma).columns
             if derivatives is None:
@@ -142,7 +146,7 @@ class TableData(TensorDataModule):
                 f"{self.path}: inputs {inputs}; outputs {outputs}{labels}; --data.inputs, --data.outputs choose others"
             )
         if table.units:
-            rank_zero_info(f"{self.path}: the row below the header is read as units: {_listed(table.units)}")
+            rank_zero_info(f"{self.path}: units, as the header says: {_listed(table.units)}")
         rows = table.read()
         columns = dict(zip(table.columns, rows.numbers.T, strict=True))
         refuse_beyond_float64(self.path, Columns(table.columns, rows.numbers, rows.places))

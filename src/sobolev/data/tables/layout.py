@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sobolev.data.tables.text import COMMENTS, Lines, is_comment
+from sobolev.data.tables.units import without_units
 
 BLANKS = " "
 """As a separator: any number of blanks."""
@@ -56,7 +57,7 @@ def recognized(
     Args:
         path: for the messages.
         lines: those at the beginning.
-        columns: names that the header has; None: not known.
+        columns: names that the header has, with or without units; None: not known.
         separator: where it is known; tab and space can be spelt out.
         decimal_comma: where it is known.
 
@@ -71,7 +72,8 @@ def recognized(
     candidates = [given] if given else list(_SEPARATORS)
     names, separator, last, header = _header(lines, candidates, columns)
     rows = _rows(lines, separator, last)
-    wanted = [i for i, name in enumerate(names) if columns is None or name in columns]
+    both = zip(names, without_units(names)[0], strict=True)
+    wanted = [i for i, pair in enumerate(both) if columns is None or not set(pair).isdisjoint(columns)]
     units: tuple[str, ...] = ()
     if header and len(rows) > 1 and _are_units(rows[0][1], rows[1][1], wanted):
         (last, cells), rows = rows[0], rows[1:]
@@ -118,7 +120,11 @@ def _header(
 ) -> tuple[tuple[str, ...], str, int, bool]:
     """The names, the separator, the number of the last line of the header, and whether there is one."""
     if columns is not None:
-        found = [header for header in _possible(lines, separators) if set(columns) <= set(header[0])]
+        found = [
+            header
+            for header in _possible(lines, separators)
+            if set(columns) <= {*header[0], *without_units(header[0])[0]}
+        ]
         if found:
             names, separator, last = max(found, key=lambda header: _regularity(lines, *header))
             return names, separator, last, True

@@ -14,6 +14,7 @@ from torch import Tensor
 from sobolev.data.tables.cells import BadCells, numbers, refuse_types
 from sobolev.data.tables.layout import BLANKS, SAMPLE, Layout, fits, has_decimal_commas, recognized, split
 from sobolev.data.tables.text import Lines, blocks, check_file, is_comment, is_parquet
+from sobolev.data.tables.units import without_units
 
 if TYPE_CHECKING:
     import polars
@@ -40,18 +41,20 @@ class Table:
     """Columns of a CSV or Parquet file, streamed: only a block of rows is in memory.
 
     The kind of the file, its compression (gzip, Zstandard, bzip2, xz), encoding, separator, decimal commas, header,
-    comments and a row of units below the header are recognised by what is in it. Blank lines do not count as rows.
+    comments and units, in a row below the header or in brackets behind a name, `Pressure [bar]`, are recognised by what
+    is in it. Blank lines do not count as rows.
 
     Args:
         path: of the file.
-        columns: their names, in the order that is wanted, others are ignored; None takes all.
+        columns: their names, with or without units, in the order that is wanted, others are ignored; None takes all.
         may_lack: columns in which a cell may be empty or NaN; both become NaN.
         separator: between the cells, where it is not to be recognised.
         decimal_comma: whether numbers are written 1,5, where it is not to be recognised.
 
     Attributes:
-        columns: the names.
-        units: what a row below the header says about them, `{name: unit}`.
+        columns: the names, without units.
+        called: what each name in the header is without its unit.
+        units: what the header, or a row below it, says about them, `{name: unit}`.
         counting: how rows are counted, for messages.
 
     Raises:
@@ -68,7 +71,7 @@ class Table:
         separator: str | None = None,
         decimal_comma: bool | None = None,
     ) -> None:
-        self.path, self._may_lack = Path(path), frozenset(may_lack)
+        self.path = Path(path)
         check_file(self.path)
         self._layout = None
         if is_parquet(self.path):
@@ -77,10 +80,14 @@ class Table:
             start = list(islice(chain.from_iterable(blocks(self.path)), SAMPLE))
             self._layout = recognized(self.path, start, columns, separator, decimal_comma)
             stored, self.counting = self._layout.names, "the file's first line is 1"
-        names = [name.strip() for name in stored]
-        self.columns = tuple(name for name in names if name) if columns is None else tuple(dict.fromkeys(columns))
+        whole = [name.strip() for name in stored]
+        names, units = without_units(whole)
+        self.called = dict(zip(whole, names, strict=True))
+        wanted = names if columns is None else [self.called.get(name, name) for name in columns]
+        self.columns = tuple(name for name in dict.fromkeys(wanted) if name)
+        self._may_lack = frozenset(self.called.get(name, name) for name in may_lack)
         _check_names(self.path, names, self.columns, self._layout, separator)
-        units = dict(zip(names, self._layout.units, strict=False)) if self._layout else {}
+        units |= dict(zip(names, self._layout.units, strict=False)) if self._layout else {}
         self.units = {name: unit for name, unit in units.items() if name in self.columns and unit}
         self._places = [names.index(name) for name in self.columns]
         self._stored = [stored[place] for place in self._places]
