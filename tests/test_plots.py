@@ -459,3 +459,31 @@ def test_values_of_a_formula_at_points_alone_are_no_data(inputs):
         figure = plots.derivatives_figure(x, [y], measured=(x, [y], [y]), measured_name=called)
         texts = {text.get_text() for text in figure.findobj(Text)}
         assert (called in texts) and ("data" in texts) == (called == "data")
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 4])
+def test_titles_with_units_stay_within_the_figure(inputs):
+    names = [f"temperature_{letter}" for letter in "abcd"[:inputs]]
+    x = torch.rand(20 if inputs < 4 else 80, inputs, dtype=torch.float64)
+    if inputs == 4:  # along each input
+        x = torch.full((4, 20, 4), 0.5, dtype=torch.float64)
+        for i in range(4):
+            x[i, :, i] = torch.linspace(0, 1, 20)
+        x = x.flatten(0, 1)
+    orders = [torch.rand(len(x), 1, *[inputs] * order, dtype=torch.float64) for order in range(3)]
+    units = {**dict.fromkeys(names, "mPa·s"), "density": "kg/m3"}
+    figure = plots.derivatives_figure(x, orders, input_names=names, output_names=["density"], units=units)
+    figure.canvas.draw()
+    right = figure.bbox.width
+    assert all(axes.title.get_window_extent().x1 <= right for axes in figure.axes)
+    assert all(axes._left_title.get_window_extent().x1 <= right for axes in figure.axes)
+
+
+def test_the_panel_is_as_high_as_the_usual_band():
+    """A line within a band of an error a hundred times its variation is shown as flat, not as steep."""
+    x = torch.linspace(0, 1, 50, dtype=torch.float64)[:, None]
+    deviation = torch.ones_like(x)
+    deviation[0] = 1e6  # the ends are hardly known
+    figure = plots.derivatives_figure(x, [1e-2 * x], deviations=[deviation])
+    low, high = figure.axes[0].get_ylim()
+    assert -2 < low < -1.6 and 1.6 < high < 2

@@ -46,6 +46,9 @@ def test_a_derivative_that_is_zero_has_no_relative_error():
     assert Expected(2, 1.0, 0.0, 1.0, 1.0).relative == float("inf")
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.018, "1.8 %"), (0.8, "80 %"), (7.6, "760 %"), (2e-9, "2.0e-09")])
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.018, "1.8 %"), (0.8, "80 %"), (0.996, "100 %"), (1.004, "100 %"), (7.6, "760 %"), (2e-9, "2.0e-09")],
+)
 def test_shares_are_written_for_people(share, text):
     assert percent(share) == text

@@ -104,6 +104,6 @@ def verdict(expected: Sequence[Expected], names: Sequence[str] = ()) -> str:
 
 def percent(share: float) -> str:
     """A relative error for people: two digits, in per cent where that can be read."""
-    return (
-        f"{100 * share:.2g} %" if 1e-3 <= share < 1 else f"{100 * share:.0f} %" if 1 <= share < 100 else f"{share:.1e}"
-    )
+    if 1e-3 <= share < 0.995:  # beyond, two digits are written 1e+02
+        return f"{100 * share:.2g} %"
+    return f"{100 * share:.0f} %" if 0.995 <= share < 100 else f"{share:.1e}"

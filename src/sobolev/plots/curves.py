@@ -13,6 +13,8 @@ COLUMNS = 4
 OUTPUTS = 3
 MOST_POINTS = 2000
 FEW_POINTS = 40
+TITLE = 2.75
+"""Inches that a title has."""
 
 
 def draw(figure: Figure, samples: Samples, names: style.Names, measured: Samples | None = None) -> str:
@@ -87,8 +89,7 @@ def _values(
     if exact is not None:
         axes.plot(x[rows], exact[rows], form, color=style.EXACT, linewidth=5, markersize=9, label="exact")
     if exact is None and curve.deviation is not None:
-        half = style.BAND * curve.deviation[order][rows]
-        low, high = predicted[rows] - half, predicted[rows] + half
+        low, high = (edge[order][rows] for edge in style.band(curve) or ())
         axes.fill_between(x[rows], low, high, color=style.NETWORK, alpha=0.2, linewidth=0, label="estimated 90 % band")
     axes.plot(x[rows], predicted[rows], form, color=style.NETWORK, linewidth=1.4, markersize=4, label="network")
     score, labels_there = style.score(predicted, exact, curve.deviation), None
@@ -97,14 +98,21 @@ def _values(
         score = style.score(rows_of[1].predicted, labels_there)
         if names.measured == "data":  # with noise of their own
             score = f"RMSE to the data {labels.number(root_mean_square(rows_of[1].predicted - labels_there))}"
-    axes.set_title(
-        f"{names.label(curve)}\n{score}",
-        fontsize=style.LABEL, loc="left", color=style.INK, linespacing=1.35,
-    )  # fmt: skip
+    _title(axes, names.label(curve), score)
     style.dress(axes)
-    axes.set_ylim(*style.limits(predicted, exact, labels_there))
+    usual = () if exact is not None else style.usual_band(curve)
+    axes.set_ylim(*style.limits(predicted, exact, labels_there, *usual))
     axes.set_xlim(*style.limits(x))
     _mark_not_finite(axes, x, predicted)
+
+
+def _title(axes: Axes, label: str, score: str) -> None:
+    """Two lines; a unit that does not fit behind the name stands behind the numbers."""
+    if style.fitting(label, TITLE) == style.SMALLEST and " [" in label:
+        label, unit = label.rsplit(" [", 1)
+        score = f"{score} [{unit}"
+    size = min(style.fitting(line, TITLE) for line in (label, score))
+    axes.set_title(f"{label}\n{score}", fontsize=size, loc="left", color=style.INK, linespacing=1.35)
 
 
 def _mark_not_finite(axes: Axes, x: np.ndarray, predicted: np.ndarray) -> None:

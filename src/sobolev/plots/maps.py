@@ -1,6 +1,5 @@
 """Two inputs: the network's value, gradient and Hessian as heat maps beside the truth and the error."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -19,7 +18,6 @@ from sobolev.plots.samples import Array, Curve, Samples, relative_l2, root_mean_
 MOST_ROWS, ACROSS = 6, 3
 ROOM = 42
 MAP, BAR, HEIGHT = 2.4, 0.12, 1.5
-PER_CHARACTER, SMALLEST = 0.085, 7.5
 """Inches of a letter of a title, and the size of font below which nothing can be read."""
 ABOVE_POWERS = 15
 """Points between a map and its title, for the power of ten that all numbers at an axis have in common."""
@@ -172,9 +170,8 @@ def _single(axes: Axes, bar: Axes, plane: Plane, curve: Curve, names: style.Name
 
 def _title(axes: Axes, text: str, inches: float = np.inf, size: float = style.LABEL) -> None:
     """Smaller where it would not fit into so many inches."""
-    written = len(re.sub(r"[${}^_\\]", "", text))
-    fits = min(1.0, inches / (PER_CHARACTER * max(1, written)))
-    axes.set_title(text, fontsize=max(SMALLEST, size * fits), loc="left", color=style.INK, y=1, pad=ABOVE_POWERS)
+    size = style.fitting(text, inches, size)
+    axes.set_title(text, fontsize=size, loc="left", color=style.INK, y=1, pad=ABOVE_POWERS)
 
 
 def _shade_outside(axes: Axes, plane: Plane, outside: np.ndarray | None) -> None:

@@ -9,6 +9,8 @@ from sobolev.plots.samples import Array, Curve, Samples
 
 INPUTS, OUTPUTS, ORDERS = 5, 2, 3
 MOST_DOTS = 1000
+WIDTH = 2.1
+"""Inches that a title has."""
 
 
 def are_slices(samples: Samples) -> bool:
@@ -49,14 +51,16 @@ def _draw(
         axes.plot(
             data[0][rows], known[rows], "o", color=style.EXACT, markersize=3, markeredgewidth=0, label=names.measured
         )
-    low = high = curve.predicted
-    if curve.deviation is not None:
-        half = style.BAND * curve.deviation
-        low, high = curve.predicted - half, curve.predicted + half
-        axes.fill_between(x, low, high, color=style.NETWORK, alpha=0.2, linewidth=0, label="estimated 90 % band")
+    if (band := style.band(curve)) is not None:
+        axes.fill_between(x, *band, color=style.NETWORK, alpha=0.2, linewidth=0, label="estimated 90 % band")
     axes.plot(x, curve.predicted, color=style.NETWORK, linewidth=1.4, label="network")
-    axes.set_title(names.label(curve), fontsize=style.LABEL, loc="left", color=style.INK)
+    title = names.label(curve)
+    size = style.fitting(title, WIDTH)
+    if size == style.SMALLEST:  # the unit below the name
+        title = "\n[".join(title.rsplit(" [", 1))
+        size = min(style.fitting(line, WIDTH) for line in title.split("\n"))
+    axes.set_title(title, fontsize=size, loc="left", color=style.INK)
     style.dress(axes)
     axes.set_xlim(float(x.min()), float(x.max()))
-    axes.set_ylim(*style.limits(curve.predicted, known))
+    axes.set_ylim(*style.limits(curve.predicted, known, *style.usual_band(curve)))
     style.remark_not_finite(axes, ~np.isfinite(curve.predicted))

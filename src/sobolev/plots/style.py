@@ -1,5 +1,6 @@
 """Colours, sizes and axes shared by all figures. Nothing here touches matplotlib's global settings."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,9 @@ OUTSIDE = "#DDDDDD"
 INK, MUTED, GRID = "#222222", "#666666", "#E4E4E4"
 SEVERITY = {"error": "#B3261E", "warning": "#8A5A00"}
 
-TITLE, LABEL, SMALL = 12.5, 10.5, 9.0
+TITLE, LABEL, SMALL, SMALLEST = 12.5, 10.5, 9.0, 7.5
+_PER_CHARACTER = 0.085
+"""Inches of a letter of a label."""
 DPI = 110
 
 
@@ -70,6 +73,12 @@ def _named(names: Sequence[str], count: int, letter: str) -> list[str]:
     return [f"{letter}{i + 1}" for i in range(count)]
 
 
+def fitting(text: str, inches: float, size: float = LABEL) -> float:
+    """The size of letters at which a text of one line takes so many inches, between that given and the smallest."""
+    written = len(re.sub(r"[${}^_\\]", "", text))
+    return max(SMALLEST, size * min(1.0, inches / (_PER_CHARACTER * max(1, written))))
+
+
 def dress(axes: Axes) -> None:
     """Light frame and grid, few ticks, powers of ten written once."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -108,6 +117,22 @@ def score(predicted: Array, exact: Array | None, deviation: Array | None = None)
     error = predicted - exact
     relative = labels.number(relative_l2(error, exact)) if exact.any() else "undefined"
     return f"rel. L2 {relative} · RMSE {labels.number(root_mean_square(error))}"
+
+
+def band(curve: Curve) -> tuple[Array, Array] | None:
+    """What the error lies within in nine of ten cases."""
+    if curve.deviation is None:
+        return None
+    half = BAND * curve.deviation
+    return curve.predicted - half, curve.predicted + half
+
+
+def usual_band(curve: Curve) -> tuple[Array, Array] | tuple[()]:
+    """As wide everywhere as the band is at half of the points: at the ends it often leaves the panel."""
+    if curve.deviation is None or not np.isfinite(curve.deviation).any():
+        return ()
+    half = BAND * float(np.nanmedian(np.where(np.isfinite(curve.deviation), curve.deviation, np.nan)))
+    return curve.predicted - half, curve.predicted + half
 
 
 def limits(*values: Array | None) -> tuple[float, float]:
