@@ -27,8 +27,14 @@ def test_names_of_the_data_decide_before_the_alphabet_does():
     assert in_order_of(Function("x**2*exp(-t)"), ("x", "t")).inputs == ("x", "t")
     assert in_order_of(Function("x**2"), ("x", "t")).inputs == ("x", "t")  # t plays no part
     assert in_order_of(Function("x*t", ["t", "x"]), ("x", "t")).inputs == ("t", "x")  # somebody has said so
-    assert in_order_of(Function("x*z"), ("x", "t")).inputs == ("x", "z")
+    assert in_order_of(Function("a*b"), ("x", "t")).inputs == ("a", "b")
     assert in_order_of(Function("x*t"), None).inputs == ("t", "x")
+
+
+def test_a_name_that_the_data_do_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"has s, but the inputs of the data are x, t.*\['s', 'x'\]"):
+        in_order_of(Function("exp(-s)*sin(x)"), ("x", "t"))
+    assert in_order_of(Function("exp(-s)*sin(x)", ["s", "x"]), ("x", "t")).inputs == ("s", "x")  # somebody has said so
 
 
 def test_where_names_come_from():

@@ -106,6 +106,42 @@ def test_a_forward_with_more_inputs_says_why_there_is_no_estimate(tmp_path):
     assert monitor.estimation.summary() == {"remark": "no error is estimated: forward takes more than the inputs"}
 
 
+class ByName(Plain):
+    def forward(self, x, t):
+        return self.network(torch.cat([x, t], 1))
+
+    def training_step(self, batch, _):
+        return (self(batch["x"], batch["t"]) - batch["u"]).square().mean()
+
+    def validation_step(self, batch, _):
+        pass
+
+
+@pytest.fixture
+def by_name():
+    x, y = rows(64)
+    module = ByName(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), lr=0.01)
+    return module, DataLoader([{"x": a[:1], "t": a[1:], "u": b} for a, b in zip(x, y, strict=True)], batch_size=64)
+
+
+def test_entries_that_nobody_calls_targets_are_said(tmp_path, by_name):
+    module, batches = by_name
+    monitor = DerivativeMonitor(figure_every_n_epochs=None)
+    with pytest.warns(UserWarning, match="targets='u'") as said:
+        quiet_trainer(tmp_path, monitor).fit(module, batches, batches)
+    assert sum("targets='u'" in str(warning.message) for warning in said) == 1
+    assert "targets='u'" in monitor.estimation.summary()["remark"]
+    named = DerivativeMonitor(targets="u", **QUIET)
+    quiet_trainer(tmp_path, named).fit(module, batches, batches)
+    assert named.errors[1]["estimated_rmse"] > 0
+
+
+def test_a_reference_by_position_says_which_input_is_which(tmp_path, by_name):
+    module, batches = by_name
+    with pytest.warns(UserWarning, match="by position: a for x, b for t"):
+        quiet_trainer(tmp_path, DerivativeMonitor(reference="a*b")).validate(module, batches, verbose=False)
+
+
 def test_an_unknown_choice_is_refused():
     with pytest.raises(ValueError, match="choose 'auto', 'always' or 'never'"):
         DerivativeMonitor(estimate="sometimes")

@@ -38,9 +38,21 @@ def in_order_of(reference: Function, names: Sequence[str] | None) -> Function:
     Args:
         reference: of the inputs.
         names: what the data call their inputs, None if nobody has said.
+
+    Raises:
+        ValueError: some of its inputs are called as the data call theirs, and some as nothing there is.
     """
     formula, variables = reference.__reduce__()[1]
-    if variables is not None or not isinstance(formula, str) or not names or not set(reference.inputs) <= set(names):
+    if variables is not None or not isinstance(formula, str) or not names:
+        return reference
+    unknown = [name for name in reference.inputs if name not in names]
+    if 0 < len(unknown) < len(reference.inputs):
+        raise ValueError(
+            f"DerivativeMonitor: the reference {formula!r} has {', '.join(unknown)}, but the inputs of the data are "
+            f"{', '.join(names)}: write it in these, or say what it takes in their place: "
+            f"reference=sobolev.Function({formula!r}, {list(reference.inputs)})"
+        )
+    if unknown:
         return reference
     try:
         return Function(formula, names)

@@ -35,7 +35,7 @@ from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.named_derivatives import all_places, named_places, names_for_figures
 from sobolev.monitor.scalars import Scalars, digits
 from sobolev.monitor.standardized import network_inside, scaled_tensors
-from sobolev.monitor.targets import Target
+from sobolev.monitor.targets import Target, unnamed
 from sobolev.monitor.truth import ExactDerivatives, labels_of
 from sobolev.monitor.user_points import Places, places
 from sobolev.monitor.validation_hooks import ValidationHooks
@@ -446,6 +446,9 @@ class DerivativeMonitor(ValidationHooks):
         present = self._evaluations.present
         names = names_of(getattr(trainer, "datamodule", None), present, x)
         self._ordered = in_order_of(self.reference, names)
+        if names and len(names) > 1 and not set(names) & set(self._ordered.inputs) and self.on_finding != "ignore":
+            pairs = ", ".join(f"{name} for {other}" for name, other in zip(self._ordered.inputs, names, strict=False))
+            rank_zero_warn(f"DerivativeMonitor: the reference {self.reference.name!r} is taken by position: {pairs}")
         targets = labels_of(batch, present, x, named=False)[:1] if compared and self.on_finding != "ignore" else ()
         if targets and isinstance(targets[0], Tensor) and len(self._ordered.inputs) == x.shape[1:].numel():
             said = contradiction(self._ordered, x.flatten(1), targets[0])
@@ -490,6 +493,12 @@ class DerivativeMonitor(ValidationHooks):
         except (TypeError, ValueError):
             return
         self.estimation.see(x, labels, held_out=held_out)
+        present = self._evaluations.present
+        said = None if present.targets or self._own.outputs_at else unnamed(batch, present.arguments)
+        if said is not None and said != self.estimation.missing:
+            self.estimation.missing = said
+            if self.on_finding != "ignore":
+                rank_zero_warn(f"DerivativeMonitor: {said}")
 
     # At the end of a training, or by hand
 

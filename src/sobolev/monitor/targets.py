@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sobolev.monitor.batch import Key, children, is_of_graphs
+from torch import Tensor
+
+from sobolev.monitor.batch import Key, children, is_of_graphs, leaves
 from sobolev.monitor.forward import Arguments, taken
 
 Targets = Key | Sequence[Key | None] | Mapping[int, Key | None] | None
@@ -52,6 +54,19 @@ def targets_in(
     if by_name:
         return (Target(by_name[0]),)
     return tuple(map(Target, list(names)[arguments.behind :])) if isinstance(batch, list | tuple) else ()
+
+
+def unnamed(batch: Any, arguments: Arguments) -> str | None:
+    """What to say of a batch with entries that forward does not take, none of which is known to be a target."""
+    handed = set(taken(arguments, batch))
+    tensors = [path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    beside = [repr(path) for path in tensors if path not in handed]
+    if not beside or isinstance(batch, list | tuple):
+        return None
+    return (
+        f"nothing says which entry of the batch holds the targets; beside what forward takes it has "
+        f"{', '.join(beside)}: say DerivativeMonitor(targets={beside[0]}), or which it is"
+    )
 
 
 def _by_order(targets: Key | Sequence[Key | None] | Mapping[int, Key | None]) -> list[Key | None]:
