@@ -20,12 +20,13 @@ def test_gravest_first():
 
 def test_reads_as_a_table_that_fits_a_log():
     text = str(Audit((ERROR, NOTE), "none", 64, 2))
-    assert "CANNOT be trusted" in text
+    assert "CANNOT be trusted" in text and "another" not in text
     assert "net.1 (Linear)" in text
     assert max(map(len, text.splitlines())) <= 120
     assert "can be trusted (64 points, taylor; off finite differences by d1 1e-08, d2 2e-06)" in str(
         Audit((), "taylor", 64, 2, (1e-8, 2e-6))
     )
+    assert "DerivativeEstimate" in str(Audit((NOTE,), "taylor", 64, 2))  # right, and yet perhaps far from the function
 
 
 def test_plain_types():

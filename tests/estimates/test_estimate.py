@@ -41,6 +41,12 @@ def test_errors_of_a_network_are_found_from_values_alone(count, noise):
         assert expected.rmse == pytest.approx(true, rel=0.4)
 
 
+def test_it_reads_in_one_line():
+    shown = repr(DerivativeEstimate.fit(Known(), sample(100, 0.02), sample(20, 0.02, seed=1)))
+    assert shown.startswith("DerivativeEstimate(100 rows of 2 inputs and 1 outputs, 20 held out, noise ")
+    assert len(shown) < 120
+
+
 def test_bars_hold_the_truth_in_about_nine_of_ten_cases():
     x = sample(400, seed=2)[0]
     found = DerivativeEstimate.fit(Known(), sample(300), sample(30, seed=1)).at(Known(), x)

@@ -37,6 +37,12 @@ class Finding:
     message: str
 
 
+_OTHER_QUESTION = (
+    "  They are the network's own, rightly differentiated. How near these come to what it has learnt from is another\n"
+    "  question: sobolev.DerivativeEstimate.fit(model, (x, y)) estimates that from the rows."
+)
+
+
 @dataclass(frozen=True)
 class Audit:
     """The outcome of `sobolev.audit`. `str()` of it is a table.
@@ -85,7 +91,7 @@ class Audit:
         for finding in self.findings:
             lines.append(f"  {finding.severity:<8} {finding.kind:<20} {finding.where}")
             lines += wrap(finding.message, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
-        return "\n".join(lines)
+        return "\n".join([*lines, _OTHER_QUESTION] if self.trustworthy else lines)
 
     def _headline(self) -> str:
         verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted"

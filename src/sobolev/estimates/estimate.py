@@ -25,7 +25,7 @@ from sobolev.estimates.gaussian_process import GaussianProcess
 from sobolev.estimates.last_layer import LastLayer
 from sobolev.estimates.rows import denser, repeated_noise, shuffled
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
-from sobolev.estimates.verdict import MORE, POOR, Expected
+from sobolev.estimates.verdict import MORE, POOR, Expected, percent
 from sobolev.estimates.weighing import Account, weighed
 from sobolev.readout.equations import Samples
 from sobolev.readout.layer import double
@@ -73,7 +73,7 @@ class Reference(NamedTuple):
     variances: list[Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DerivativeEstimate:
     """Estimates the errors of a network's value, gradient and Hessian. Made by `fit`.
 
@@ -115,6 +115,15 @@ class DerivativeEstimate:
     remark: str = ""
     level: Float64[Tensor, " outputs"] = field(default_factory=lambda: torch.ones(1, dtype=torch.float64))
     labels: list[Tensor] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        rows, outputs = self.training[1].shape[0], len(self.noise)
+        held_out = len(self.held_out[0]) if self.held_out else 0
+        shares = ", ".join(percent(share) for share in (self.noise / self.spread).tolist())
+        return (
+            f"{type(self).__name__}({rows} rows of {self.training[0].shape[1:].numel()} inputs and {outputs} outputs, "
+            f"{held_out} held out, noise {shares} of the standard deviation)"
+        )
 
     @classmethod
     @torch.no_grad()
