@@ -4,6 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
 
 from sobolev.audit.twin import Double, Widening, isolated, plainly, widened
@@ -74,6 +75,21 @@ def test_lstm_sees_its_double_weights():
     with isolated([module], double=True):
         assert module(torch.ones(4, 1, 2, dtype=torch.float64))[0].dtype == torch.float64
     assert module(torch.ones(4, 1, 2))[0].dtype == torch.float32
+
+
+def test_a_module_that_converts_to_its_own_precision_computes_in_float64():
+    class Converting(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.linear(x.to(self.dtype))
+
+    module, x = Converting(), torch.rand(3, 2, dtype=torch.float64)
+    with isolated(list(module.modules()), double=True):
+        assert module(x).dtype == torch.float64
+    assert module(x).dtype == module.dtype == torch.float32
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")

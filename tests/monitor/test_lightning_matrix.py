@@ -563,7 +563,7 @@ def test_a_budget_draws_evenly(tmp_path):
 @pytest.mark.parametrize(
     ("forward", "options", "reason"),
     [
-        (of_keywords, {}, r"`inputs: x`.*`DerivativeMonitor\(inputs='x'\)`"),
+        (of_keywords, {}, r"`output: price`.*`DerivativeMonitor\(output='price'\)`"),
         (of_keywords, {"inputs": "x"}, r"`output: price`.*`DerivativeMonitor\(output='price'\)`"),
         (of_keywords, {"inputs": "x", "output": "prize"}, "no 'prize'"),
         (by_x_and_t, {"inputs": "z"}, "no entry 'z'; it is a dict with x: float32"),

@@ -194,8 +194,45 @@ def test_batches_of_another_kind_by_overriding_one_method(tmp_path):
     readout = OfDicts()
     quiet_trainer(tmp_path, readout).fit(Dicts(), rows, rows)
     assert readout.result.changed
-    with pytest.warns(UserWarning, match="override its method `samples`"):
+    with pytest.warns(UserWarning, match=r"will leave .* entries x, y; say .*inputs=\['x'\], targets='y'"):
         quiet_trainer(tmp_path, LeastSquaresReadout()).fit(Dicts(), rows, rows)
+    named = LeastSquaresReadout(inputs="x", targets="y")
+    quiet_trainer(tmp_path, named).fit(Dicts(), rows, rows)
+    assert named.result.changed
+    with pytest.warns(UserWarning, match="no entry 'z'; it has x, y"):
+        quiet_trainer(tmp_path, LeastSquaresReadout(inputs="z", targets="y")).fit(Dicts(), rows, rows)
+
+
+class OfTwoInputs(Plain):
+    """A wave by its place and time, two arguments of forward."""
+
+    def forward(self, x, t):
+        return self.network(torch.cat([x, t[:, None]], 1).to(self.dtype))
+
+    def training_step(self, batch, batch_idx):
+        x, t, u = batch.values() if isinstance(batch, dict) else batch
+        return (self(x, t) - u).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("precision", ["network", "float64"])
+def test_a_forward_of_several_inputs(tmp_path, by_name, precision):
+    torch.manual_seed(0)
+    x, t = torch.rand(400, 1), torch.rand(400)
+    rows = list(zip(x, t, torch.sin(x) + t[:, None] ** 2, strict=True))
+    items = [dict(zip("xtu", row, strict=True)) for row in rows] if by_name else rows
+    batches = torch.utils.data.DataLoader(items, batch_size=100)
+    module = OfTwoInputs(nn.Sequential(nn.Linear(2, 64), nn.Tanh(), nn.Linear(64, 1)))
+    named = {"inputs": ["x", "t"], "targets": "u"} if by_name else {"inputs": [0, 1]}
+    readout = LeastSquaresReadout(precision, **named)
+    quiet_trainer(tmp_path, readout).fit(module, batches, batches)
+    assert readout.result.changed and readout.result.layer == "network.2"
+    assert readout.result.after[0] < 1e-3 < readout.result.before[0]
+    apart = module(x, t) - (torch.sin(x) + t[:, None] ** 2)
+    assert float(apart.detach().abs().max()) < 1e-2
 
 
 def test_what_it_cannot_do_is_said_and_the_training_is_as_without_it(tmp_path):

@@ -42,6 +42,8 @@ _NEITHER = _SINGLE - _TENSORS - {torch.dtype} | {torch.Size}
 """Nothing in these is narrow."""
 _UNCHANGEABLE = {bool, int, float, str, type(None)}
 _HOOKS, _FORWARD_HOOKS = "_hooks", {"_forward_pre_hooks", "_forward_hooks"}
+_PRECISION = "_dtype"
+"""Where Lightning's modules remember their precision, `self.dtype`."""
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -162,6 +164,8 @@ def isolated(modules: Iterable[nn.Module], *, double: bool) -> Iterator[None]:
                 held = {k: v for k, v in saved.items() if type(v) not in _UNCHANGEABLE and not k.endswith(_HOOKS)}
                 vars(owner).update({k: copies(v) for k, v in held.items()})
                 vars(owner).update({k: without_distributed(saved[k]) for k in _FORWARD_HOOKS & saved.keys()})
+                if double and saved.get(_PRECISION) in _WIDER:
+                    vars(owner)[_PRECISION] = _WIDER[saved[_PRECISION]]
         yield
 
 

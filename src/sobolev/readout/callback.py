@@ -1,5 +1,6 @@
 """The callback that solves a network's last linear layer by least squares."""
 
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Literal
 
@@ -8,18 +9,18 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
-from torch import Tensor
+from torch import nn
 from typing_extensions import override
 
 from sobolev.autodiff.engine import Method
 from sobolev.callbacks.base import Callback, pass_over
 from sobolev.callbacks.processes import awaits_results, gathered, send_home
 from sobolev.callbacks.restored_state import one_thread, state_restored
-from sobolev.losses.labels import is_label, with_outputs
 from sobolev.readout import Readout, solve_readout
+from sobolev.readout.batch import OWN, Keys, OfColumns, samples_in
 from sobolev.readout.equations import Samples
 from sobolev.readout.extension import solve_extended
-from sobolev.readout.training_data import held_out_samples, training_samples
+from sobolev.readout.training_data import held_out_samples, own_split, training_samples
 from sobolev.readout.training_loop import (
     adapt,
     check_own_weights,
@@ -32,11 +33,11 @@ from sobolev.readout.training_loop import (
 class LeastSquaresReadout(Callback):
     """Solves the last linear layer over the training data, at the end of `fit`: never a worse network.
 
-    Works on any LightningModule whose forward maps (batch, *in) to (batch, *out) and whose batches are inputs, targets
-    and derivative labels if there are any, (x, y[, d1[, d2]]), where NaN is no label. It runs before the last
-    validation, so that metrics, report and checkpoints are those of the network it leaves. See
-    `sobolev.readout.solve_readout` for what it does; where it cannot, it warns with the reason and leaves the network
-    as it is.
+    Works on any LightningModule whose forward maps (batch, *in), or several such inputs, to (batch, *out) and whose
+    batches are inputs, targets and derivative labels if there are any, (x, y[, d1[, d2]]), where NaN is no label, or
+    dictionaries of which `inputs` and `targets` are named. It runs before the last validation, so that metrics, report
+    and checkpoints are those of the network it leaves. See `sobolev.readout.solve_readout` for what it does; where it
+    cannot, it warns with the reason and leaves the network as it is.
 
     The training samples are those of the data module in float64, if it is one of sobolev's, else the batches of the
     training dataloader. Held out are the validation samples, or without any a fifth of the training samples.
@@ -50,6 +51,8 @@ class LeastSquaresReadout(Callback):
         evidence: at the end, for a standardised `MLP` and float64, with more features than were trained: random units,
             and those that the evidence finds on 10,000 rows (see `EvidenceRegressor`), solved for on all rows. They
             take the place of the last layer where held-out rows say that they are better. For many rows.
+        inputs: names or positions of the entries of a batch that forward takes, in its order; None: the first.
+        targets: the same of the targets and derivative labels; None: what stands behind the inputs.
 
     Attributes:
         result: what the last readout did; None if there was none.
@@ -71,6 +74,8 @@ class LeastSquaresReadout(Callback):
         every_n_epochs: int | None = None,
         method: Method = "auto",
         evidence: bool = False,
+        inputs: Keys | None = None,
+        targets: Keys | None = None,
     ) -> None:
         if precision not in ("network", "float64"):
             raise ValueError(f"LeastSquaresReadout: precision is {precision!r}; it is 'network' or 'float64'")
@@ -80,6 +85,7 @@ class LeastSquaresReadout(Callback):
         self.every_n_epochs = every_n_epochs
         self.method: Method = method
         self.evidence = evidence
+        self.inputs, self.targets = inputs, targets
         self._id = awaits_results(self)
         self._forget()
 
@@ -88,6 +94,8 @@ class LeastSquaresReadout(Callback):
         self.seconds = 0.0
         self._solved_at = self._measured_at = -1
         self._said = True
+        self._refused = False
+        self._shapes: list[torch.Size] = []
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -96,6 +104,17 @@ class LeastSquaresReadout(Callback):
         self._forget()
         callbacks = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         trainer.callbacks = [self, *(c for c in callbacks if c is not self)]  # pyright: ignore[reportAttributeAccessIssue]
+
+    @override
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """What cannot be read is said before a long training, not behind it."""
+        if trainer.global_step or batch_idx or own_split(trainer, "training") is not None:
+            return
+        try:
+            self.samples(batch)
+        except (TypeError, ValueError) as error:
+            self._refused = True
+            rank_zero_warn(f"LeastSquaresReadout will leave the network as it is: {error}")
 
     @override
     def on_train_batch_end(
@@ -136,17 +155,11 @@ class LeastSquaresReadout(Callback):
         """Points, targets and derivative labels of a batch, (x, y[, d1[, d2]]). Override it for other batches.
 
         Raises:
-            TypeError: the batch is no tuple or list of floating-point tensors that begins with inputs and targets.
+            TypeError: the batch is no tuple, list or dictionary with tensors of floating point where they should be.
+            ValueError: it has no entry of that name.
         """
-        parts = list(batch) if isinstance(batch, list | tuple) else []
-        if len(parts) < 2 or not all(isinstance(p, Tensor) and p.is_floating_point() for p in parts[:2]):
-            raise TypeError(
-                f"{type(self).__name__} finds no inputs and targets in a batch of type {type(batch).__name__}; it "
-                "takes (x, y) or (x, y, d1[, d2]) of floating point. For other batches override its method `samples`"
-            )
-        x, *labels = parts[:4]
-        count = next((k for k, label in enumerate(labels) if not is_label(label, x, labels[0], k)), len(labels))
-        return [x, *with_outputs(x, labels[:count])]
+        samples, self._shapes = samples_in(batch, self.inputs, self.targets)
+        return samples
 
     def solve(self, trainer: Trainer, pl_module: LightningModule, *, last: bool = True) -> None:
         """Solve now, with the data of the trainer; where that cannot be, warn and leave the network as it is.
@@ -156,6 +169,8 @@ class LeastSquaresReadout(Callback):
             pl_module: the module; its weights are changed in place.
             last: no training step follows, so that it may become float64.
         """
+        if self._refused:  # which was said at the start
+            return
         try:
             self.solve_or_raise(trainer, pl_module, last=last)
         except Exception as error:  # a training is worth more than its readout
@@ -183,16 +198,23 @@ class LeastSquaresReadout(Callback):
 
     def _solve(self, trainer: Trainer, pl_module: LightningModule, last: bool) -> None:
         check_own_weights(trainer)
+        if self.inputs is not None and not self._shapes:  # by hand, or after a resume
+            next(iter(training_samples(trainer, self.samples)), None)
         if last and self.precision == "float64":
-            make_double(trainer, pl_module, training_samples(trainer, self.samples))
+            make_double(trainer, pl_module, training_samples(trainer, self.samples), self._of_one_input)
         rows = (lambda: training_samples(trainer, self.samples), lambda: held_out_samples(trainer, self.samples))
         with state_restored(pl_module, pl_module.device):
-            self.result = solve_readout(pl_module, *rows, method=self.method, gather=gathered)
+            found = solve_readout(self._of_one_input(pl_module), *rows, method=self.method, gather=gathered)
+            self.result = replace(found, layer=found.layer.removeprefix(OWN) if len(self._shapes) > 1 else found.layer)
             if self.evidence and last and self.precision == "float64":
                 with one_thread():
                     self.result = solve_extended(pl_module, self.result, *rows, method=self.method, gather=gathered)
         self._said = False
         adapt(trainer, pl_module.get_submodule(self.result.layer), changed=self.result.changed)
+
+    def _of_one_input(self, pl_module: LightningModule) -> nn.Module:
+        """The module as a function of one tensor, its own input or the columns of several."""
+        return OfColumns(pl_module, self._shapes) if len(self._shapes) > 1 else pl_module
 
     def _is_due(self, trainer: Trainer) -> bool:
         due = self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0

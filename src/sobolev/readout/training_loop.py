@@ -1,6 +1,6 @@
 """What a readout does to the training around it: precision, optimisers, one more validation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -36,7 +36,12 @@ def check_own_weights(trainer: Trainer) -> None:
             raise ValueError(f"{type(callback).__name__} exchanges the weights after it; solve the readout by hand")
 
 
-def make_double(trainer: Trainer, pl_module: LightningModule, samples: Iterable[Samples]) -> None:
+def make_double(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    samples: Iterable[Samples],
+    of_one_input: Callable[[LightningModule], nn.Module],
+) -> None:
     """Convert the module, if it then still takes what its dataloaders bring; those of our data modules follow it."""
     pl_module.double()
     if isinstance(getattr(trainer, "datamodule", None), TensorDataModule):
@@ -44,7 +49,7 @@ def make_double(trainer: Trainer, pl_module: LightningModule, samples: Iterable[
     x = next(iter(samples))[0]
     try:
         with torch.no_grad():
-            pl_module(x[:2])
+            of_one_input(pl_module)(x[:2])
     except RuntimeError as error:
         raise ValueError(
             f"precision is float64, but then the module does not take inputs of {x.dtype} ({error}); wrap the network "
