@@ -219,3 +219,30 @@ def test_values_that_were_not_measured_do_not_count():
 def test_coefficients_that_make_no_sense_are_refused(equation, coefficients, measured, said):
     with pytest.raises(ValueError, match=said):
         Problem([equation], ["u(x, 0) = 0"], PLANE, coefficients=coefficients, measurements=measured)
+
+
+def test_a_residual_is_held_against_the_terms_of_this_solution():
+    """A steep front has terms a hundred times those of a function that varies over the domain."""
+    width = 0.01
+    front = Problem(["du_dx - d2u_dx2*0.005 = 0"], ["u(0) = 0", "u(1) = 1"], {"x": (-1.0, 1.0)}, ("u",), 10)
+    x = torch.linspace(-1, 1, 4001, dtype=torch.float64)[:, None]
+    (found, *_) = front.violated(lambda x: torch.tanh(x / width), x)
+    s = 1 - torch.tanh(x / width) ** 2
+    terms = torch.cat([s / width, 0.005 * -2 * torch.tanh(x / width) * s / width**2], 1)
+    residual = terms[:, 0] - terms[:, 1]
+    size = terms.abs().amax(1).square().mean().sqrt()
+    assert found.rms == pytest.approx(float(residual.square().mean().sqrt()))
+    assert found.share == pytest.approx(float(residual.square().mean().sqrt() / size))
+
+
+def test_what_an_equation_holds_without_unknowns_is_a_term():
+    plate = Problem(["d2u_dx2 = 100"], ["u(0) = 0", "u(1) = 0"], {"x": (0.0, 1.0)}, ("u",), 10)
+    x = torch.rand(50, 1, dtype=torch.float64)
+    assert plate.violated(lambda x: 0 * x, x)[0].share == pytest.approx(1)
+    assert plate.violated(lambda x: 51 * x * (x - 1), x)[0].share == pytest.approx(2 / 102)
+
+
+def test_hardly_anything_is_not_held_against_itself():
+    oscillator = Problem(["d2u_dx2 + u"], ["u(0) = 0", "du_dx(0) = 1"], {"x": (0.0, 1.0)}, ("u",), 10)
+    x = torch.rand(50, 1, dtype=torch.float64)
+    assert oscillator.violated(lambda x: 1e-9 * x.exp(), x)[0].share < 1e-7

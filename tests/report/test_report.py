@@ -200,7 +200,7 @@ def test_an_equation_that_is_not_obeyed_is_said(tmp_path, capsys):
     assert equation["statement"] == "du_dx = u" and condition["statement"] == "u(0) = 1"
     assert max(equation["share"], condition["share"]) > 1e-2 and equation["max"] >= equation["rms"] > 0
     printed = capsys.readouterr().out
-    assert "du_dx = u: off by " in printed and "warning: that is large" in printed
+    assert "du_dx = u: off by " in printed and "% is large, and the solution may be far off" in printed
     assert "no error is estimated" not in printed
 
 

@@ -17,6 +17,10 @@ from sobolev.equations.well_posedness import check_determined
 _POINTS = 500
 
 
+_LEAST_SIZE = 0.1
+"""Of the size that is expected before anything is learnt."""
+
+
 class Loss(NamedTuple):
     """The two parts of the loss, free of units."""
 
@@ -30,7 +34,7 @@ class Violation(NamedTuple):
     Attributes:
         statement: its text.
         rms: root mean square of the residual, in the units of the statement.
-        share: in sizes that the statement's terms typically have.
+        share: of the size of the statement's terms.
         max: the largest residual.
     """
 
@@ -199,11 +203,34 @@ class Problem:
     ) -> list[Violation]:
         """By how much f violates each equation at x, then each condition at its points."""
         errors = [*self.residuals(f, x, coefficients), *self.violations(f, x, coefficients)]
+        scales = [*self._sizes_of_terms(f, x, coefficients), *self._scales[len(self.equations) :]]
         found = []
-        for text, error, scale in zip([*self.equations, *self.conditions], errors, self._scales, strict=True):
+        for text, error, scale in zip([*self.equations, *self.conditions], errors, scales, strict=True):
             rms = float(error.detach().double().square().mean().sqrt())
             found.append(Violation(text, rms, rms / scale, float(error.detach().abs().max())))
         return found
+
+    def _sizes_of_terms(
+        self, f: Callable[[Tensor], Tensor], x: Tensor, coefficients: Mapping[str, Tensor] | None
+    ) -> list[float]:
+        """Of each equation, for this f at x: the root mean square of its largest term; a shock has large ones.
+
+        A term is what a derivative makes of the residual, or what is left without any. A function that is hardly more
+        than zero is held against a small part of the size that was expected.
+        """
+        numbers, sizes = self._numbers(x, coefficients), []
+        needed = {c for equation in self._equations for c in equation.components.values()}
+        values = compute_components(f, x, needed)
+        for equation, expected in zip(self._equations, self._scales, strict=False):
+            given = {name: values[c] for name, c in equation.components.items()}
+            nothing = {name: torch.zeros_like(value) for name, value in given.items()}
+            whole = _residual(equation, x, given, numbers)
+            terms = [whole - _residual(equation, x, {**given, name: nothing[name]}, numbers) for name in given]
+            terms.append(_residual(equation, x, nothing, numbers))
+            largest = torch.stack([term.expand(len(x)) for term in terms]).detach().double()
+            largest = largest.nan_to_num(0.0, 0.0, 0.0).abs().amax(0)
+            sizes.append(max(float(largest.square().mean().sqrt()), _LEAST_SIZE * expected))
+        return sizes
 
     def _numbers(self, like: Tensor, given: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         return {name: like.new_tensor(value) for name, value in self.coefficients.items()} | dict(given or {})

@@ -30,7 +30,7 @@ from sobolev.report.settings import settings_of
 from sobolev.training.evidence_regressor import EvidenceRegressor
 from sobolev.training.residual_regressor import ResidualRegressor
 
-_LARGE = 1e-2
+_NOTICEABLE, _LARGE = 1e-2, 0.1
 """Shares of the size of an equation's terms from which on its solution is doubtful."""
 
 _BESIDE = 58
@@ -333,10 +333,13 @@ def _equation_lines(violations: list[dict[str, Any]]) -> list[str]:
         f"{percent(v['share'])} of the size of its terms"
         for v in violations
     ]
-    if any(v["share"] > _LARGE for v in violations):
+    worst = max((v["share"] for v in violations), default=0.0)
+    if worst > _NOTICEABLE:
+        off = "far off although it looks smooth" if worst > _LARGE else "off by some per cent"
         lines.append(
-            "warning: that is large, and the solution may be far off although it looks smooth: train longer, with "
-            "points where it is large (--data.adapt_every_n_epochs 5), more points (--data.samples) or a wider network"
+            f"warning: {percent(worst)} is {'large' if worst > _LARGE else 'noticeable'}, and the solution may be {off}: "
+            "train longer, with points where the residual is large (--data.adapt_every_n_epochs 5), more points "
+            "(--data.samples) or a wider network"
         )
     return lines
 
