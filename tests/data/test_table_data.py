@@ -235,3 +235,22 @@ def test_units_in_the_header(tmp_path):
                 again.predict_dataloader()
         else:
             assert next(iter(again.predict_dataloader()))[0].tolist() == [[2, 1], [4, 3]]
+
+
+def test_of_several_outputs_each_has_the_rows_that_know_it(tmp_path, caplog):
+    rows = [f"{i},{'' if i % 3 == 0 else i * i},{'' if i % 6 == 0 else -i}" for i in range(60)]
+    (path := tmp_path / "t.csv").write_text("\n".join(["x,y,z", *rows]))
+    with pytest.raises(ValueError, match=r"column 'y'.*y is taken as an input.*\(z\).*--data.outputs '\[y, z\]'"):
+        TableData(path).setup()
+    data = TableData(path, outputs=["y", "z"])
+    with caplog.at_level("INFO"):
+        data.setup()
+    assert "10 row(s) are left out" in caplog.text and "y 40, z 50" in caplog.text
+    targets = torch.cat([data.training.targets, data.validation.targets, data.test.targets])
+    assert targets.isfinite().sum(0).tolist() == [40, 50] and targets.isfinite().any(1).all()
+
+
+def test_an_output_without_any_value_is_refused(tmp_path):
+    (path := tmp_path / "t.csv").write_text("\n".join(["x,y,z", *(f"{i},,{i}" for i in range(30))]))
+    with pytest.raises(ValueError, match="the output 'y' is empty in every row"):
+        TableData(path, ["x"], ["y", "z"]).setup()

@@ -3,7 +3,8 @@
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sobolev.data.prediction_points import PredictPoints
 from sobolev.data.suspicions import Columns, refuse_beyond_float64, suspicions
 from sobolev.data.tables import Table
 from sobolev.data.tables.layout import checked_separator
+from sobolev.data.tables.table import Rows
 from sobolev.functions.notation import checked_units, derivative_place
 
 
@@ -29,7 +31,8 @@ class TableData(TensorDataModule):
     Args:
         path: a file of text with a header, such as .csv, .tsv, .txt, also compressed, or a .parquet file.
         inputs: the columns of x, with or without the units in the header; None: all that are left.
-        outputs: the columns of y; None: the last one that is neither an input nor a derivative.
+        outputs: the columns of y; None: the last one that is neither an input nor a derivative. Of several, cells may
+            be empty; rows in which all are, and no derivative is given, are left out.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
             None: none; where inputs or outputs are not named either, the columns that have such a name themselves.
@@ -84,7 +87,7 @@ class TableData(TensorDataModule):
             raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")
         checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
-        self._guessed = inputs is None or outputs is None
+        self._guessed, by_default = inputs is None or outputs is None, inputs is None and outputs is None
         if any("[" in name for name in (*(inputs or ()), *(outputs or ()), *(derivatives or {}).values())):
             called = Table(self.path, separator=separator, decimal_comma=decimal_comma).called
             inputs, outputs = (names and [called.get(name, name) for name in names] for names in (inputs, outputs))
@@ -96,6 +99,7 @@ class TableData(TensorDataModule):
             inputs, outputs = _roles(self.path, columns, inputs, outputs, derivatives)
         _check_roles(inputs, outputs)
         self.input_names, self.output_names = tuple(inputs), tuple(outputs)
+        self._taken = self.input_names if by_default else ()
         self._units = checked_units(units, (*self.input_names, *self.output_names))
         self.units = self._units
         self.fractions = _fractions(validation_fraction, test_fraction)
@@ -117,16 +121,18 @@ class TableData(TensorDataModule):
     def exceeds(self, rows: int) -> bool:
         """By the start of the table: it is read no further than needed."""
         found = 0
-        for block in self._table().blocks():
-            found += len(block.numbers)
-            if found * (1 - sum(self.fractions)) > rows + 1:  # the parts are rounded
-                return True
+        with self._roles_said():
+            for block in self._table().blocks():
+                found += len(block.numbers)
+                if found * (1 - sum(self.fractions)) > rows + 1:  # the parts are rounded
+                    return True
         return False
 
     def _table(self) -> Table:
         labels = list(self.derivatives.values())
         names = [*self.input_names, *self.output_names]
-        may_lack = [*labels, *self.output_names] if labels else []  # a row may have derivatives alone
+        several = bool(labels) or len(self.output_names) > 1  # a row may have some of them
+        may_lack = [*labels, *self.output_names] if several else []
         return Table(
             self.path,
             [*names, *labels],
@@ -147,7 +153,8 @@ class TableData(TensorDataModule):
             )
         if table.units:
             rank_zero_info(f"{self.path}: units, as the header says: {_listed(table.units)}")
-        rows = table.read()
+        with self._roles_said():
+            rows = self._with_labels(table.read())
         columns = dict(zip(table.columns, rows.numbers.T, strict=True))
         refuse_beyond_float64(self.path, Columns(table.columns, rows.numbers, rows.places))
         inputs, outputs = (_stack(columns, names) for names in (self.input_names, self.output_names))
@@ -157,6 +164,37 @@ class TableData(TensorDataModule):
         self._check_varied(training)
         self._warn_of(columns, rows.places)
         return training, validation, test
+
+    @contextmanager
+    def _roles_said(self) -> Iterator[None]:
+        """What is wrong with a column that nobody named is said with what it was taken for."""
+        try:
+            yield
+        except ValueError as error:
+            wrong = [name for name in self._taken if f"column {name!r}" in str(error)]
+            if not wrong:
+                raise
+            outputs = ", ".join([*wrong, *self.output_names])
+            raise ValueError(
+                f"{error}; {wrong[0]} is taken as an input, since only the last column ({self.output_names[0]}) is the "
+                f"output by default; name outputs with --data.outputs '[{outputs}]'"
+            ) from None
+
+    def _with_labels(self, rows: Rows) -> Rows:
+        """Without the rows that have no output and no derivative."""
+        known = rows.numbers[:, len(self.input_names) :].isfinite()
+        kept = known.any(1)
+        if not kept.all():
+            dropped = int((~kept).sum())
+            rank_zero_info(f"{self.path}: {dropped} row(s) are left out: all outputs are empty in them")
+        counts = known[kept, : len(self.output_names)].sum(0).tolist()
+        missing = [name for name, count in zip(self.output_names, counts, strict=True) if not count]
+        if missing and kept.any() and not self.derivatives:
+            raise ValueError(f"{self.path}: the output {missing[0]!r} is empty in every row; leave it out")
+        if min(counts) < int(kept.sum()):
+            parts = (f"{name} {count}" for name, count in zip(self.output_names, counts, strict=True))
+            rank_zero_info(f"{self.path}: each output is learnt from the rows that have it: {', '.join(parts)}")
+        return Rows(rows.numbers[kept], rows.places[kept])
 
     def _warn_of(self, columns: Mapping[str, Tensor], rows: Tensor) -> None:
         """Say what looks like a mistake."""

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -33,8 +34,13 @@ from sobolev.training.residual_regressor import ResidualRegressor
 _NOTICEABLE, _LARGE = 1e-2, 0.1
 """Shares of the size of an equation's terms from which on its solution is doubtful."""
 
-_BESIDE = 58
-"""Characters that the other columns of the table take beside the names."""
+_LEFT_OUT = ("of its\nsize", "in\nscatters")
+"""Columns that a narrow terminal has no room for, the first can be told from others; report.json has them all."""
+
+_CAPTIONS = {
+    "± error": "± error: an estimate",
+    "in\nscatters": "in scatters: what one standard deviation of each input makes of the output's",
+}
 
 _COORDINATES = 4
 """Of the worst point, in the terminal; report.json has them all."""
@@ -286,27 +292,45 @@ def _without_truth(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _one_by_one(entries: list[dict[str, Any]], width: int) -> Table:
-    """Each derivative in its own unit, as sizes and errors of several units have no sum."""
-    labels = [_labelled(entry["name"], entry) for entry in entries]
-    if max(map(len, labels)) + _BESIDE > width:  # broken where it can be read
-        labels = [label.replace("/", "/\n  ", 1).replace(" [", "\n  [") for label in labels]
-    table = Table(title="without a truth, each in its own unit", title_justify="left")
-    estimated = "estimated_rmse" in entries[0]
-    for name in ("derivative", "size", *(("± error", "of its size", "in scatters") if estimated else ())):
-        first = name == "derivative"
-        table.add_column(name, justify="left" if first else "right", overflow="fold", no_wrap=first)
-    for label, entry in zip(labels, entries, strict=True):
-        cells = [escape(label), f"{entry['rms']:.3g}"]
-        if estimated:
-            shares = (percent(entry[name]) for name in ("estimated_relative_l2", "of_scatter"))
-            cells += [f"{entry['estimated_rmse']:.3g}", *shares]
-        table.add_row(*cells)
-    if estimated:
-        table.caption = (
-            "± error: an estimate; in scatters: what one standard deviation of each input makes of the output's"
-        )
-        table.caption_justify = "left"
+    """Each derivative in its own unit, as sizes and errors of several units have no sum; a line each if that can be."""
+    columns = _columns(entries)
+    for name in _LEFT_OUT:
+        if _width(columns) > width:
+            columns.pop(name, None)
+    if _width(columns) > width:  # broken where it can be read
+        columns["derivative"] = [name.replace("/", "/\n  ", 1) for name in columns["derivative"]]
+    table = Table(title="without a truth, each in its own unit", title_justify="left", box=SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.padding = False, False, (0, 1, 0, 0)
+    for name in columns:
+        text = name in ("derivative", "unit")
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*map(escape, cells))
+    captions = [text for name, text in _CAPTIONS.items() if name in columns]
+    table.caption, table.caption_justify = "; ".join(captions) or None, "left"
     return table
+
+
+def _columns(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Titles, and the cells below each."""
+    columns = {
+        "derivative": [entry["name"] for entry in entries],
+        "unit": [entry.get("unit", "") for entry in entries],
+        "size": [f"{entry['rms']:.3g}" for entry in entries],
+    }
+    if not any(columns["unit"]):
+        del columns["unit"]
+    if "estimated_rmse" in entries[0]:
+        columns["± error"] = [f"{entry['estimated_rmse']:.3g}" for entry in entries]
+        columns["of its\nsize"] = [percent(entry["estimated_relative_l2"]) for entry in entries]
+        columns["in\nscatters"] = [percent(entry["of_scatter"]) for entry in entries]
+    return columns
+
+
+def _width(columns: dict[str, list[str]]) -> int:
+    """Characters of the longest line, two between columns."""
+    lines = [[line for cell in (name, *cells) for line in cell.split("\n")] for name, cells in columns.items()]
+    return sum(max(map(len, column)) for column in lines) + 2 * (len(columns) - 1)
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
