@@ -20,3 +20,12 @@ def test_a_gpu_gets_more_rows_at_a_time():
 @pytest.mark.parametrize(("operator", "inputs"), [("hessian", 3000), ("laplacian", 300), ("jacobian", 100_000)])
 def test_a_block_has_a_row_at_least(operator, inputs):
     assert block_rows(lambda x: x, torch.empty(5, inputs), "auto", operator, {}) >= 1
+
+
+def test_features_that_are_no_weights_count_by_the_layer_behind_them():
+    class Features(nn.Module):
+        def forward(self, x):
+            return x.expand(len(x), 6000)
+
+    network, x = nn.Sequential(Features(), nn.Linear(6000, 1)), torch.empty(2000, 1)
+    assert block_rows(network, x, "auto", "hessian", {}) <= 200

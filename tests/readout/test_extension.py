@@ -144,6 +144,16 @@ def test_curvature_is_not_paid_with_for_values():
     assert sobolev.hessian(network, x)[2].square().mean().sqrt() < 2
 
 
+def test_what_many_rows_do_not_teach_is_said():
+    noise = [torch.randn(count, 3, generator=torch.Generator().manual_seed(count)) for count in (300, 100)]
+    rows = [DataLoader(TensorDataset(part[:, :2], part[:, 2:]), batch_size=100) for part in noise]
+    options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    readout = sobolev.LeastSquaresReadout("float64", evidence=True)
+    trainer = Trainer(max_epochs=1, enable_checkpointing=False, callbacks=[readout], **options)
+    with pytest.warns(UserWarning, match=r"explains \d+% of the variance of held-out rows: give more"):
+        trainer.fit(sobolev.Regressor(sobolev.MLP(2, hidden=(8, 8))), *rows)
+
+
 TWO = """
 import sys, torch, warnings
 warnings.simplefilter("ignore")

@@ -74,10 +74,12 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
 
 
 def _width(module: nn.Module) -> int:
-    """The longest axis of outputs; remembered, since asking takes longer than a small network."""
+    """The longest axis of outputs or inputs; remembered, since asking takes longer than a small network."""
     width = _WIDTHS.get(id(module))
     if width is None:
         weights = (p for child in module.modules() for p in child._parameters.values() if isinstance(p, Tensor))
-        _WIDTHS[id(module)] = width = max((p.shape[0] for p in weights if not is_lazy(p) and p.dim() > 1), default=0)
+        _WIDTHS[id(module)] = width = max(
+            (max(p.shape[:2]) for p in weights if not is_lazy(p) and p.dim() > 1), default=0
+        )
         finalize(module, _WIDTHS.pop, id(module), None)
     return width

@@ -28,6 +28,7 @@ from sobolev.readout.training_loop import (
     make_double,
     validate_again,
 )
+from sobolev.surrogates.explained import of_little_explained
 
 
 class LeastSquaresReadout(Callback):
@@ -145,9 +146,11 @@ class LeastSquaresReadout(Callback):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Say what was done, when the progress bar is gone."""
+        """Say what was done, when the progress bar is gone; and where many rows have taught little."""
         if not self._said and trainer.is_global_zero:
             Console(soft_wrap=True).print(str(self.result), markup=False, highlight=False)
+            if self.evidence and self.result and (said := of_little_explained(1 - self.result.after[0] ** 2)):
+                rank_zero_warn(said)
         self._said = True
         send_home(trainer, self._id, {"result": self.result, "seconds": self.seconds})
 

@@ -19,6 +19,7 @@ from sobolev.losses import scaled_squared_error
 from sobolev.losses.labels import check_labels, check_order, with_outputs
 from sobolev.networks import Standardized
 from sobolev.networks.surrogate import Surrogate
+from sobolev.surrogates.explained import of_little_explained
 from sobolev.surrogates.kernels import MOST_CENTRES
 from sobolev.surrogates.labels import standardized
 from sobolev.surrogates.search import KINDS, Stage, network, search
@@ -28,8 +29,6 @@ from sobolev.training.regressor import Batch
 
 _FEWEST = 4
 """Training rows; one of them is held out."""
-_EXPLAINED = 0.9
-"""A network that leaves more than the rest of the variance is said to have learnt little."""
 
 
 class EvidenceRegressor(CheckpointedModule):
@@ -220,11 +219,9 @@ class EvidenceRegressor(CheckpointedModule):
 
     @override
     def on_train_end(self) -> None:
-        if (explained := self._explained()) is not None and explained < _EXPLAINED:
-            rank_zero_warn(
-                f"the network explains {explained:.0%} of the variance of held-out rows: give more rows, "
-                "leave out inputs that say nothing, or look for inputs that are missing; the rest may be noise, too"
-            )
+        explained = self._explained()
+        if explained is not None and (said := of_little_explained(explained)):
+            rank_zero_warn(said)
 
     @override
     def configure_optimizers(self) -> Optimizer:
