@@ -359,9 +359,11 @@ def _equation_lines(violations: list[dict[str, Any]]) -> list[str]:
     ]
     worst = max((v["share"] for v in violations), default=0.0)
     if worst > _NOTICEABLE:
-        off = "far off although it looks smooth" if worst > _LARGE else "off by some per cent"
+        much, off = "noticeable", "off by some per cent"
+        if worst > _LARGE:
+            much, off = "large", "far off although it looks smooth"
         lines.append(
-            f"warning: {percent(worst)} is {'large' if worst > _LARGE else 'noticeable'}, and the solution may be {off}: "
+            f"warning: {percent(worst)} is {much}, and the solution may be {off}: "
             "train longer, with points where the residual is large (--data.adapt_every_n_epochs 5), more points "
             "(--data.samples) or a wider network"
         )
