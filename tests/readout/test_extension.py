@@ -144,6 +144,16 @@ def test_curvature_is_not_paid_with_for_values():
     assert sobolev.hessian(network, x)[2].square().mean().sqrt() < 2
 
 
+def test_a_function_that_oscillates_faster_and_faster():
+    formula = "sin(2*x**2)*cos(y)"
+    training, held_out = drawn(3000, 0, formula), drawn(300, 1, formula)
+    network = perceptron(training)
+    before, result = extended(network, training, held_out)
+    assert before.after[0] > 0.3 > 1e-3 > result.after[0]
+    x, _, _, truth = drawn(200, 2, formula, order=2)
+    assert (sobolev.hessian(network, x)[2] - truth).norm() < 1e-2 * truth.norm()
+
+
 def test_what_many_rows_do_not_teach_is_said():
     noise = [torch.randn(count, 3, generator=torch.Generator().manual_seed(count)) for count in (300, 100)]
     rows = [DataLoader(TensorDataset(part[:, :2], part[:, 2:]), batch_size=100) for part in noise]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
 from sobolev.networks import MLP, Standardized
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.surrogate import Features, Surrogate
 from sobolev.readout.curvature import curvature, is_paid
@@ -27,6 +28,10 @@ _ROWS, _LABELS = 5_000, 20_000
 """The evidence sees at most so many."""
 _EXACT, _ENOUGH = 1e-9, 1e-8
 """Held-out errors, in units of the labels' size, that need no more features, and none that the evidence finds."""
+_UNLEARNT = 0.3
+"""From which polynomials of high degree are tried: functions of two inputs that oscillate everywhere otherwise."""
+_ASPECTS, _MARGIN = (1.0, 4.0, 0.25), 0.1
+"""Degrees in the one input by those in the other; from the rows to the edge of the box (see `Polynomials`)."""
 _MOST, _WORK = 1000, 5e11
 """At most so many features, and fewer where their squares times the labels are more than this."""
 _EQUATIONS = 5
@@ -78,11 +83,17 @@ def solve_extended(
     known, width = _known(found, rows), _width(before.rows)
     features: list[Features] = []
     trials.solve(_joined(perceptron, features, known.x, width), lambda: [own])
-    if trials.least() > _ENOUGH:
+    least = trials.least()
+    for box in _boxes(known.x, width) if least > _UNLEARNT else []:
+        trials.solve(_joined(perceptron, [box], known.x, width), lambda: [own])
+        if trials.least() < least:
+            least, features = trials.least(), [box]
+    if least > _ENOUGH:
         *_, last = search(known)
         last = gather(last)[0]  # the same in all processes to the last bit
         trials.measure(network(last.fits), before)
-        features = [last.fits[0][1].features.first(width // 2)]
+        if not features or trials.least() < least:
+            features = [last.fits[0][1].features.first(width // 2)]
     if trials.least() > _EXACT:
         trials.solve(_joined(perceptron, features, known.x, width), training)
     return trials.take_best()
@@ -190,6 +201,19 @@ def _known(found: Standardized, rows: Samples) -> Labels:
     inputs, *labels = rows
     scales = found.input_mean, found.input_scale, found.output_mean, found.output_scale
     return standardized(inputs, labels, *(scale.double().cpu() for scale in scales)).first(_LABELS)
+
+
+def _boxes(x: Tensor, width: int) -> list[Features]:
+    """All products of polynomials up to a degree in each of two inputs, most of the width."""
+    if x.shape[1] != 2:
+        return []
+    low, high = x.amin(0), x.amax(0)
+    margin, terms, found = _MARGIN * (high - low), 0.9 * width, []
+    for aspect in _ASPECTS:
+        numbers = [torch.arange(int((terms * part) ** 0.5)) for part in (aspect, 1 / aspect)]
+        degrees = torch.cartesian_prod(*numbers)
+        found.append(ChebyshevFeatures(degrees, x.new_ones(len(degrees)), low - margin, high + margin))
+    return found
 
 
 @torch.no_grad()
