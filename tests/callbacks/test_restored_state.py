@@ -1,7 +1,9 @@
 """The model and the random numbers stay as they were."""
 
+import copy
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -140,3 +142,22 @@ def test_what_hooks_store_is_as_before():
     assert stored["activation"] is before and calls == 1
     model(x)
     assert calls == 2
+
+
+@pytest.mark.parametrize(
+    ("generator", "draw"),
+    [
+        (random.Random(3), lambda own: own.random()),
+        (np.random.default_rng(3), lambda own: own.random()),
+        (np.random.RandomState(3), lambda own: own.random_sample()),
+        (torch.Generator().manual_seed(3), lambda own: float(torch.rand((), generator=own))),
+    ],
+    ids=["random", "numpy", "old numpy", "torch"],
+)
+def test_a_generator_of_the_models_own_goes_on_as_without_us(generator, draw):
+    model, other = Restless(), copy.deepcopy(generator) if not isinstance(generator, torch.Generator) else None
+    model.own = generator
+    expected = draw(other or torch.Generator().manual_seed(3))
+    with state_restored(model, torch.device("cpu")):
+        draw(generator)
+    assert draw(generator) == expected

@@ -41,3 +41,9 @@ def test_processes_share_all_rows_and_know_their_numbers(total, size, world):
             torch.testing.assert_close(x[:, 0], torch.tensor(rows[: len(x)], dtype=torch.float64), atol=1e-9, rtol=0)
             seen += rows[: len(x)]
     assert sorted(seen) == list(range(total))
+
+
+def test_points_beyond_the_precision_are_refused():
+    source = points_source({"x": (0, 1, 2), "t": (0, 1e39, 2)}, ["x", "t"])
+    with pytest.raises(ValueError, match=r"point 2, input 2 is 1e\+39, beyond torch.float32"):
+        list(PointsLoader(source, 2))

@@ -36,6 +36,8 @@ def changed(values, at, number):
         ([X[:5], Z[:5]], X[:5], "ab", "5 rows are fewer than the 6 unknowns of a quadratic function of 2 inputs"),
         ([X, Z, 2 * X - Z + 1], X, "abc", "inputs a, b, c are linearly dependent"),
         ([X, Z, 3 * X], X, "abc", "inputs a, c are linearly dependent"),
+        ([X.round(decimals=3), Z, (2 * X - 1).round(decimals=3)], X, "abc", "inputs a, c are linearly dependent"),
+        ([(9 * X).round(), (9 * Z).round(), (9 * X * X).round()], X * 0, "abc", None),
         (changed(X, [7, 9], -999.0), changed(Z, [7, 9], 0.5), ["a"], "'a' is -999 in 2 row(s), first in row 9"),
         (X, changed(Z, 0, 9999.0), ["a"], "'y' is 9999 in 1 row(s), first in row 2"),
         (1.7e9 + torch.arange(100).double() * 60, Z, ["a"], "'a' looks like a clock"),

@@ -1,11 +1,14 @@
 """What code of somebody else's keeps outside of buffers: attributes of modules, states of metrics, what hooks store."""
 
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +64,8 @@ class _Memory:
             self._see_tensor(value)
         elif isinstance(value, dict | list | set | deque):
             return self._inside(value)
+        elif isinstance(value, torch.Generator | random.Random | np.random.Generator | np.random.RandomState):
+            self._undo.append(_restoring_generator(value))
         elif isinstance(value, tuple):
             return value if len(value) <= _MOST_ENTRIES else ()
         elif isinstance(value, MethodType):
@@ -97,6 +102,17 @@ class _Memory:
             self._numbers += tensor.numel()
             copy, version = tensor.detach().clone(), tensor._version
             self._undo.append(lambda: _restore_tensor(tensor, copy, version))
+
+
+def _restoring_generator(generator: Any) -> Callable[[], Any]:
+    """Of random numbers: what winds it back to its present state."""
+    if isinstance(generator, torch.Generator):
+        return partial(generator.set_state, generator.get_state())
+    if isinstance(generator, random.Random):
+        return partial(generator.setstate, generator.getstate())
+    if isinstance(generator, np.random.RandomState):
+        return partial(generator.set_state, generator.get_state())
+    return partial(setattr, generator.bit_generator, "state", generator.bit_generator.state)
 
 
 def _is_left(owner: Any, name: str) -> bool:

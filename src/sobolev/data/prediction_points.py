@@ -91,7 +91,17 @@ class PointsLoader:
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "batch inputs"]]]:
         for number, block in enumerate(self.source.batches(self.batch_size)):
             if number % self.world_size == self.rank:
-                yield (block.to(self.dtype),)
+                yield (self._cast(block, number * self.batch_size),)
+
+    def _cast(self, block: Float64[Tensor, "batch inputs"], before: int) -> Float[Tensor, "batch inputs"]:
+        cast = block.to(self.dtype)
+        if cast.isinf().any():
+            row, column = cast.isinf().nonzero()[0].tolist()
+            raise ValueError(
+                f"point {before + row + 1}, input {column + 1} is {float(block[row, column]):g}, beyond {self.dtype}: "
+                "take --trainer.precision 64-true (or network.double()), or write the points in other units"
+            )
+        return cast
 
 
 def _axis(name: str, axis: tuple[float, float, int]) -> Float64[Tensor, " number"]:

@@ -15,7 +15,8 @@ _DIGITS = 1e-10
 _CONSTANT = 1e-6
 _SINGLE_LARGEST, _SINGLE_SMALLEST, _SINGLE_SPREAD = 1e18, 1e-18, 1e-4
 """Beyond these float32 is not enough: squares of second derivatives overflow, or rounding is 1e-3 of the spread."""
-_DEPENDENT = 1e-7
+_DEPENDENT, _ROUNDED = 1e-5, 1e-2
+"""Parts of the inputs' size: what a combination of dependent inputs varies by, and at most by rounding."""
 _FILLERS = (1e20, 1e30, 1e35, 1e36)
 _CLOCK = re.compile(r"time|date|stamp|epoch|unix|clock", re.IGNORECASE)
 _EPOCHS = ((8e8, 3e9), (8e11, 3e12), (8e14, 3e15), (8e17, 3e18))
@@ -141,13 +142,24 @@ def _collinear(inputs: Columns, _: Columns) -> Iterator[str]:
     if not sizes.all():
         return
     _, strengths, directions = torch.linalg.svd(centred / sizes, full_matrices=False)
+    rounding = torch.tensor([_rounding(column) for column in inputs.values.T]).to(sizes) / sizes
     for strength, direction in zip(strengths, directions, strict=True):
-        if strength < _DEPENDENT * strengths[0]:
+        rounded = float((direction * rounding).square().sum().sqrt())  # of numbers with few decimals, written so
+        if strength < _DEPENDENT * strengths[0] or strength < 1.5 * len(inputs.rows) ** 0.5 * min(rounded, _ROUNDED):
             among = [name for name, part in zip(inputs.names, direction.abs(), strict=True) if part > 1e-3]
             yield (
                 f"the inputs {', '.join(among)} are linearly dependent: the derivative by one of them alone is not "
                 "determined by these data. Leave one out"
             )
+
+
+def _rounding(column: Tensor) -> float:
+    """The standard deviation of the rounding to as many decimals as a column has; 0 where it has many."""
+    for decimals in range(-3, 9):
+        scaled = column * 10.0**decimals
+        if bool(((scaled - scaled.round()).abs() < 1e-6).all()):
+            return 10.0**-decimals / 12**0.5
+    return 0.0
 
 
 def _contradictions(inputs: Columns, outputs: Columns) -> Iterator[str]:

@@ -26,6 +26,8 @@ def test_encodings(tmp_path, encoding):
         (b'[{"x": 1}]', "is JSON"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (bytes(range(256)) * 9, "is no text and no Parquet file"),
+        (bytes(byte for byte in range(1, 256) if byte != 34) * 9, "is no text and no Parquet file"),
+        (b"{\\rtf1\\ansi x,z}", "is a document of a word processor"),
         (
             gzip.compress(b"x,z\n" + b"".join(b"%d,2\n" % i for i in range(5000)))[:-100],
             "cannot be read: it is damaged or cut off",

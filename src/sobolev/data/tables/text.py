@@ -36,7 +36,10 @@ _NOT_TEXT = {
     b"\x93NUMPY": "an array of NumPy",
     b"ARROW1": "an Arrow file",
     b"MATLAB": "a file of Matlab",
+    b"{\\rtf": "a document of a word processor",
 }
+_NO_TABLE = "{} is no text and no Parquet file; write the table as one of them"
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))
 _MARKUP = re.compile(rb"\s*<(!doctype|html|head|body|table|\?xml|svg|script)", re.IGNORECASE)
 _DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -167,10 +170,12 @@ def _encoding(path: Path, head: bytes) -> str:
             return "utf-16-le"
         if not halves[::2].strip(b"\0"):
             return "utf-16-be"
-        raise ValueError(f"{path} is no text and no Parquet file; write the table as one of them")
+        raise ValueError(_NO_TABLE.format(path))
     try:
         getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
+        if sum(byte in _CONTROLS for byte in head) > len(head) // 100:
+            raise ValueError(_NO_TABLE.format(path)) from None
         return "cp1252"
     return "utf-8"
 
