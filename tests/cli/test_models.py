@@ -64,7 +64,8 @@ def test_a_function_of_torch():
     [
         ("theirs", "package.module:name or file.py:name"),
         (":net", "package.module:name or file.py:name"),
-        ("theirs:nets", "theirs has no 'nets'; it has "),
+        ("theirs:nets", "theirs has no 'nets'; did you mean '"),
+        ("theirs:quite_else", "theirs has no 'quite_else'; it has "),
         ("nobodys:net", "nobodys cannot be imported: ModuleNotFoundError"),
         ("nobodys.py:net", "nobodys.py cannot be imported: FileNotFoundError"),
         ("theirs:Wide", "theirs:Wide needs width"),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sobolev.cli.mistakes import nearest
 from sobolev.errors import refused_file
 
 
@@ -32,7 +33,10 @@ def load_model(target: str) -> Callable[[Tensor], Any]:
     found: Any = _imported(place)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{place} has no {name!r}; it has {_public(found)}")
+            near = nearest(part, [known for known in vars(found) if not known.startswith("_")])
+            raise ValueError(
+                f"{place} has no {name!r}; {f'did you mean {near!r}?' if near else f'it has {_public(found)}'}"
+            )
         found = getattr(found, part)
     model = _built(target, found)
     if not callable(model):
