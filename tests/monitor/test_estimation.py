@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor
 from sobolev.autodiff.operators import derivative_tensors
-from sobolev.monitor.estimation import Estimation
+from sobolev.monitor.estimation import Estimation, noise_text
 
 QUIET = {"on_finding": "ignore", "figure_every_n_epochs": None}
 pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
@@ -150,6 +150,13 @@ def test_an_unknown_choice_is_refused():
 def test_without_rows_nothing_is_made_up():
     estimation = Estimation("always", "auto")
     assert estimation.summary() is None and estimation.state() is None
+
+
+def test_no_noise_is_told_of_values_that_are_hardly_learnt():
+    learnt, little = torch.tensor([0.01, 0.2]), torch.tensor([0.01, 0.9])
+    assert noise_text(torch.tensor([0.0, 1e-4]), little).startswith("noise: not known")
+    assert noise_text(torch.tensor([0.05, 0.93]), learnt) == "noise: 5 %, 93 % of the standard deviation"
+    assert noise_text(torch.zeros(2), learnt) == "noise: none is seen"
 
 
 def test_an_evidence_regressor_of_somebody_elses_rows(tmp_path):

@@ -188,3 +188,27 @@ def test_one_value_beside_noisy_gradients_is_no_range():
     *_, last = search(Labels(x, (values.where(torch.arange(40)[:, None] < 1, torch.nan), slopes)))
     found = sobolev.jacobian(network(last.fits), points)[1].detach()
     assert relative(found, sobolev.jacobian(function, points)[1]) < 0.1
+
+
+class Set:
+    """What it learns first, it keeps; the evidence is larger, the more rows that was."""
+
+    kind = name = "set"
+    rows = 0
+
+    def learn(self, labels):
+        self.rows = self.rows or len(labels)
+
+    def fit(self, labels):
+        one = torch.ones(1, 1, dtype=torch.float64)
+        features = lambda x: x  # noqa: E731
+        features.derivatives = lambda x, by: x
+        return Fit(self.name, features, one[0], one, one, one, float(self.rows))
+
+
+@pytest.mark.parametrize(("rows", "learnt_from"), [(20, 20), (60, 48)])
+def test_of_few_rows_what_was_learnt_on_four_fifths_is_learnt_anew(monkeypatch, rows, learnt_from):
+    monkeypatch.setattr(module, "_families", lambda *_: [(Set(), torch.inf)])
+    x = torch.linspace(-1, 1, rows, dtype=torch.float64)[:, None]
+    *_, last = search(Labels(x, (x,)), kinds=("set",))
+    assert last.fits[0][1].evidence == learnt_from

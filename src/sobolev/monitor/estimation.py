@@ -27,6 +27,8 @@ _DRAWN = 20
 """Inputs of a function whose estimates are drawn."""
 _ENTRIES = 4096
 """An order with more entries than this for a single output is not estimated."""
+_HARDLY = 0.5
+"""Of the spread of the values: an estimated error from which on they are hardly learnt."""
 _TRAINING, _HELD_OUT = 5000, 500
 """So many rows are kept of what the dataloaders bring."""
 
@@ -151,12 +153,13 @@ class Estimation:
         """What a report says of the estimate."""
         if self.estimate is None:
             return {"remark": self.remark} if self.remark else None
-        shares = self.estimate.noise / self.estimate.spread
+        shares, value = self.estimate.noise / self.estimate.spread, self.expected[0]
+        missed = torch.as_tensor(value.rmse if value.entries is None else value.entries).to(shares).flatten()
         return {
             "verdict": verdict(self.expected, self._outputs),
             "noise": self.estimate.noise.tolist(),
             "noise_share": shares.tolist(),
-            "noise_text": _noise_text(shares.tolist()),
+            "noise_text": noise_text(shares, missed / self.estimate.spread),
             "rows": len(self.estimate.training[0]),
             "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
             "remark": self.remark or self.estimate.remark,
@@ -252,7 +255,15 @@ class _Rows:
         return [torch.cat(column) for column in zip(*self._parts, strict=True)]
 
 
-def _noise_text(shares: list[float]) -> str:
-    if not any(shares):
+def noise_text(shares: Tensor, missed: Tensor) -> str:
+    """Little noise is no finding where the values themselves are hardly learnt: what is missed may be noise.
+
+    Args:
+        shares: the noise of each output, in standard deviations of its values, (outputs,).
+        missed: the estimated error of each, likewise.
+    """
+    if bool(((missed > _HARDLY) & (shares < missed)).any()):
+        return "noise: not known, as too little is learnt to tell it from the rest"
+    if not shares.any():
         return "noise: none is seen"
-    return f"noise: {', '.join(map(percent, shares))} of the standard deviation"
+    return f"noise: {', '.join(map(percent, shares.tolist()))} of the standard deviation"

@@ -1,5 +1,6 @@
 """Which families of features: the mean of those that predicts held-out rows best."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
 """Whoever errs so many times more than the best on held-out rows spoils the mean where none were held out."""
+_FEW = 40
+"""Rows of which four fifths may tell another story than all: what is learnt begins anew as well."""
 _POINTS = 1000
 """Between the rows, at which predictions are looked at."""
 _WILD = 3.0
@@ -73,17 +76,19 @@ def search(
     labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
     held_out = max(1, round(_HELD_OUT * len(x)))
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
-    families, found, seen = [], [], _Seen(labels)
+    families, beginnings, found, seen = [], [], [], _Seen(labels)
     errors = torch.tensor([torch.inf])
     for family, most in _families(int(labels.counts().sum()), x.shape[1], highest_degree, centres):
         if family.kind not in kinds:
             continue
         if errors.min() > most**2:
             break
+        untouched = copy.deepcopy(family)
         family.learn(learnt)
         if isinstance(family, Waves) and not family.worth and len(kinds) > 1:
             continue  # no function of this kind
         families.append(family)
+        beginnings.append(untouched)
         found.append(family.fit(learnt))
         moments = kept.moments(found)
         errors = moments.diagonal()
@@ -96,13 +101,18 @@ def search(
     wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
     fits = []
     for part, k in _chosen(shares(moments + wild.square().diag(), _equal(families), held_out)):
-        families[k].learn(labels)
-        fit = families[k].fit(labels)
+        starts = [families[k], beginnings[k]] if len(labels) <= _FEW else [families[k]]
+        fit = max((_learnt(family, labels) for family in starts), key=lambda fit: fit.evidence)
         if seen.beyond(fit).minimum(_TRUSTED * right[k]) <= torch.maximum(_WILD * right[k], wild[k]):
             fits.append((part, fit))
     fits = _summing_to_one(fits) or [(1.0, found[int((errors + wild.square()).argmin())])]
     parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
     yield _stage(f"chosen: {parts}", fits[0][1], None, tuple(fits))
+
+
+def _learnt(family: Family, labels: Labels) -> Fit:
+    family.learn(labels)
+    return family.fit(labels)
 
 
 class _Test:
