@@ -155,6 +155,17 @@ def test_maps_hold_value_gradient_and_hessian(grid):
         assert network.norm is truth.norm
 
 
+@pytest.mark.parametrize(("spike", "top", "extend"), [(1.0, 1.1, "neither"), (50.0, 2.0, "max")])
+def test_colours_reach_the_extremes_or_the_bar_has_an_arrow(spike, top, extend):
+    points = torch.cartesian_prod(torch.linspace(-1, 1, 40), torch.linspace(0, 1, 40)).double()
+    y = torch.tanh(points[:, :1] / 0.02) * points[:, 1:] ** 8  # nearly flat but for two corners
+    y[points.abs().sum(1).argmax()] = spike
+    figure = plots.derivatives_figure(points, [y])
+    plots.image(figure)
+    (painted,) = (c for axes in figure.axes for c in axes.collections if isinstance(c, QuadMesh) and c.colorbar)
+    assert painted.colorbar.extend == extend and y.clamp(max=1).max() * 0.9 <= painted.norm.vmax <= top
+
+
 def test_a_grid_is_put_where_it_belongs():
     x, z = torch.linspace(0, 1, 4), torch.linspace(5, 9, 3)
     points = torch.cartesian_prod(x, z)[torch.randperm(12)]

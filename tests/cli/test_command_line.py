@@ -18,7 +18,7 @@ import yaml
 from cases import SMALL, command, environment
 
 import sobolev
-from sobolev.cli.command_line import main
+from sobolev.cli.command_line import COMMANDS, main
 from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.data.description import description_in
 
@@ -577,6 +577,23 @@ def test_values_with_a_minus_and_ranges_without_brackets(run):
     assert status == 0 and settings["data"]["init_args"]["function"] == "-x**2", err
     assert settings["data"]["init_args"]["domain"] == [-3.0, 3.0]
     assert settings["model"]["init_args"]["network"]["init_args"]["hidden"] == [8, 8]
+
+
+def test_the_overview_names_every_subcommand(run):
+    status, out, _ = run("--help", small=False)
+    lines = out.splitlines()
+    assert status == 0 and [line.split()[0] for line in lines if line.startswith("  ")] == list(COMMANDS)
+
+
+def test_a_part_of_an_options_name_is_none(run):
+    status, _, err = run("fit", "--trainer.max_epoch", "3")
+    assert status == 2 and "there is no option --trainer.max_epoch; did you mean --trainer.max_epochs?" in err
+
+
+def test_where_an_error_was_found_is_offered_only_where_it_says_more(run, monkeypatch):
+    words = ["--data", "TableData", "--data.path", "no.csv", "--data.inputs", "[x]", "--data.outputs", "[y]"]
+    status, _, err = run("fit", *words)
+    assert status == 1 and "there is no file no.csv" in err and "SOBOLEV_TRACEBACK" not in err
 
 
 def test_help_fits_on_a_screen_or_two(run):

@@ -26,7 +26,10 @@ def folder_of(words, subcommand="fit", name="lightning_logs", checkpoint=None, *
         ("function", "../../etc", "over_.._over_etc"),
         ("function", "x" * 100, "x" * 40),
         ("path", "some where/my table.csv.gz", "my_table.csv"),
-        ("equation", ["d2u_dx2 + u", "v"], "d2u_dx2_+_u"),
+        ("path", "Größen, 2. Lauf.csv", "Größen_2._Lauf"),
+        ("equation", ["d2u_dx2 + u", "v"], "d2u_dx2_plus_u"),
+        ("function", "s1*erfc(-log(s1/s2)/(v*sqrt(t))) + s2", "s1_erfc_-log_s1_over_s2_over_v_sqrt_t"),
+        ("function", "sin(x) - cos(y) & $HOME; `ls` 'a' \"b\"", "sin_x_minus_cos_y_HOME_ls_a_b"),
     ],
 )
 def test_a_run_is_named_after_its_data(option, value, name):

@@ -221,6 +221,18 @@ def test_coefficients_that_make_no_sense_are_refused(equation, coefficients, mea
         Problem([equation], ["u(x, 0) = 0"], PLANE, coefficients=coefficients, measurements=measured)
 
 
+def test_a_condition_more_than_the_order_tells_an_eigenvalue():
+    """The lowest state of the harmonic oscillator, exp(-x²/2), with k = 1."""
+    equation, line, k = ["d2u_dx2 - x**2*u + k*u = 0"], {"x": (-4.0, 4.0)}, {"k": 0.8}
+    edges = ["u(-4) = 0", "u(4) = 0"]
+    problem = Problem(equation, [*edges, "u(0) = 1"], line, ("u",), coefficients=k)
+    x = torch.linspace(-4, 4, 50, dtype=torch.float64)[:, None]
+    one = {"k": torch.tensor(1.0, dtype=torch.float64)}
+    assert problem.residuals(lambda x: torch.exp(-(x**2) / 2), x, one)[0].abs().max() < 1e-12
+    with pytest.raises(ValueError, match=r"nothing tells k: .* or, of an eigenvalue, one condition more"):
+        Problem(equation, edges, line, ("u",), coefficients=k)
+
+
 def test_a_residual_is_held_against_the_terms_of_this_solution():
     """A steep front has terms a hundred times those of a function that varies over the domain."""
     width = 0.01

@@ -134,3 +134,9 @@ def test_eulers_number_as_a_base_is_read_without_a_word(text):
 def test_unknown_name_comes_with_the_nearest():
     with pytest.raises(ValueError, match="unknown name 'spott'; did you mean spot"):
         Function("spott*2", ["spot", "vol"])
+
+
+def test_a_function_unlike_any_lists_no_fifty_names():
+    with pytest.raises(ValueError, match=r"unknown function 'qqq'; a product is written with \*") as caught:
+        Function("qqq(y)")
+    assert len(str(caught.value)) < 200

@@ -75,6 +75,11 @@ class Audit:
         """Whether no finding is an error."""
         return all(finding.severity != "error" for finding in self.findings)
 
+    @property
+    def made(self) -> bool:
+        """Whether f could be evaluated, so that the findings are about its derivatives."""
+        return all(finding.kind != "fails" for finding in self.findings)
+
     def to_dict(self) -> dict:
         """Plain types, for JSON, NaN as None; `"audit"` is the list that report.json holds."""
         return {
@@ -94,7 +99,7 @@ class Audit:
         return "\n".join([*lines, _OTHER_QUESTION] if self.trustworthy else lines)
 
     def _headline(self) -> str:
-        verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted"
+        verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted" if self.made else "could not be audited"
         checked = ", ".join(f"d{k} {error:.0e}" for k, error in enumerate(self.errors, 1))
         agreement = f"; off finite differences by {checked}" if checked else ""
         return f"audit: derivatives to order {self.order} {verdict} ({self.points} points, {self.method}{agreement})"

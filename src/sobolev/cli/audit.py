@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     """Audit what the arguments of the command line say, print the outcome.
 
     Returns:
-        The exit status: 1 where a finding is an error, else 0.
+        The exit status: 2 where the model could not be evaluated, 1 where a finding is an error, else 0.
 
     Raises:
         SystemExit: help was asked for, or an option is wrong.
@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
         outcome = _of_model(arguments[0], options, parser) if foreign else _of_configuration(options, rest, parser)
     text = json.dumps(outcome.to_dict(), indent=2, allow_nan=False) if options.json else str(outcome)
     sys.stdout.write(f"{text}\n")
-    return 0 if outcome.trustworthy else 1
+    return 0 if outcome.trustworthy else 1 if outcome.made else 2
 
 
 def _of_model(target: str, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Audit:

@@ -63,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, UsageError):
             sys.stderr.write(f"error: {sentence}\n")
             sys.exit(2)
-        message = f"error: {sentence}\n(SOBOLEV_TRACEBACK=1 shows where this was found)"
+        message = f"error: {sentence}"
+        if not _of_what_was_given(error):
+            message += "\n(SOBOLEV_TRACEBACK=1 shows where this was found)"
         if given[0] in ("audit", "certify"):  # of which 1 is an outcome
             sys.stderr.write(f"{message}\n")
             sys.exit(2)
@@ -75,6 +77,9 @@ def _run(given: list[str]) -> None:
         found = nearest(given[0], COMMANDS)
         meant = f"did you mean `sobolev {found}`?" if found else f"they are {', '.join(COMMANDS)}"
         raise UsageError(f"sobolev has no subcommand {given[0]!r}; {meant}")
+    if given[0] in ("-h", "--help"):
+        import_module("sobolev.cli.help").print_overview()
+        return
     if given[0] not in OWN_COMMANDS and given[-1] in ("-h", "--help") and len(given) > 1:
         import_module("sobolev.cli.help").print_help(given[0], given[1:-1])
         return
@@ -128,6 +133,12 @@ def _explained(error: BaseException | None) -> str | None:
     if isinstance(error, MisconfigurationException | OSError) or _raised_here(error) or _raised_by_a_callback(error):
         return str(error)
     return _explained(error.__cause__)
+
+
+def _of_what_was_given(error: BaseException) -> bool:
+    """Whether a file or an option is the matter, so that no place in the source says more."""
+    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return isinstance(error, OSError) or any(PACKAGE / room in file.parents for room in ("cli", "data", "functions"))
 
 
 def _raised_by_a_callback(error: BaseException) -> bool:

@@ -38,6 +38,28 @@ _GENERAL = {
 
 _COLUMN = 42
 
+_COMMANDS = {
+    "fit": "train, and measure the derivatives at each validation",
+    "validate": "measure a checkpoint's derivatives at the validation points",
+    "test": "the same at the test points",
+    "predict": "write a table of values and derivatives at points of your own",
+    "audit": "say whether the derivatives of a model, a checkpoint's or somebody else's, can be trusted",
+    "certify": "prove how wrong the derivatives can be anywhere in a domain",
+    "readout": "solve a checkpoint's last layer anew by least squares",
+    "export": "write a network and its derivatives to one file",
+    "completion": "complete all these in a shell",
+}
+
+
+def print_overview() -> None:
+    """Print what subcommands there are."""
+    lines = ["usage: sobolev [SUBCOMMAND] [--OPTION VALUE ...]", ""]
+    lines += ["Train a network and know how good its derivatives are."]
+    lines += ["Without a subcommand: fit, by configs/square.yaml."]
+    lines += ["", *(f"  {name:<12}{text}" for name, text in _COMMANDS.items())]
+    lines += ["", "sobolev SUBCOMMAND --help: the options of each", "sobolev --version: the version"]
+    sys.stdout.write("\n".join(lines) + "\n")
+
 
 def print_help(subcommand: str, words: Sequence[str]) -> None:
     """Print what most people need of a subcommand's options.

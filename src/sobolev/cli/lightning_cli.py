@@ -46,17 +46,12 @@ _INTERRUPTED = 130
 
 SUBCOMMANDS = ("fit", "validate", "test", "predict")
 
-DESCRIPTION = (
-    "Train a network and know how good its derivatives are; without a subcommand: fit, by configs/square.yaml. "
-    "More subcommands, with help of their own: `sobolev audit` says whether the derivatives of a model, a "
-    "checkpoint's or somebody else's, can be trusted; `sobolev certify` proves how wrong they can be anywhere; "
-    "`sobolev readout` solves a checkpoint's last layer anew; `sobolev export` writes a network and its derivatives to "
-    "one file; `sobolev completion` completes all these in a shell."
-)
-
 
 class Parser(LightningArgumentParser):
-    """Says what is wrong in a sentence, in place of the usage of two hundred options."""
+    """Says what is wrong in a sentence, in place of the usage of two hundred options, and takes no part of a name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     @override
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -118,7 +113,6 @@ class SobolevCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 parser_kwargs={
                     "prog": "sobolev",
-                    "description": DESCRIPTION,
                     **{name: {"default_config_files": files} for name in SUBCOMMANDS},
                 },
                 parser_class=Parser,

@@ -20,7 +20,9 @@ _UNNAMED = (None, "lightning_logs")
 _WHAT = ("function", "path", "equation")
 """The options of data that say what is learnt."""
 _ELSEWHERE = ("--trainer.logger", "--trainer.default_root_dir")
+_SIGNS = {"/": "over", "+": "plus", " - ": "minus"}
 _LONGEST = 40
+"""Letters; a name is cut between words."""
 _BEFORE_THE_FIRST_STEP = ("config*.yaml", "hparams.yaml", "events.out.tfevents.*", "metrics.csv")
 
 
@@ -75,8 +77,12 @@ def _slug(value: object, what: str) -> str:
     text = str(value[0] if isinstance(value, list) and value else value)
     if what == "path":
         text = Path(text).stem
-    text = re.sub(r"^-", "minus ", text.replace("**", "").replace("/", "_over_"))
-    return re.sub(r"(?:[^\w.+-]|_)+", "_", text).strip("_.")[:_LONGEST].rstrip("_.")
+    else:
+        text = re.sub(r"^\s*-", "minus ", text.replace("**", ""))
+        for sign, word in _SIGNS.items():
+            text = text.replace(sign, f" {word} ")
+    found = re.sub(r"(?:[^\w.-]|_)+", "_", text).strip("_.-")
+    return found if len(found) <= _LONGEST else found[: _LONGEST + 1].rpartition("_")[0] or found[:_LONGEST]
 
 
 def _configurations(words: Sequence[str]) -> list[Path]:

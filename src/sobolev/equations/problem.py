@@ -12,7 +12,7 @@ from sobolev.equations.components import component, compute_components
 from sobolev.equations.condition import Condition, Domain
 from sobolev.equations.expression import Expression, Symbols
 from sobolev.equations.scales import Statement, residual_size, unknown_sizes
-from sobolev.equations.well_posedness import check_determined
+from sobolev.equations.well_posedness import check_determined, spare_conditions
 
 _POINTS = 500
 
@@ -254,7 +254,7 @@ def _check_coefficients(
     conditions: Sequence[Condition],
     measurements: object,
 ) -> None:
-    """Every coefficient stands somewhere, and something is measured that tells it."""
+    """Every coefficient stands somewhere, and something tells it: measurements, or conditions more than are needed."""
     for equation in equations:
         if not equation.components:
             raise ValueError(f"{equation.where} contains no unknown ({', '.join(symbols.unknowns)})")
@@ -264,10 +264,11 @@ def _check_coefficients(
             raise ValueError(f"the coefficient {name!r} has the name of an input or of a derivative; call it otherwise")
         if name not in used:
             raise ValueError(f"the coefficient {name!r} stands in no equation and no condition")
-    if names and measurements is None:
+    if names and measurements is None and spare_conditions(equations, conditions, symbols) < len(names):
         raise ValueError(
             f"nothing tells {' and '.join(names)}: give measurements of {' or '.join(symbols.unknowns)}, a table with "
-            f"the columns {', '.join([*symbols.inputs, *symbols.unknowns])}"
+            f"the columns {', '.join([*symbols.inputs, *symbols.unknowns])}, or, of an eigenvalue, one condition more "
+            f"than the order, such as {symbols.unknowns[0]}({', '.join('0' for _ in symbols.inputs)}) = 1"
         )
 
 

@@ -41,6 +41,20 @@ def check_determined(
         warnings.warn(f"{doubt}: unless that is enough, there are many solutions, and any may be found", stacklevel=4)
 
 
+def spare_conditions(equations: Sequence[Expression], conditions: Sequence[Condition], symbols: Symbols) -> int:
+    """How many conditions there are beyond those that a solution needs; they can tell eigenvalues.
+
+    With one input that is the sum of the highest orders of all unknowns. With several, a condition on a whole edge is
+    one of a function, and only those at points are counted.
+    """
+    inputs, unknowns = symbols
+    if len(inputs) > 1:
+        return sum(all(set(call.fixed) == set(inputs) for call in c.calls) for c in conditions)
+    used = [c for equation in equations for c in equation.components.values()]
+    needed = sum(max((c.order for c in used if c.unknown == i), default=0) for i in range(len(unknowns)))
+    return sum(c.points.shape[1] if c.on_boundary else 1 for c in conditions) - needed
+
+
 def _free_constants(
     equations: Sequence[Expression], conditions: Sequence[Condition], unknowns: Sequence[str]
 ) -> list[str]:

@@ -127,7 +127,9 @@ class _Reader:
     def _nearest(self, name: str, names: Sequence[str] | None = None) -> str:
         known = list(self.names) if names is None else list(names)
         near = get_close_matches(name, known, n=3, cutoff=0.5)
-        return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"
+        if near or names is None:
+            return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(known)}"
+        return "; a product is written with *, f*(x), and the functions are those of torch: sin, exp, log, sqrt, ..."
 
     def _read_unaryop(self, node: ast.UnaryOp, depth: int) -> sympy.Expr:
         if not isinstance(node.op, ast.USub | ast.UAdd):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +23,9 @@ MAP, BAR, HEIGHT = 2.4, 0.12, 1.5
 ABOVE_POWERS = 15
 """Points between a map and its title, for the power of ten that all numbers at an axis have in common."""
 VALUES, ERRORS = "viridis", "magma"
+
+_SPIKE = 4
+"""So many times the range of 98 % of the values is a spike, beyond the colours; the bar has an arrow there."""
 
 Painter = Callable[[Axes, Axes, Plane, Curve, style.Names], None]
 """Paints something about a curve into a map and its bar."""
@@ -184,7 +188,7 @@ def _shade_outside(axes: Axes, plane: Plane, outside: np.ndarray | None) -> None
 
 def _bar(painted: ScalarMappable, axes: Axes) -> None:
     """Colour bar in axes of its own; its ticks follow the scale."""
-    bar = Colorbar(axes, painted)
+    bar = Colorbar(axes, painted, extend=_beyond(painted))
     axes.tick_params(labelsize=style.SMALL, length=2)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     if isinstance(painted.norm, LogNorm):
@@ -193,6 +197,13 @@ def _bar(painted: ScalarMappable, axes: Axes) -> None:
     else:
         style.plain_ticks(axes.yaxis, 4)
         axes.yaxis.get_offset_text().set_horizontalalignment("left")
+
+
+def _beyond(painted: ScalarMappable) -> Literal["neither", "both", "min", "max"]:
+    """On which side values lie outside of the colours."""
+    values, (low, high) = np.ma.masked_invalid(painted.get_array()), (painted.norm.vmin, painted.norm.vmax)
+    below, above = bool((values < low).any()), bool((values > high).any())
+    return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
 def _not_finite(axes: Axes, plane: Plane, predicted: Array) -> None:
@@ -224,7 +235,8 @@ def _span(values: Array) -> tuple[float, float]:
 
 
 def _core(values: Array) -> Array:
-    """Without the most extreme 1 % on either side: one spike does not bleach the map."""
+    """All values, but where the most extreme 1 % on either side would bleach the map: one spike is cut off."""
     finite = values[np.isfinite(values)]
     low, high = np.quantile(finite, [0.01, 0.99]) if finite.size else (0.0, 0.0)
-    return np.clip(finite, low, high)
+    spikes = finite.size > 0 and np.ptp(finite) > _SPIKE * (high - low) > 0
+    return np.clip(finite, low, high) if spikes else finite

@@ -105,3 +105,19 @@ def test_a_graph_that_leaves_the_roughness_out_is_not_called_piecewise_linear():
     """A straight-through estimator: its graph is linear, but wrong about the first derivative as well."""
     rough = Probe(lambda x: x + ((1e4 * x).round() * torch.sin(9 * x) * 1e-2 - x).detach(), X, 2, {})
     assert not is_flat(rough)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_poolings_and_activations_are_named_together_each_with_its_cure(inplace):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.BatchNorm2d(3), nn.ReLU(inplace), nn.Flatten(), nn.Linear(27, 1)]
+    (found,) = piecewise(probe_of(nn.Sequential(*layers).eval()))
+    assert "(MaxPool2d)" in found.where + found.message and "(ReLU)" in found.where + found.message
+    assert "SiLU" in found.message and "average pooling" in found.message
+    (found,) = piecewise(probe_of(nn.Sequential(nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 1))))
+    assert "SiLU" not in found.message and "average pooling" in found.message
+
+
+def probe_of(network):
+    images = torch.rand(6, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return Probe(network.double(), images, 2, dict(network.named_modules()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sobolev.audit.checks.shape import is_flat
+from sobolev.audit.checks.shape import is_flat, is_max_pooling
 from sobolev.audit.describe import shown
 from sobolev.audit.finding import Finding
 from sobolev.audit.finite import as_rows
@@ -112,9 +112,12 @@ def _finding(probe: Probe, walk: _Walk, jump: _Jump, order: int) -> Finding:
 
 def _found(order: int, where: str, x: str, size: float, more: str = "") -> Finding:
     kind, what, consequence = _WHAT[order]
+    smooth = "Use smooth operations (softplus, SiLU, a smooth maximum)"
+    if is_max_pooling(where):
+        smooth = "Put average pooling, or a stride of the convolution before it, in its place"
     message = (
-        f"{what} at x = {x}{more}, by {size:.1e} of its largest value: {consequence}. Use smooth operations "
-        "(softplus, SiLU, a smooth maximum), or keep clear of such places"
+        f"{what} at x = {x}{more}, by {size:.1e} of its largest value: {consequence}. {smooth}, or keep clear of such "
+        "places"
     )
     return Finding(kind, "warning", where, message)
 

@@ -64,6 +64,16 @@ def clipped(probe: Probe) -> Iterator[Finding]:
         )
 
 
+_KINKED = ("relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "hardtanh", "threshold")
+_MOST_PLACES = 4
+"""That are named beside the first."""
+
+
+def is_max_pooling(operation: str) -> bool:
+    """`max_pool2d`, `MaxPool2d`, `adaptive_max_pool1d`, ...."""
+    return "maxpool" in operation.lower().replace("_", "")
+
+
 def piecewise(probe: Probe) -> Iterator[Finding]:
     """Derivatives that are 0 at every point, of a function that is not what these say."""
     probe = _alive(probe)
@@ -85,13 +95,16 @@ def piecewise(probe: Probe) -> Iterator[Finding]:
 
 
 def _piecewise_linear(probe: Probe, step: Step | None, bend: float) -> Finding:
+    others = [] if step is None else [s for s in probe.steps if s.where != step.where and _alike(s, step)]
+    places = list(dict.fromkeys(other.where for other in others))
+    operations = {s.operation for s in (*others, *([] if step is None else [step]))}
     return Finding(
         "piecewise-linear",
         "error" if probe.order >= 2 else "warning",
         name_of(step),
-        f"{_subject(step)} is piecewise linear{_same_operation(probe, step)}: the second derivative is exactly 0 at "
-        f"every point, although the function bends (by {bend:.0%} of its range between two points), and the first "
-        "derivative is a staircase. Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus",
+        f"{_subject(step)} is piecewise linear{_as_are(places)}: the second derivative is exactly 0 at every point, "
+        f"although the function bends (by {bend:.0%} of its range between two points), and the first derivative is a "
+        f"staircase. {_cure(operations)}",
     )
 
 
@@ -193,11 +206,22 @@ def _bends(low: Tensor, middle: Tensor, high: Tensor) -> bool:
     return gap.item() > _ROUNDING * max(low.abs().amax().item() if low.numel() else 0.0, 1e-300)
 
 
-def _same_operation(probe: Probe, step: Step | None) -> str:
-    if step is None:
-        return ""
-    places = dict.fromkeys(s.where for s in probe.steps if s.operation == step.operation and s.where != step.where)
-    return f", as {'is' if len(places) == 1 else 'are'} {', '.join(list(places)[:4])}" if places else ""
+def _alike(step: Step, found: Step) -> bool:
+    """Whether a step is the same operation as the one that was found, or bends only where it kinks, as well."""
+    return step.operation == found.operation or step.operation in _KINKED or is_max_pooling(step.operation)
+
+
+def _as_are(places: list[str]) -> str:
+    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+    return f", as {'is' if len(places) == 1 else 'are'} {', '.join(places[:_MOST_PLACES])}{more}" if places else ""
+
+
+def _cure(operations: set[str]) -> str:
+    pools = any(map(is_max_pooling, operations))
+    others = not pools or not all(map(is_max_pooling, operations))
+    activation = "Use an activation that is twice differentiable: SiLU, tanh, GELU or softplus"
+    pooling = "Put average pooling, or a stride of the convolution before it, in place of the largest of several values"
+    return ". ".join([activation] * others + [pooling] * pools)
 
 
 def _clipping_step(probe: Probe) -> Step | None:
