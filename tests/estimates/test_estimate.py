@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -180,3 +182,14 @@ def test_what_more_rows_bring_is_said_where_noise_is_what_limits(noise, known):
         Known(), sample(50, seed=2)[0]
     )
     assert all((each.rate is not None) == known for each in expected if each.relative > 0.1)
+
+
+def test_witnesses_hear_more_rows_than_are_kept():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(8000, 1, generator=generator, dtype=torch.float64)
+    y = torch.sin(5 * x) + 0.1 * torch.randn(8000, 1, generator=generator, dtype=torch.float64)
+    heard = DerivativeEstimate.of_rows((x, y))
+    kept = replace(heard, witnesses=[w.given(heard.training[0], heard.training[1][:, 0]) for w in heard.witnesses])
+    assert [len(part) for part in heard.training] == [5000, 5000]
+    for more, fewer in zip(heard.reference(x[:20]).variances, kept.reference(x[:20]).variances, strict=True):
+        assert 0.6 < more.mean() / fewer.mean() < 0.85  # as one over their number, or a little slower

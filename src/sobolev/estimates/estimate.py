@@ -36,7 +36,8 @@ KEY = "derivative_estimate"
 _POINTS, _FEWEST_POINTS, _SECONDS = 256, 40, 1024
 """Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
 that, but not below the second number."""
-_HELD_OUT = 500
+_KEPT, _HELD_OUT = 5000, 500
+"""So many rows of the training and of those held out are kept; witnesses see all that `shuffled` returns."""
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
@@ -165,7 +166,7 @@ class DerivativeEstimate:
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
             spread=torch.stack([values.std() for _, values in pairs]),
-            training=[x.reshape(-1, *shape), y], held_out=unseen, labels=labels,
+            training=[x[:_KEPT].reshape(-1, *shape), y[:_KEPT]], held_out=unseen, labels=[t[:_KEPT] for t in labels],
         )  # fmt: skip
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-_MOST = 5000
+_MOST = 20_000
 """So many rows are looked at."""
 _REPETITIONS = 10
 """Degrees of freedom from which on repeated inputs say how large the noise is."""
