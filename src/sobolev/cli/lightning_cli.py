@@ -21,6 +21,7 @@ from sobolev.cli.run_folder import discard_if_empty, finished, how_to_go_on, nam
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
+from sobolev.data.tables.text import check_file
 from sobolev.monitor.monitor import DerivativeMonitor
 from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.report.report import Report
@@ -137,7 +138,11 @@ class SobolevCLI(LightningCLI):
         _drop_readout_of_equation(config)
         _validate_at_the_end(config.trainer)
         _move_logs(config.trainer, default.trainer)
-        if (path := config.get("ckpt_path")) and Path(path).is_file():
+        path = config.get("ckpt_path")
+        there = not path or path in ("hpc", "registry") or ":" in path or Path(path).exists()  # or an address
+        if not there:
+            check_file(Path(path))
+        if path and Path(path).is_file():
             check_named(path, self.description)
         if self.subcommand == "fit":
             follow_data(config, default.model)
