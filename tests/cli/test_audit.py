@@ -15,7 +15,7 @@ from sobolev.cli.command_line import main
 from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.training.regressor import Regressor
 
-pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own
 
 MODELS = """
 import torch

@@ -9,7 +9,7 @@ from cases import SMALL
 
 from sobolev.cli.command_line import main
 
-pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own
 
 MODELS = """
 import torch

@@ -26,7 +26,7 @@ ROOT = CONFIGS.parent
 
 VALIDATED = "logs/square/version_0/validate/version_0"
 
-pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own; those of ours are asked for by name
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own; those of ours are asked for by name
 
 
 @pytest.fixture

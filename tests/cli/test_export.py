@@ -13,7 +13,7 @@ from sobolev.data import FunctionData
 from sobolev.networks import MLP
 from sobolev.training.regressor import Regressor
 
-pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_what_needs_float64(column, words):
 
 
 @pytest.mark.parametrize(("offset", "unit"), [(0.0, 1e39), (1.7e9, 1.0)])
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 def test_huge_and_shifted_numbers_are_learnt_in_float64(tmp_path, offset, unit):
     import lightning
 

@@ -37,3 +37,10 @@ def test_a_fresh_module_loads_the_scales_of_any_number_of_inputs():
     loaded.load_state_dict(saved.state_dict())
     x = torch.rand(4, 3)
     assert loaded.fitted and torch.equal(loaded(x), saved(x))
+
+
+def test_one_output_is_not_spread_over_several_columns():
+    x = torch.rand(20, 1)
+    network = Standardized(torch.nn.Linear(1, 1)).fit(x, torch.cat([x, x**2], 1))
+    with pytest.raises(ValueError, match=r"returns shape \(20, 1\), but the data have 2 outputs"):
+        network(x)

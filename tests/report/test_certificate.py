@@ -12,7 +12,7 @@ from sobolev.cli.command_line import main
 from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.report.certificate import CertificateWriter
 
-pytestmark = pytest.mark.filterwarnings("default")  # Lightning's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own
 
 
 def _fit(module: LightningModule, data, folder, **options) -> CertificateWriter:

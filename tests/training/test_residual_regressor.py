@@ -105,7 +105,7 @@ def test_an_equation_that_is_no_number_where_the_network_begins_is_named(text, o
     assert all(p.isfinite().all() for p in fit(text.replace("u**", "abs(u)**").replace("(u)", "(abs(u))")).parameters())
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", ["ode", "heat"])
 def test_the_configurations_run(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

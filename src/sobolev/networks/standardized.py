@@ -45,8 +45,17 @@ class Standardized(nn.Module):
         self.register_load_state_dict_pre_hook(_take_shapes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs) to (batch, outputs), both in the user's units."""
-        return self.network((x - self.input_mean) / self.input_scale) * self.output_scale + self.output_mean
+        """(batch, inputs) to (batch, outputs), both in the user's units.
+
+        Raises:
+            ValueError: the network has another number of outputs than the data, to which one would be spread out.
+        """
+        y, outputs = self.network((x - self.input_mean) / self.input_scale), len(self.output_mean)
+        if isinstance(y, Tensor) and outputs > 1 and y.shape[-1:] != (outputs,):
+            raise ValueError(
+                f"the network returns shape {tuple(y.shape)}, but the data have {outputs} outputs: give it as many"
+            )
+        return y * self.output_scale + self.output_mean
 
     @torch.no_grad()
     def fit(
