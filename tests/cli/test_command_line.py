@@ -505,7 +505,7 @@ MISTAKES = {
     "activation": (["--model.network.init_args.activation", "sillu"], "silu, selu"),
     "width": (["--model.network.init_args.hidden", "[0]"], "below 1"),
     "order": (["--trainer.callbacks.order", "-1"], "order"),
-    "reference": (["--trainer.callbacks.reference", "x*z"], "needs (batch, 2)"),
+    "reference": (["--trainer.callbacks.reference", "x*z"], "has z, but the inputs of the data are x"),
     "option": (["--model.network.init_args.activaton", "tanh"], "activaton"),
     "config": (["--config", "nowhere.yaml"], "nowhere.yaml"),
     "table": (
