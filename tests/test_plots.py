@@ -155,6 +155,12 @@ def test_maps_hold_value_gradient_and_hessian(grid):
         assert network.norm is truth.norm
 
 
+def test_names_are_cut_only_where_all_of_them_are_too_long():
+    by = ["Temperature", "Pressure"]
+    assert labels.derivative("Yield", by, partial=True).endswith("\u2009Temperature ∂\u2009Pressure")
+    assert "…" in labels.derivative("a_long_name_of_an_output", by, partial=True)
+
+
 @pytest.mark.parametrize(("spike", "top", "extend"), [(1.0, 1.1, "neither"), (50.0, 2.0, "max")])
 def test_colours_reach_the_extremes_or_the_bar_has_an_arrow(spike, top, extend):
     points = torch.cartesian_prod(torch.linspace(-1, 1, 40), torch.linspace(0, 1, 40)).double()

@@ -35,7 +35,8 @@ def derivative(output: str, inputs: Sequence[str], *, partial: bool, room: int =
         room: characters for the names.
     """
     below = [(key, len(list(group))) for key, group in groupby(inputs)]
-    longest = max(6, room // (1 + len(below)))
+    fits = len(output) + sum(len(key) for key, _ in below) <= room
+    longest = room if fits else max(6, room // (1 + len(below)))
     top = name(output, longest)
     if not inputs:
         return top
