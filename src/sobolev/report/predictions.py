@@ -131,7 +131,7 @@ class PredictionWriter(Callback):
         columns = _entries(tensors, n, inputs)
         names, self._units = self._names(trainer, pl_module, inputs, tensors[0].shape[1:].numel(), order)
         if self._estimate is not None:
-            found = self._estimate.at(pl_module, x, method=self.method)
+            found = self._estimate.at(pl_module, x, order, method=self.method)
             deviations = _entries(found.deviations[: order + 1], n, inputs).to(columns)
             columns = torch.stack([columns, deviations], 2).flatten(1)
             columns = torch.cat([columns, found.outside[:, None].to(columns)], 1)
