@@ -201,7 +201,8 @@ def _bar(painted: ScalarMappable, axes: Axes) -> None:
 
 def _beyond(painted: ScalarMappable) -> Literal["neither", "both", "min", "max"]:
     """On which side values lie outside of the colours."""
-    values, (low, high) = np.ma.masked_invalid(painted.get_array()), (painted.norm.vmin, painted.norm.vmax)
+    values = np.ma.masked_invalid(np.ma.asarray(painted.get_array()))
+    low, high = painted.get_clim()
     below, above = bool((values < low).any()), bool((values > high).any())
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
