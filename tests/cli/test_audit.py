@@ -109,7 +109,7 @@ def test_weights_of_ones_own(audited):
         (["models:smooth", "--inputs", "missing.csv"], "error: there is no file missing.csv"),
         (["models:smooth", "--inputs", "9,2", "--state_dict", "missing.pt"], "error: missing.pt is not there"),
         (["--inputs", "9,2"], "--inputs goes with a model: sobolev audit MODULE:MODEL --inputs"),
-        (["--ckpt_path", "missing.ckpt"], "missing.ckpt is not there"),
+        (["--ckpt_path", "missing.ckpt"], "there is no file missing.ckpt"),
         (["--data.function", "x +"], "x +"),
         (["--nonsense", "3"], "--nonsense"),
     ],

@@ -50,12 +50,17 @@ class Standardized(nn.Module):
         Raises:
             ValueError: the network has another number of outputs than the data, to which one would be spread out.
         """
-        y, outputs = self.network((x - self.input_mean) / self.input_scale), len(self.output_mean)
+        y = self.network((x - self.input_mean) / self.input_scale)
+        if not torch.jit.is_tracing():  # which takes a shape for a number that varies
+            self._check_outputs(y)
+        return y * self.output_scale + self.output_mean
+
+    def _check_outputs(self, y: Tensor) -> None:
+        outputs = self.output_mean.shape[0]
         if isinstance(y, Tensor) and outputs > 1 and y.shape[-1:] != (outputs,):
             raise ValueError(
                 f"the network returns shape {tuple(y.shape)}, but the data have {outputs} outputs: give it as many"
             )
-        return y * self.output_scale + self.output_mean
 
     @torch.no_grad()
     def fit(
