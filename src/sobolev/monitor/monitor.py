@@ -493,8 +493,8 @@ class DerivativeMonitor(ValidationHooks):
         except (TypeError, ValueError):
             return
         self.estimation.see(x, labels, held_out=held_out)
-        present = self._evaluations.present
-        said = None if present.targets or self._own.outputs_at else unnamed(batch, present.arguments)
+        present, alone = self._evaluations.present, self._evaluations.alone(self._own)
+        said = unnamed(batch, present.arguments) if alone and not present.targets else None
         if said is not None and said != self.estimation.missing:
             self.estimation.missing = said
             if self.on_finding != "ignore":
