@@ -30,6 +30,7 @@ def test_steps_between_two_measurements(epochs, every, check, batches, steps):
 def test_a_line_only_where_it_took_too_much():
     assert advice(2.0, 100.0, 50) is None and advice(0.9, 2.0, 50) is None
     assert "25%" in (advice(20.0, 100.0, 50) or "") and "now 50" in (advice(20.0, 100.0, 50) or "")
+    assert "(estimate: never), fewer points" in (advice(20.0, 100.0, 50, estimated=True) or "")
 
 
 @pytest.mark.parametrize(("inputs", "order", "numbers"), [(1, 2, 3), (1, 4, 5), (3, 0, 1), (3, 1, 4), (3, 2, 10)])

@@ -67,14 +67,16 @@ def coefficients(inputs: int, order: int) -> int:
     return sum((1, inputs, inputs * (inputs + 1) // 2, *(inputs**k for k in range(3, order + 1)))[: order + 1])
 
 
-def advice(seconds: float, total: float, points: int) -> str | None:
+def advice(seconds: float, total: float, points: int, *, estimated: bool = False) -> str | None:
     """One line where the monitor took more than its share of a run, else None; nobody minds a few seconds."""
     rest = total - seconds
     if seconds < _FEW_SECONDS or seconds <= SHARE * rest:
         return None
+    ways = f"Fewer points (max_points, now {points}) or epochs (every_n_epochs)"
+    if estimated:
+        ways = f"No estimates of errors (estimate: never), f{ways[1:]}"
     return (
-        f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. Fewer points "
-        f"(max_points, now {points}) or epochs (every_n_epochs) take less"
+        f"DerivativeMonitor took {seconds:.1f} s, {seconds / rest:.0%} of the time of everything else. {ways} take less"
     )
 
 

@@ -266,7 +266,8 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
     if report["weights"] != "as trained":
         console.print(f"measured: the {report['weights']}", markup=False)
     seconds = dict(report["seconds"])
-    slow = advice(seconds.pop("monitor"), seconds.get("fit", 0.0), report["points"])
+    estimated = "verdict" in report.get("estimate", {})
+    slow = advice(seconds.pop("monitor"), seconds.get("fit", 0.0), report["points"], estimated=estimated)
     if slow and "fit" in seconds:
         console.print(slow, markup=False)
     for path in paths:
