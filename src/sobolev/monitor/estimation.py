@@ -44,7 +44,7 @@ class Estimation:
         estimate: of the last measurement; None before the first, and where there cannot be one.
         expected: what it says, an entry for each order.
         remark: why there is no estimate, or what keeps it from being better; empty if nothing.
-        missing: why there are no rows, where there are none.
+        missing: why there are no rows, where that is known.
     """
 
     def __init__(self, when: When, method: Method) -> None:
@@ -52,7 +52,7 @@ class Estimation:
         self.estimate: DerivativeEstimate | None = None
         self.expected: list[Expected] = []
         self.remark = ""
-        self.missing = "no training row with inputs and values was seen"
+        self.missing = ""
         self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
         self._rows: DerivativeEstimate | None = None
         self._tried = False
@@ -173,7 +173,8 @@ class Estimation:
             if hasattr(trainer.datamodule, "problem"):
                 return False  # an equation has no rows with values
             if not training:
-                self.remark = f"no error is estimated: {self.missing}"
+                missing = self.missing or "no training row with inputs and values was seen"
+                self.remark = f"no error is estimated: {missing}"
                 return False
             try:
                 with torch.inference_mode(False), one_thread():

@@ -493,12 +493,12 @@ class DerivativeMonitor(ValidationHooks):
         except (TypeError, ValueError):
             return
         self.estimation.see(x, labels, held_out=held_out)
-        present, alone = self._evaluations.present, self._evaluations.alone(self._own)
-        said = unnamed(batch, present.arguments) if alone and not present.targets else None
-        if said is not None and said != self.estimation.missing:
-            self.estimation.missing = said
-            if self.on_finding != "ignore":
-                rank_zero_warn(f"DerivativeMonitor: {said}")
+        present = self._evaluations.present
+        if self.estimation.missing or present.targets or not self._evaluations.alone(self._own):
+            return
+        self.estimation.missing = said = unnamed(batch, present.arguments)
+        if said and self.on_finding != "ignore":
+            rank_zero_warn(f"DerivativeMonitor: {said}")
 
     # At the end of a training, or by hand
 

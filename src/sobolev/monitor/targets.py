@@ -56,13 +56,13 @@ def targets_in(
     return tuple(map(Target, list(names)[arguments.behind :])) if isinstance(batch, list | tuple) else ()
 
 
-def unnamed(batch: Any, arguments: Arguments) -> str | None:
-    """What to say of a batch with entries that forward does not take, none of which is known to be a target."""
+def unnamed(batch: Any, arguments: Arguments) -> str:
+    """What to say of a batch with entries that forward does not take, none known to be a target; empty without any."""
     handed = set(taken(arguments, batch))
     tensors = [path for path, leaf in leaves(batch) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     beside = [repr(path) for path in tensors if path not in handed]
     if not beside or isinstance(batch, list | tuple):
-        return None
+        return ""
     return (
         f"nothing says which entry of the batch holds the targets; beside what forward takes it has "
         f"{', '.join(beside)}: say DerivativeMonitor(targets={beside[0]}), or which it is"

@@ -19,7 +19,7 @@ from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
 from sobolev.surrogates.minimise import minimise
 from sobolev.surrogates.weights import solve_weights
 
-_LEAST_NOISE = -32.0
+LEAST_NOISE = -32.0
 """Logarithm of the noise, relative to the prior, that float64 still tells from none."""
 _START = math.log(-math.log(0.5))
 """Logarithm of r, most probable: half as large with every degree."""
@@ -31,7 +31,7 @@ _CUTOFFS = tuple(-math.log(degree) for degree in (4, 8, 16, 32, 64, 128, 256))
 """Likewise for one input: the degree at which coefficients begin to fall."""
 _POWERS, _NOISES = (0.0, 0.7, 1.4), (_START_NOISE, -14.0, -26.0)
 """Then how fast, and the noise."""
-_MARGINS = (0.1, 0.3, 0.6)
+MARGINS = (0.1, 0.3, 0.6)
 """From the outermost rows to the edge of the box, in parts of their range; of one input the evidence says how far."""
 _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
@@ -88,7 +88,7 @@ class Polynomials:
         if highest_degree is not None:
             self.highest = highest_degree + 1
         self.degrees = torch.zeros(0, inputs, dtype=torch.long)
-        self.margin = _MARGINS[0]
+        self.margin = MARGINS[0]
         self.interaction = torch.zeros(inputs, dtype=torch.float64)
         self.decay = torch.full((inputs,), _START, dtype=torch.float64)
         self.power = torch.zeros(inputs, dtype=torch.float64)
@@ -117,7 +117,7 @@ class Polynomials:
         found = [full]
         for degree in range(1, _LOW + 1):
             self._put(full.values)
-            self.degrees = self._up_to(degree)
+            self.degrees = of_total_degree(len(self.decay), degree, self.highest)
             if len(self.degrees) > self.terms:
                 break
             loss = self._loss(groups)
@@ -132,13 +132,6 @@ class Polynomials:
         parts = torch.where(parts < _SMALLEST, 0.0, parts)
         self.mean = [(part, state) for part, state in zip((parts / parts.sum()).tolist(), found, strict=True) if part]
 
-    def _up_to(self, degree: int) -> Int64[Tensor, "terms inputs"]:
-        """All terms of that total degree at most."""
-        found: list[tuple[int, ...]] = [()]
-        for _ in self.decay:
-            found = [(*term, k) for term in found for k in range(min(self.highest, degree - sum(term) + 1))]
-        return torch.tensor(found)
-
     def _choose_terms(self, groups: Sequence[Entries]) -> None:
         """As many as the evidence wants: of one input, more than that would learn the rounding of the rows."""
         first, tries, most = [p.clone() for p in self._parameters], [], self.terms
@@ -148,13 +141,13 @@ class Polynomials:
             self._start(groups)
             self._climb(groups)
             tries.append(self._state(self.loss))
-            if float(self.log_noise.detach().max()) <= _LEAST_NOISE:
+            if float(self.log_noise.detach().max()) <= LEAST_NOISE:
                 break
         self._take(tries)
 
     def _choose_margin(self, groups: Sequence[Entries]) -> None:
         """Larger ones for as long as the evidence grows."""
-        for margin in _MARGINS[1:]:
+        for margin in MARGINS[1:]:
             before, self.margin = self._state(self.loss), margin
             self._climb(groups)
             self._take([before, self._state(self.loss)])
@@ -257,7 +250,7 @@ class Polynomials:
         return torch.where(degrees > 0, (positive * self.decay.exp()) ** self.power.clamp_min(0.0).exp(), 0.0)
 
     def _noise(self) -> Tensor:
-        return bounded(self.log_noise, _LEAST_NOISE)
+        return bounded(self.log_noise, LEAST_NOISE)
 
     def _sizes(self) -> Tensor:
         degrees = self.degrees.double()
@@ -291,3 +284,11 @@ def _joined(sets: Sequence[Int64[Tensor, "terms inputs"]]) -> tuple[Int64[Tensor
     numbers: dict[tuple[int, ...], int] = {}
     places = [torch.tensor([numbers.setdefault(tuple(term), len(numbers)) for term in own.tolist()]) for own in sets]
     return torch.tensor(list(numbers)), places
+
+
+def of_total_degree(inputs: int, most: int, limit: int) -> Int64[Tensor, "terms inputs"]:
+    """The degrees of all products up to a total one, each factor's below a limit."""
+    found: list[tuple[int, ...]] = [()]
+    for _ in range(inputs):
+        found = [(*term, k) for term in found for k in range(min(limit, most - sum(term) + 1))]
+    return torch.tensor(found)

@@ -8,7 +8,7 @@ Newtonized orthogonal matching pursuit, 2016), weights eliminated (Kaufman, A va
 
 import math
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import combinations
 
 import torch
 from jaxtyping import Float64
@@ -20,6 +20,7 @@ from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
 from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
 from sobolev.surrogates.minimise import minimise
+from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
 from sobolev.surrogates.weights import solve_weights
 
 _MOST = 16
@@ -39,10 +40,6 @@ _ROUGH, _EXACT = 1e-2, 1e-13
 _STEPS = 12
 _LITTLE = 0.99
 """A step that leaves more of the squared residuals is the last."""
-_MARGIN = 0.1
-"""Of the polynomials' box, see `Polynomials`."""
-_LEAST_NOISE = -32.0
-"""Likewise."""
 
 
 class Waves:
@@ -71,7 +68,7 @@ class Waves:
         """See `Family`."""
         low, high = labels.x.amin(0), labels.x.amax(0)
         if not self.found:
-            self.low, self.high = low - _MARGIN * (high - low), high + _MARGIN * (high - low)
+            self.low, self.high = low - MARGINS[0] * (high - low), high + MARGINS[0] * (high - low)
             self.degrees = _of_low_degree(labels.x.shape[1], min(_TERMS, len(labels) // 4))
             self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
         known = labels.tensors[0].isfinite().all(1)
@@ -119,7 +116,7 @@ class Waves:
         return torch.cat([falls, self.strength.exp().expand(2 * len(self.frequencies))])
 
     def _noise(self) -> Tensor:
-        return bounded(self.log_noise, _LEAST_NOISE)
+        return bounded(self.log_noise, LEAST_NOISE)
 
     def _polynomials(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
@@ -230,12 +227,4 @@ def _of_low_degree(inputs: int, terms: int) -> Tensor:
     degree = 0
     while math.comb(degree + 1 + inputs, inputs) <= terms:
         degree += 1
-    ranges = product(*[range(degree + 1)] * inputs) if inputs <= 3 else _products(inputs, degree)
-    return torch.tensor([degrees for degrees in ranges if sum(degrees) <= degree])
-
-
-def _products(inputs: int, degree: int) -> list[tuple[int, ...]]:
-    """Without the many of a higher total degree."""
-    if inputs == 0:
-        return [()]
-    return [(k, *rest) for k in range(degree + 1) for rest in _products(inputs - 1, degree - k)]
+    return of_total_degree(inputs, degree, degree + 1)
