@@ -15,20 +15,33 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.machine import sentence
 from benchmarks.whole_job import OURS, ROOT, environment
 from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
 
 LIMIT = 0.05
-"""The share of an ordinary training's time that is promised."""
+"""The share of a training's time, in its course, that is promised."""
 
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """A training in batches of 250 rows, validated after every epoch."""
+    """A training, validated after every epoch.
+
+    Attributes:
+        name: in the table.
+        function: that is learnt.
+        domain: of each input.
+        hidden: widths of the layers.
+        samples: rows of the training.
+        epochs: of the training.
+        batch: rows of a step.
+        truth: whether the monitor is told the function; else it estimates errors, and a tenth as many rows are held
+            out.
+    """
 
     name: str
     function: str
@@ -36,6 +49,8 @@ class Case:
     hidden: tuple[int, ...]
     samples: int
     epochs: int
+    batch: int = 250
+    truth: bool = True
 
 
 _TEN = "+".join(f"sin({name})" for name in "abcdfghjkl")
@@ -43,6 +58,8 @@ CASES = (
     Case("1-64-64-1, 60 epochs of 40 steps", "sin(x)", (-3, 3), (64, 64), 10_000, 60),
     Case("10-256-256-1, 40 epochs of 40 steps", _TEN, (-1, 1), (256, 256), 10_000, 40),
     Case("1-64-64-1, 8 epochs of 400 steps", "sin(x)", (-3, 3), (64, 64), 100_000, 8),
+    Case("2-64-64-1, 100 epochs of 6 steps, no truth", "sin(2*x)*z", (-1, 1), (64, 64), 300, 100, 50, truth=False),
+    Case("3-64-64-1, 200 epochs of 20 steps, no truth", "sin(2*x)*z+y", (-1, 1), (64, 64), 5000, 200, truth=False),
 )
 DEFAULT_JOB = "the default job (100 epochs of 40 steps, with a readout)"
 
@@ -58,7 +75,8 @@ class _Clock(Callback):
 
 
 def run(quick: bool) -> dict:
-    """Seconds of every case: `with` and `without` the monitor, and what the `monitor` has counted itself."""
+    """Seconds of every case: `with` and `without` the monitor, what the `monitor` has counted itself, and what of it
+    was spent `once`, at the start and at the end."""
     with _quiet():
         for case in CASES:
             _fit(case, DerivativeMonitor(), epochs=2)
@@ -69,15 +87,22 @@ def run(quick: bool) -> dict:
 
 def document(data: dict) -> str:
     """The table in Markdown: medians of the rounds, shares taken round by round."""
-    head = "| training | without the monitor | with it | more | the monitor's own count | points |"
-    lines = [head, "|---" * 6 + "|", *(_line(name, rounds) for name, rounds in data["rows"].items())]
-    words = "Seconds of `fit` with and without the monitor in turn, medians; shares of the time of everything else.\n\n"
+    head = (
+        "| training | without the monitor | with it | more | the monitor's own count | points | in its course | once |"
+    )
+    lines = [head, "|---" * 8 + "|", *(_line(name, rounds) for name, rounds in data["rows"].items())]
+    words = (
+        "Seconds of `fit` with and without the monitor in turn, medians; shares of the time of everything else. In the "
+        "course of the training its measurements and estimates take a share; once, at the start and at the end, "
+        "seconds go into two audits, the measurement of all points and the estimate that the report is about. Imports "
+        "and pictures are not in it.\n\n"
+    )
     return words + "\n".join(lines) + f"\n\nMachine: {sentence(data['machine'])}.\n"
 
 
 def shortfalls(data: dict) -> list[str]:
-    """The trainings of which the monitor takes more than it should."""
-    shares = {name: median(map(share, rounds)) for name, rounds in data["rows"].items()}
+    """The trainings of which the monitor takes more than it should in their course."""
+    shares = {name: median(map(in_course, rounds)) for name, rounds in data["rows"].items()}
     return [f"{name}: {found:.1%}, promised {LIMIT:.0%}" for name, found in shares.items() if found > LIMIT]
 
 
@@ -86,16 +111,26 @@ def share(one: dict[str, float]) -> float:
     return one["monitor"] / (one["with"] - one["monitor"])
 
 
+def in_course(one: dict[str, float]) -> float:
+    """The same without what is spent once."""
+    return (one["monitor"] - one.get("once", 0.0)) / (one["with"] - one["monitor"])
+
+
 def _line(name: str, rounds: list[dict[str, float]]) -> str:
     without, with_, points = (median(one[key] for one in rounds) for key in ("without", "with", "points"))
     more = median(one["with"] / one["without"] - 1 for one in rounds)
-    return f"| {name} | {without:.2f} | {with_:.2f} | {more:.1%} | {median(map(share, rounds)):.1%} | {points:.0f} |"
+    own, course = (median(map(each, rounds)) for each in (share, in_course))
+    once = median(one.get("once", 0.0) for one in rounds)
+    return (
+        f"| {name} | {without:.2f} | {with_:.2f} | {more:.1%} | {own:.1%} | {points:.0f} | {course:.1%} | {once:.2f} |"
+    )
 
 
 def _one(case: Case) -> dict[str, float]:
     monitor = DerivativeMonitor()
     seconds = _fit(case, monitor)
-    return {"with": seconds, "without": _fit(case), "monitor": monitor.seconds, "points": monitor.points}
+    own = {"monitor": monitor.seconds, "once": monitor.seconds_once, "points": monitor.points}
+    return {"with": seconds, "without": _fit(case), **own}
 
 
 def _fit(case: Case, *callbacks: Callback, epochs: int | None = None) -> float:
@@ -112,10 +147,27 @@ def _fit(case: Case, *callbacks: Callback, epochs: int | None = None) -> float:
             enable_model_summary=False,
             enable_checkpointing=False,
         )
-        data = FunctionData(case.function, case.domain, samples=case.samples, batch_size=250)
-        inputs = len(data.input_names)
-        trainer.fit(Regressor(MLP(inputs=inputs, hidden=case.hidden)), datamodule=data)
+        model, data = _prepared(case)
+        trainer.fit(model, **data)
     return clock.seconds
+
+
+def _prepared(case: Case) -> tuple[Regressor, dict[str, Any]]:
+    """A network, and its data in the way they are told to a trainer."""
+    held_out = 2000 if case.truth else case.samples // 10
+    data = FunctionData(
+        case.function, case.domain, samples=case.samples, validation_samples=held_out, batch_size=case.batch
+    )
+    model = Regressor(MLP(inputs=len(data.input_names), hidden=case.hidden))
+    if case.truth:
+        return model, {"datamodule": data}
+    data.setup()
+    splits = (data.training, data.validation)
+    training, validation = (TensorDataset(split.inputs.float(), split.targets.float()) for split in splits)
+    return model, {
+        "train_dataloaders": DataLoader(training, case.batch, shuffle=True),
+        "val_dataloaders": DataLoader(validation, case.batch),
+    }
 
 
 def _default_job() -> dict[str, float]:
@@ -126,7 +178,8 @@ def _default_job() -> dict[str, float]:
         report = json.loads(next(Path(folder).rglob("report.json")).read_text(encoding="utf-8"))
     seconds = report["seconds"]
     without = seconds["fit"] - seconds["monitor"]
-    return {"with": seconds["fit"], "without": without, "monitor": seconds["monitor"], "points": report["points"]}
+    own = {"monitor": seconds["monitor"], "once": seconds["monitor_once"], "points": report["points"]}
+    return {"with": seconds["fit"], "without": without, **own}
 
 
 @contextmanager

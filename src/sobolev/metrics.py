@@ -1,6 +1,6 @@
 """Errors of derivatives as torchmetrics: sums, never stored samples, reduced over batches and processes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -143,6 +143,7 @@ class DerivativeErrors(Metric):
     def __init__(self, names: Sequence[str], inputs: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.names = tuple(names)
+        self._known_places: dict[tuple[str, ...], Tensor] = {}
         zeros = torch.zeros(len(self.names), dtype=torch.float64)
         self.add_state("squared_error", zeros, dist_reduce_fx="sum")
         self.add_state("squared_truth", zeros.clone(), dist_reduce_fx="sum")
@@ -166,22 +167,25 @@ class DerivativeErrors(Metric):
         if not pairs:
             return
         rows = sums_of_errors(list(pairs.values()), points, exact)
-        if tuple(pairs) != self.names:
-            rows = self._places(pairs, rows)
-        self.squared_error = self.squared_error + rows[:, 0]
-        self.squared_truth = self.squared_truth + rows[:, 1]
-        self.count = self.count + rows[:, 2]
-        self.worst = _worst_of(torch.stack([self.worst, rows[:, 3:]]))
+        places = self._places(tuple(pairs))
+        self.squared_error = self.squared_error.index_add(0, places, rows[:, 0])
+        self.squared_truth = self.squared_truth.index_add(0, places, rows[:, 1])
+        self.count = self.count.index_add(0, places, rows[:, 2])
+        worst = _worst_of(torch.stack([self.worst[places], rows[:, 3:]]))
+        self.worst = self.worst.index_copy(0, places, worst)
 
     def compute(self) -> dict[str, dict[str, Tensor]]:
         """By name, the errors over all that was counted, as in `derivative_error`; NaN where nothing was."""
         sums = torch.stack([self.squared_error, self.squared_truth, self.count], 1)
         return dict(zip(self.names, _errors(torch.cat([sums, self.worst], 1)), strict=True))
 
-    def _places(self, names: Iterable[str], rows: Tensor) -> Tensor:
-        """A row for each quantity, empty where it is not among the names."""
-        empty = torch.cat([rows.new_zeros(1, 3), _no_worst(rows[:0, 4:])], 1).repeat(len(self.names), 1)
-        return empty.index_copy(0, torch.tensor([self.names.index(name) for name in names], device=rows.device), rows)
+    def _places(self, names: tuple[str, ...]) -> Tensor:
+        """Where quantities stand among all, (names,)."""
+        known = self._known_places.get(names)
+        if known is None or known.device != self.count.device:
+            known = torch.tensor([self.names.index(name) for name in names], device=self.count.device)
+            self._known_places[names] = known
+        return known
 
 
 class DerivativeError(DerivativeErrors):

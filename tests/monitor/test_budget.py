@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from sobolev.monitor.budget import advice, affordable, coefficients, steps_between
+from sobolev.monitor.budget import advice, affordable, coefficients, is_worth_measuring, steps_between
 
 
 def test_more_training_affords_more_points_and_more_inputs_fewer():
@@ -25,6 +25,15 @@ def test_more_training_affords_more_points_and_more_inputs_fewer():
 def test_steps_between_two_measurements(epochs, every, check, batches, steps):
     trainer = SimpleNamespace(check_val_every_n_epoch=every, num_training_batches=batches, val_check_batch=check)
     assert steps_between(trainer, epochs) == steps
+
+
+@pytest.mark.parametrize(
+    ("batches", "measured", "seconds", "worth"),
+    [(40, 500, 9.0, True), (39, 500, 9.0, False), (39, 500, 0.4, True), (39, 11, 9.0, True), (39, 12, 0.41, False)],
+)
+def test_short_epochs_are_measured_as_often_as_takes_little(batches, measured, seconds, worth):
+    trainer = SimpleNamespace(check_val_every_n_epoch=1, num_training_batches=batches, val_check_batch=batches)
+    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0) == worth
 
 
 def test_a_line_only_where_it_took_too_much():

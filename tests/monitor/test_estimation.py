@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cases import Plain, loader, quiet_trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -85,6 +86,48 @@ def test_digits_are_in_tensorboard_and_in_the_history(tmp_path):
         shown = [e.value for e in events.Scalars(f"digits/d{k}")]
         assert shown == pytest.approx([digits[k] for digits in monitor.history.values()], rel=1e-5)
     assert list(monitor.history) == list(range(1, 11))
+
+
+def test_estimates_that_have_waited_are_made_for_the_epochs_that_had_none(tmp_path):
+    """A training of a second is over before an estimate would take little of it."""
+    monitor, other = DerivativeMonitor(**QUIET), DerivativeMonitor(**QUIET)
+    other._estimates_now = lambda trainer: True
+    for each, name in ((monitor, "waits"), (other, "now")):
+        fitted(tmp_path, each, logger=TensorBoardLogger(tmp_path, name))
+    found = {}
+    for name in ("waits", "now"):
+        events = EventAccumulator(str(tmp_path / name / "version_0"))
+        events.Reload()
+        found[name] = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert found["waits"].keys() == found["now"].keys()
+    for tag, shown in found["now"].items():
+        assert torch.tensor(found["waits"][tag]).numpy() == pytest.approx(torch.tensor(shown).numpy(), rel=1e-6), tag
+    for epoch, digits in other.history.items():
+        assert monitor.history[epoch] == pytest.approx(digits)
+
+
+def test_where_a_callback_waits_for_an_estimate_there_is_one_at_every_epoch(tmp_path):
+    monitor, stop = DerivativeMonitor(**QUIET), EarlyStopping("val/d2_estimated_rmse", patience=50)
+    module = Plain(nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)), lr=0.01)
+    trainer = quiet_trainer(tmp_path, monitor, stop, max_epochs=20)
+    trainer.fit(module, loader(*rows(16)), loader(*rows(16, seed=1)))
+    assert list(monitor.history) == list(range(1, 21)) and stop.best_score > 0
+
+
+def test_a_checkpoint_from_before_the_first_estimate_holds_the_rows(tmp_path):
+    class Keep(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if trainer.current_epoch == 2:
+                trainer.save_checkpoint(tmp_path / "early.ckpt")
+
+    monitor, keep = DerivativeMonitor(**QUIET), Keep()
+    module = Plain(nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1)), lr=0.05)
+    trainer = quiet_trainer(tmp_path, monitor, keep, max_epochs=4)
+    trainer.fit(module, loader(*rows(300)), loader(*rows(60, seed=1)))
+    early = DerivativeEstimate.from_checkpoint(tmp_path / "early.ckpt", module)
+    for mine, its in zip(early.errors(module, rows(60, seed=1)[0]), monitor.errors, strict=True):
+        assert mine.rmse == pytest.approx(its["estimated_rmse"], rel=0.2)  # variances at other points
+    assert len(early.training[0]) == 300 and len(early.held_out[0]) == 60
 
 
 def test_a_forward_with_more_inputs_says_why_there_is_no_estimate(tmp_path):

@@ -42,8 +42,9 @@ class Domain:
         deviation, margin = x.std(0), (x.amax(0) - x.amin(0)) / len(x)
         scale = deviation.where(deviation > 0, torch.ones_like(deviation))
         rows = x[:_ROWS]
-        apart, order = torch.cdist(rows / scale, rows / scale).sort(1)
-        neighbours = order[:probes, 1 : 2 + 2 * x.shape[1]]
+        nearest = min(len(rows), 2 + 2 * x.shape[1])
+        apart, order = torch.cdist(rows / scale, rows / scale).topk(nearest, largest=False)
+        neighbours = order[:probes, 1:]
         chosen = torch.rand(neighbours.shape, generator=generator).argmax(1)
         neighbour = rows[neighbours.gather(1, chosen[:, None])[:, 0]]
         share = torch.rand(len(neighbour), 1, generator=generator, dtype=x.dtype)

@@ -154,7 +154,7 @@ class DerivativeEstimate:
         given = (label.detach().double().cpu() for label in training[2:4])
         x, y, *labels = shuffled(*_flat(training), *given)
         known = [column.isfinite() for column in y.T]
-        if min(int(k.sum()) for k in known) < _FEWEST_ROWS:
+        if not enough(training):
             raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
         pairs = [(x[k], column[k]) for k, column in zip(known, y.T, strict=True)]
         witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
@@ -198,6 +198,12 @@ class DerivativeEstimate:
         found = [witness.derivatives(points, order) for witness in self.witnesses]
         parts = [[torch.stack([f[k][part] for f in found], 1) for k in range(order + 1)] for part in (0, 1)]
         return Reference(*parts)
+
+    def typical(self, x: Tensor, order: int, few: int) -> Reference:
+        """The same with variances that are means over so many of the points, (1, outputs, *inputs): cheaper by far."""
+        points = x.detach().double().cpu().reshape(len(x), -1)
+        variances = self.reference(_some(points, few), order).variances
+        return Reference(_means(self.witnesses, points, order), [v.mean(0, keepdim=True) for v in variances])
 
     @torch.no_grad()
     def at(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> Estimated:
@@ -360,6 +366,8 @@ class DerivativeEstimate:
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The estimate whose `state_dict` this is."""
+        if "rows" in state:  # of a training that went on: nothing had been learnt from them
+            return cls.of_rows(state["rows"], state["unseen"] or None)
         parts = dict(state)
         for name in ("levels", "rates"):
             parts.pop(name, None)  # of older checkpoints
@@ -371,6 +379,11 @@ class DerivativeEstimate:
         return cls(**parts)
 
 
+def enough(rows: Samples) -> bool:
+    """Whether there are rows with values of every output from which an error can be estimated."""
+    return len(rows) > 1 and int(rows[1].flatten(1).isfinite().sum(0).min()) >= _FEWEST_ROWS
+
+
 def points_for(inputs: int) -> int:
     """At how many points to look at second derivatives by so many inputs."""
     return max(_FEWEST_POINTS, min(_POINTS, _SECONDS // (inputs * (inputs + 1) // 2)))
@@ -378,10 +391,14 @@ def points_for(inputs: int) -> int:
 
 def _apart(estimate: DerivativeEstimate, model: nn.Module, probes: Tensor, method: Method) -> list[Tensor]:
     tower = derivative_tensors(model, probes, 2, method=method)
-    flat = probes.cpu().reshape(len(probes), -1)
-    means = [witness.means(flat, 2) for witness in estimate.witnesses]
-    stacked = [torch.stack([m[k] for m in means], 1) for k in range(3)]
-    return [(m - t.double().cpu().reshape(m.shape)).square() for m, t in zip(stacked, tower, strict=True)]
+    means = _means(estimate.witnesses, probes.cpu().reshape(len(probes), -1), 2)
+    return [(m - t.double().cpu().reshape(m.shape)).square() for m, t in zip(means, tower, strict=True)]
+
+
+def _means(witnesses: list[GaussianProcess], x: Tensor, order: int) -> list[Tensor]:
+    """What witnesses take the function for at points (points, inputs), (points, outputs, *inputs) for each order."""
+    found = [witness.means(x, order) for witness in witnesses]
+    return [torch.stack([f[k] for f in found], 1) for k in range(order + 1)]
 
 
 def _compared(estimate: DerivativeEstimate, model: nn.Module, x: Tensor) -> DerivativeEstimate:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-_MOST = 20_000
+MOST = 20_000
 """So many rows are looked at."""
 _REPETITIONS = 10
 """Degrees of freedom from which on repeated inputs say how large the noise is."""
@@ -18,7 +18,7 @@ def shuffled(
     """The same random order, and if there are very many the same part of them, in whatever order rows come."""
     whole = torch.cat([x, y], 1)
     order = torch.unique(whole.nan_to_num(math.pi), dim=0, return_inverse=True)[1].argsort(stable=True)
-    order = order[torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:_MOST]]
+    order = order[torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:MOST]]
     return tuple(column[order] for column in (x, y, *labels))
 
 

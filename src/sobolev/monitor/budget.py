@@ -10,6 +10,12 @@ SHARE = 0.05
 
 _FEW_SECONDS = 5.0
 
+_IN_COURSE = 0.04
+"""Of the time so far: what measurements take where there is a choice; hooks and the log take theirs."""
+
+_ALWAYS_STEPS, _ALWAYS_EPOCHS = 40, 12
+"""Steps between two validations from which on each is measured, and of shorter epochs how many at the beginning."""
+
 _AIM = 0.005
 """Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
 and the figure take theirs."""
@@ -49,6 +55,18 @@ def affordable_in_the_end(model: nn.Module, passes: int) -> int:
     """How many points to measure, once, when the training is over, the same on every machine; as in `affordable`."""
     weights = max(1, sum(parameter.numel() for parameter in model.parameters()))
     return max(_FEWEST, round(_LAST_LOOK / (weights * passes)))
+
+
+def is_worth_measuring(trainer: Any, measured: int, seconds: float, elapsed: float) -> bool:
+    """Whether a validation of a training is measured: epochs may be shorter than a measurement takes.
+
+    Args:
+        trainer: that trains.
+        measured: validations so far.
+        seconds: these took.
+        elapsed: since the training began.
+    """
+    return measured < _ALWAYS_EPOCHS or steps_between(trainer, 1) >= _ALWAYS_STEPS or seconds <= _IN_COURSE * elapsed
 
 
 def steps_between(trainer: Any, epochs: int) -> int:

@@ -12,9 +12,11 @@ from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.restored_state import one_thread
 from sobolev.estimates import DerivativeEstimate, Expected, verdict
-from sobolev.estimates.estimate import Reference, points_for
+from sobolev.estimates.estimate import Reference, enough, points_for
+from sobolev.estimates.rows import MOST
 from sobolev.estimates.verdict import percent
 from sobolev.functions.notation import Place
+from sobolev.monitor.budget import coefficients
 from sobolev.monitor.measurement import Truth
 from sobolev.monitor.weights import fingerprint
 from sobolev.readout.training_data import own_split
@@ -31,6 +33,12 @@ _HARDLY = 0.5
 """Of the spread of the values: an estimated error from which on they are hardly learnt."""
 _TRAINING, _HELD_OUT = 5000, 500
 """So many rows are kept of what the dataloaders bring."""
+_SHARE = 0.015
+"""Of the training's time so far: when estimates no longer wait."""
+_SECONDS, _A_ROW = 0.06, 3e-5
+"""What the first estimate takes, and more for each row, for each output."""
+_IN_COURSE, _IN_THE_END, _ENTRIES_IN_THE_END = 16, 64, 512
+"""Points at which witnesses say how much they do not know, which takes most of the time; fewer of many entries."""
 
 
 class Estimation:
@@ -45,6 +53,7 @@ class Estimation:
         expected: what it says, an entry for each order.
         remark: why there is no estimate, or what keeps it from being better; empty if nothing.
         missing: why there are no rows, where that is known.
+        waits: whether estimates of the last epoch and of those before are put off.
     """
 
     def __init__(self, when: When, method: Method) -> None:
@@ -53,6 +62,9 @@ class Estimation:
         self.expected: list[Expected] = []
         self.remark = ""
         self.missing = ""
+        self.waits = False
+        self._seen: tuple[list[Tensor], list[Tensor]] | None = None
+        self._waiting: list[tuple[list[dict[str, Any]], Tensor, list[Tensor]]] = []
         self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
         self._rows: DerivativeEstimate | None = None
         self._tried = False
@@ -69,7 +81,7 @@ class Estimation:
             known: whether there is a function to compare with.
         """
         wanted = self.when == "always" or (self.when == "auto" and not known)
-        missing = self._rows is None and not self._tried and not self._training.full
+        missing = self._rows is None and not self._tried and not self._training.full and not self.waits  # all were seen
         return wanted and missing and own_split(trainer, "training") is None
 
     def see(self, x: Tensor, labels: Truth, *, held_out: bool = False) -> None:
@@ -77,8 +89,25 @@ class Estimation:
         plain = tuple(ordinary(label) if isinstance(label, Tensor) else None for label in labels)
         (self._held_out if held_out else self._training).add(ordinary(x), plain)
 
-    def add(self, errors: list[dict[str, Any]], trainer: Any, model: nn.Module, kept: list[Any], *, last: bool) -> None:
-        """Put `estimated_rmse` and `estimated_relative_l2` into the entries they belong to.
+    def takes_little(self, trainer: Any, seconds: float) -> bool:
+        """Whether the first estimate takes little of what a training has taken so far, in seconds."""
+        if self._rows is not None or self._tried or hasattr(trainer.datamodule, "problem"):
+            return True
+        split = own_split(trainer, "training")
+        rows, outputs = self._training.shape if split is None else (len(split.inputs), split.targets[0].numel())
+        return outputs * (_SECONDS + _A_ROW * min(rows, MOST)) < _SHARE * seconds
+
+    def add(
+        self,
+        errors: list[dict[str, Any]],
+        trainer: Any,
+        model: nn.Module,
+        kept: list[Any],
+        *,
+        last: bool,
+        now: bool = True,
+    ) -> None:
+        """Put `estimated_rmse` and `estimated_relative_l2` into the entries they belong to, later ones first.
 
         All processes call it, with the same errors.
 
@@ -88,12 +117,21 @@ class Estimation:
             model: whose forward takes the inputs and nothing else.
             kept: points and derivatives there, `Measurement.kept`.
             last: nothing will follow, so that the network itself is looked at.
+            now: else these and all that follow wait for the next call with it.
         """
         unknown = [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
         if self.when == "never" or not unknown:
             return
         x, tower = self._everywhere(kept, trainer.world_size)
-        if x is None or not self._prepared(trainer):
+        if x is None:
+            return
+        self.waits = not now and self._rows is None and not self._tried
+        if self.waits:
+            self._seen = self._seen or (self._samples(trainer, "training"), self._samples(trainer, "validation"))
+            self._waiting.append(([errors[0], *unknown], x, tower))
+            return
+        if not self._prepared(trainer):
+            self._waiting = []
             return
         assert self._rows is not None
         self._outputs = getattr(trainer.datamodule, "output_names", ())
@@ -101,13 +139,14 @@ class Estimation:
         if values != outputs:
             self.remark = f"no error is estimated: the targets have {values} values a row, the model {outputs}"
             return
+        self.estimate = self._rows
         with torch.inference_mode(False), torch.no_grad(), one_thread():
+            for entries, points, found in self._waiting:
+                _put(self._expected(model, points, found, last=False), entries)
             self.estimate = self._judged(model) if last else self._rows
-            self.expected = self._expected(model, x, tower)
-        for entry in (errors[0], *unknown):  # labels of the value have noise, its error has not
-            if entry["order"] < len(self.expected):
-                found = self.expected[entry["order"]]
-                entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
+            self.expected = self._expected(model, x, tower, last=last)
+        self._waiting = []
+        _put(self.expected, [errors[0], *unknown])  # labels of the value have noise, its error has not
 
     def add_named(self, errors: list[dict[str, Any]], places: Mapping[str, Place]) -> None:
         """The same for single entries, and what each does within the scatter of the data, where it has no truth.
@@ -147,7 +186,13 @@ class Estimation:
 
     def state(self) -> dict[str, Any] | None:
         """Of the rows alone, for a checkpoint: what they say does not depend on the weights."""
-        return None if self._rows is None else self._rows.state_dict()
+        if self._rows is not None:
+            return self._rows.state_dict()
+        if self._seen is None or not enough(self._seen[0]):
+            return None
+        training, held_out = self._seen
+        every = -(-len(training[0]) // MOST)
+        return {"rows": [t[::every].clone() for t in training], "unseen": [t.clone() for t in held_out]}
 
     def summary(self) -> dict[str, Any] | None:
         """What a report says of the estimate."""
@@ -169,7 +214,7 @@ class Estimation:
         """Whether there are witnesses; made at the first call, from the rows of all processes."""
         if self._rows is None and not self._tried:
             self._tried = True
-            training, held_out = (self._samples(trainer, name) for name in ("training", "validation"))
+            training, held_out = self._seen or [self._samples(trainer, name) for name in ("training", "validation")]
             if hasattr(trainer.datamodule, "problem"):
                 return False  # an equation has no rows with values
             if not training:
@@ -204,7 +249,7 @@ class Estimation:
         orders = [k for k in range(_HIGHEST + 1) if inputs**k <= _ENTRIES]
         if self._drawn is None or not torch.equal(self._drawn[0], x):
             order = torch.unique(x.flatten(1), dim=0, return_inverse=True)[1].argsort(stable=True)
-            self._drawn = x, order[:: max(1, math.ceil(len(order) / points_for(inputs)))]
+            self._drawn = x, order[:: max(1, math.ceil(len(order) / points_for(inputs)))].clone()
         order = self._drawn[1]
         return x[order], [torch.cat(column)[order] for column, _ in zip(columns, orders, strict=False)]
 
@@ -221,11 +266,13 @@ class Estimation:
             self.remark = f"the estimate knows the rows only, and may be too large: {error}"
             return self._rows
 
-    def _expected(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Expected]:
+    def _expected(self, model: nn.Module, x: Tensor, tower: list[Tensor], *, last: bool) -> list[Expected]:
         """What the witnesses know at points is computed once for all epochs."""
         assert self.estimate is not None and self._rows is not None
-        if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) < len(tower):
-            self._known = x, self._rows.reference(x, len(tower) - 1)
+        order = len(tower) - 1
+        if self._known is None or not torch.equal(self._known[0], x) or len(self._known[1].means) <= order or last:
+            most = max(_IN_COURSE, min(_IN_THE_END, _ENTRIES_IN_THE_END // coefficients(x[0].numel(), order)))
+            self._known = x, self._rows.typical(x, order, most if last else _IN_COURSE)
         reference = self.estimate.like(self._known[1], self._rows)
         return self.estimate.expected(tower, reference, self.estimate.own_mean_squares(model, x, tower))
 
@@ -241,6 +288,11 @@ class _Rows:
     def full(self) -> bool:
         return self._count >= self._most
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and numbers in the value of each."""
+        return self._count, self._parts[0][1][:1].numel() if self._parts else 0
+
     def add(self, x: Tensor, labels: Truth) -> None:
         if self.full or not labels or labels[0] is None or not labels[0].is_floating_point():
             return
@@ -254,6 +306,14 @@ class _Rows:
     def tensors(self) -> list[Tensor]:
         """Inputs, values, labels of derivatives; empty if nothing was seen."""
         return [torch.cat(column) for column in zip(*self._parts, strict=True)]
+
+
+def _put(expected: list[Expected], entries: list[dict[str, Any]]) -> None:
+    """What is expected of each order into the entry of it."""
+    for entry in entries:
+        if entry["order"] < len(expected):
+            found = expected[entry["order"]]
+            entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
 
 
 def noise_text(shares: Tensor, missed: Tensor) -> str:

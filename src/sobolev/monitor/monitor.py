@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,14 @@ from sobolev.estimates.estimate import KEY
 from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
-from sobolev.monitor.budget import LONGEST_LAST_LOOK, SHARE, Stopwatch, affordable_in_the_end, coefficients
+from sobolev.monitor.budget import (
+    LONGEST_LAST_LOOK,
+    SHARE,
+    Stopwatch,
+    affordable_in_the_end,
+    coefficients,
+    is_worth_measuring,
+)
 from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.drawing_points import drawing_points, has_points, on_coarser_grid, on_whole_grid, outside_of
 from sobolev.monitor.estimation import Estimation, When
@@ -33,7 +40,7 @@ from sobolev.monitor.findings import ModuleAudit, OnFinding
 from sobolev.monitor.measured_points import Sample, Sampling
 from sobolev.monitor.measurement import Measurement, Truth, measured_order
 from sobolev.monitor.named_derivatives import all_places, named_places, names_for_figures
-from sobolev.monitor.scalars import Scalars, digits
+from sobolev.monitor.scalars import Scalars, digits, stepped
 from sobolev.monitor.standardized import network_inside, scaled_tensors
 from sobolev.monitor.targets import Target, unnamed
 from sobolev.monitor.truth import ExactDerivatives, labels_of
@@ -47,7 +54,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parents[1]
 
-_RESULTS = ("errors", "named_errors", "findings", "points", "weights", "history", "_stopwatch")
+_RESULTS = ("errors", "named_errors", "findings", "points", "weights", "history", "_stopwatch", "_once")
 
 _MOST_INPUTS = 20
 """More are not drawn along each of them."""
@@ -95,7 +102,9 @@ class DerivativeMonitor(ValidationHooks):
         max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
         every_n_epochs: in `fit`, measure at the first validation, then only when so many epochs have passed; in
-            between the last values are logged again.
+            between the last values are logged again. `"auto"`: at every epoch of 40 training steps or more, and where
+            a callback or a schedule waits for a value; of shorter ones at the first 12, at the last, and in between
+            as often as takes a few per cent of the time.
         estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
             beside the truth as well; or `"never"`.
 
@@ -129,12 +138,14 @@ class DerivativeMonitor(ValidationHooks):
         targets: Key | list[Key | None] | dict[int, Key | None] | None = None,
         points: Places | None = None,
         max_points: int | Literal["auto"] | None = "auto",
-        every_n_epochs: int = 1,
+        every_n_epochs: int | Literal["auto"] = "auto",
         estimate: When = "auto",
     ) -> None:
         if order < 0:
             raise ValueError(f"DerivativeMonitor: order is {order}; it is 0 or more")
-        if every_n_epochs < 1 or not (max_points in ("auto", None) or max_points >= 1):
+        if not (every_n_epochs == "auto" or every_n_epochs >= 1) or not (
+            max_points in ("auto", None) or max_points >= 1
+        ):
             raise ValueError(
                 f"DerivativeMonitor: every_n_epochs is {every_n_epochs}, max_points {max_points}; they are 1 or more"
             )
@@ -154,7 +165,7 @@ class DerivativeMonitor(ValidationHooks):
         self.max_points = max_points
         self.every_n_epochs = every_n_epochs
         self.estimate: When = estimate
-        self._stopwatch = Stopwatch()
+        self._stopwatch, self._once = Stopwatch(), Stopwatch()
         self._id = awaits_results(self)
         self._forget()
         needs_trainer(self)
@@ -172,7 +183,7 @@ class DerivativeMonitor(ValidationHooks):
         self.points = 0
         self.weights = "as trained"
         self._evaluations = Evaluations(self.inputs, self.output, self.targets)
-        self._sampling = Sampling(self.max_points, self.every_n_epochs, self.order)
+        self._sampling = Sampling(self.max_points, self._period, self.order)
         self._exact = ExactDerivatives(self.order)
         self.estimation = Estimation(self.estimate, self.method)
         self.history: dict[int, dict[int, float]] = {}
@@ -181,7 +192,9 @@ class DerivativeMonitor(ValidationHooks):
         self._own_points: Tensor | None = None
         self._ordered: Function | None = None
         self._fingerprint: list[float] = []
-        self._measured_epoch = 1 - self.every_n_epochs  # so that the first is measured, for whoever waits for a value
+        self._measured_epoch = 1 - self._period  # so that the first is measured, for whoever waits for a value
+        self._due, self._watched = True, None
+        self._later: list[tuple[int, int, list[dict[str, Any]]]] = []
         self._off = self._failed = self._said_too_high = False
         self._said_factors: set[Target] = set()
 
@@ -189,6 +202,11 @@ class DerivativeMonitor(ValidationHooks):
     def seconds(self) -> float:
         """Spent in the monitor so far."""
         return self._stopwatch.seconds
+
+    @property
+    def seconds_once(self) -> float:
+        """Of these, on the audit at the start, and on the audit, the measurement and the estimate at the end."""
+        return self._once.seconds
 
     # What a subclass may do in its own way
 
@@ -309,7 +327,7 @@ class DerivativeMonitor(ValidationHooks):
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.errors, self.named_errors, self.points = [], [], 0
         self._sampling.samples.clear()
-        self._measured_epoch = 1 - self.every_n_epochs
+        self._measured_epoch = 1 - self._period
         self._fingerprint = []
 
     @override
@@ -331,9 +349,10 @@ class DerivativeMonitor(ValidationHooks):
 
     @override
     def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        if self.places is not None and not sum(trainer.num_val_batches) and self._is_due(trainer):
-            self._begin()
-            self._end(trainer, pl_module, "val")
+        if self.places is not None and not sum(trainer.num_val_batches):
+            self._begin(trainer)
+            if self._due:
+                self._end(trainer, pl_module, "val")
 
     @override
     def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -355,8 +374,10 @@ class DerivativeMonitor(ValidationHooks):
     # One pass through validation or test data: x and labels out of each batch, differentiate, count, log
 
     @override
-    def _begin(self) -> None:
-        self.measurement.reset()
+    def _begin(self, trainer: "Trainer") -> None:
+        self._due = self._is_due(trainer)
+        if self._due:
+            self.measurement.reset()
         self._sampling.begin()
 
     @override
@@ -370,13 +391,12 @@ class DerivativeMonitor(ValidationHooks):
             return
         with self._stopwatch, self._letting_train(trainer):
             self._audit.see(batch)
-            due = self._is_due(trainer)
             if self._estimation_collects(trainer) and not trainer.sanity_checking:  # the same rows come again
                 self._see_rows(pl_module, batch, held_out=True)
-            if (due or not self._sampling.samples.complete) and not self._sampling.placed:
+            if (self._due or not self._sampling.samples.complete) and not self._sampling.placed:
                 x = self._evaluations.inputs(pl_module, batch, self._own)
                 samples = self._sampling.take(trainer, pl_module, batch, x, self._user_points())
-                self._measure(trainer, pl_module, samples if due else [])
+                self._measure(trainer, pl_module, samples if self._due else [])
 
     @override
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
@@ -387,15 +407,20 @@ class DerivativeMonitor(ValidationHooks):
                 self._audit_first(trainer, pl_module)
             rest = self._rest(trainer, pl_module)
             self._sampling.samples.complete = True
-            if not self._is_due(trainer):
+            if not self._due:
                 self._scalars.publish(trainer, pl_module, stage, self.errors, again=True)
                 return
             self._measure(trainer, pl_module, rest)
-            self._conclude(trainer, pl_module, last=trainer.state.fn != "fit" or self._is_last(trainer))
+            ends = trainer.state.fn != "fit" or self._is_last(trainer)
+            with self._once if ends else nullcontext():
+                self._conclude(trainer, pl_module, last=ends and not self._is_measured_again(trainer))
             self._measured_epoch = trainer.current_epoch + 1
+            waits = self.estimation.waits
             if trainer.state.fn == "fit" and not trainer.sanity_checking:
                 self.history[self._measured_epoch] = digits(self.errors)
-            self._scalars.publish(trainer, pl_module, stage, self.errors)
+                if waits:
+                    self._later.append((self._measured_epoch, stepped(trainer), self.errors))
+            self._scalars.publish(trainer, pl_module, stage, self.errors, digits_follow=waits)
             if self._figure_is_due(trainer):
                 add_image(trainer, self._scalars.tag("derivatives"), lambda: self._pixels(trainer))
 
@@ -476,11 +501,26 @@ class DerivativeMonitor(ValidationHooks):
         if last:
             self._say_other_factors()
         if self._evaluations.alone(self._own):
-            plain = last and self._evaluations.plain(self._own)
-            self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain)
+            plain, now = last and self._evaluations.plain(self._own), last or self._estimates_now(trainer)
+            self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain, now=now)
+            self._publish_later(trainer)
             self.estimation.add_named(self.named_errors, self.measurement.named)
         else:
             self.estimation.remark = "no error is estimated: forward takes more than the inputs"
+
+    def _estimates_now(self, trainer: "Trainer") -> bool:
+        """Whether estimates need not wait until the training has taken long enough, or ends."""
+        if trainer.state.fn != "fit" or trainer.world_size > 1 or self._is_last(trainer) or self._is_watched(trainer):
+            return True
+        return self.estimation.takes_little(trainer, perf_counter() - self._start)
+
+    def _publish_later(self, trainer: "Trainer") -> None:
+        """Estimates of errors for the epochs that had to do without."""
+        if not self.estimation.waits:
+            for epoch, step, errors in self._later:
+                self.history[epoch] = digits(errors)
+                self._scalars.publish_later(trainer, errors, step)
+            self._later = []
 
     def _estimation_collects(self, trainer: "Trainer") -> bool:
         return trainer.state.fn == "fit" and self.estimation.collects(trainer, self.exact_function(trainer) is not None)
@@ -505,7 +545,7 @@ class DerivativeMonitor(ValidationHooks):
     def finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         """Bring errors and findings up to date at the end of a training. All processes call it; twice does no harm."""
         if not self._off and not self._gives_up(trainer):
-            with self._letting_train(trainer):
+            with self._stopwatch, self._once, self._letting_train(trainer):
                 self._finish(trainer, pl_module)
 
     def _finish(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -514,8 +554,8 @@ class DerivativeMonitor(ValidationHooks):
             if not self.errors:
                 rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
             return
-        outdated = fingerprint(pl_module) != self._fingerprint
-        rest = self.max_points == "auto" and self.places is None and self.measurement.rows < self._sampling.seen
+        outdated = fingerprint(pl_module) != self._fingerprint or self.estimation.waits
+        rest = self._is_measured_again(trainer)
         before = self.errors
         if trainer.strategy.reduce_boolean_decision(rest, all=False):
             self._measure_all(trainer, pl_module)
@@ -569,7 +609,7 @@ class DerivativeMonitor(ValidationHooks):
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
         """Look once more whether the derivatives can be trusted, at the points of the first audit."""
-        with self._stopwatch:
+        with self._stopwatch, self._once:
             self.findings = self._audit.findings_of(pl_module, self._evaluations, self._user_points, self._own)
         return self.findings
 
@@ -628,10 +668,35 @@ class DerivativeMonitor(ValidationHooks):
             self._own_points = places(self.places, None if any(map(str.isdigit, names)) else names)
         return self._own_points
 
+    @property
+    def _period(self) -> int:
+        """Epochs between two measurements, where that is known beforehand."""
+        return 1 if isinstance(self.every_n_epochs, str) else self.every_n_epochs
+
     def _is_due(self, trainer: "Trainer") -> bool:
+        """Whether a pass through the data is measured; all processes ask, and get the same answer."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or self.every_n_epochs == 1:
             return True
-        return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
+        if isinstance(self.every_n_epochs, int):
+            return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
+        if self._is_last(trainer) or self._is_watched(trainer):
+            return True
+        seconds, elapsed = self.seconds - self.seconds_once, perf_counter() - self._start
+        due = is_worth_measuring(trainer, len(self.history), seconds, elapsed)
+        return trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
+
+    def _is_watched(self, trainer: "Trainer") -> bool:
+        """Whether a callback, such as EarlyStopping, or a schedule waits for what is logged here."""
+        if self._watched is None:
+            names = [getattr(callback, "monitor", None) for callback in callbacks_of(trainer)]
+            names += [schedule.monitor for schedule in trainer.lr_scheduler_configs if schedule.reduce_on_plateau]
+            self._watched = any(str(name).startswith(self._scalars.tag("val", "d")) for name in names)
+        return self._watched
+
+    def _is_measured_again(self, trainer: "Trainer") -> bool:
+        """Whether the end of a training takes more points."""
+        few = self.measurement.rows < self._sampling.seen
+        return trainer.state.fn == "fit" and self.max_points == "auto" and self.places is None and few
 
     def _counts_as_last(self, trainer: "Trainer") -> bool:
         """Whether the end may do with this measurement; after another one it measures again, if that takes little."""

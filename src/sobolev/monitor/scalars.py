@@ -35,6 +35,7 @@ class Scalars:
         self._direct: bool | None = None
         self._sanity: bool | None = None
         self._metrics: list[dict[str, Any]] = []
+        self._written: list[dict[str, Any]] | None = None
 
     def tag(self, stage: str, name: str = "") -> str:
         """`val/d1_rmse`, or where the monitor has a name `val/NAME/d1_rmse`."""
@@ -61,6 +62,7 @@ class Scalars:
         errors: list[dict[str, Any]],
         *,
         again: bool = False,
+        digits_follow: bool = False,
     ) -> None:
         """At the end of an epoch; all processes call it, with the same errors.
 
@@ -70,17 +72,18 @@ class Scalars:
             stage: `val` or `test`.
             errors: an entry for each order.
             again: nothing new was measured: for callbacks that ask for a value at every epoch, not for TensorBoard.
+            digits_follow: `publish_later` will say how many are correct.
         """
         values = self.of(stage, errors)
         in_bar = {name for name in values if name.endswith(_IN_BAR) and not name.endswith(_NOT_IN_BAR)}
         if self._direct is None and trainer.state.fn == "fit":
             self._direct = pl_module.automatic_optimization and _are_tensorboards(trainer) and _are_kept(trainer)
         if self._direct:
-            self._write(trainer, pl_module, values, in_bar, {} if again else self.digits(errors))
+            self._write(trainer, pl_module, values, in_bar, {} if digits_follow else self.digits(errors), again=again)
             return
-        if not again and trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if not again and not digits_follow and trainer.state.fn == "fit" and not trainer.sanity_checking:
             for logger in (logger for logger in trainer.loggers if is_a(logger, "TensorBoardLogger")):
-                add_scalars(logger, self.digits(errors), trainer.fit_loop.epoch_loop._batches_that_stepped)
+                add_scalars(logger, self.digits(errors), stepped(trainer))
         for name, value in values.items():  # batch_size: Lightning would look for it in the batch
             if trainer.world_size > 1:  # the errors are those of all processes already: there is nothing to reduce
                 warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(name)}'")
@@ -93,20 +96,44 @@ class Scalars:
         values: dict[str, float],
         in_bar: set[str],
         digits: dict[str, float],
+        *,
+        again: bool,
     ) -> None:
         if self._sanity is not trainer.sanity_checking:  # the trainer begins anew after the sanity check
             self._sanity, self._metrics = trainer.sanity_checking, [getattr(trainer, name) for name in _METRICS]
-        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
-        tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
-        tensors = dict(zip(values, tensor.unbind(), strict=True))
-        rounded = dict(zip(values, tensor.tolist(), strict=True))
+        if not again or self._written is None:
+            dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+            tensor = torch.tensor(list(values.values()), dtype=dtype, device=pl_module.device)
+            columns = tensor.unbind(), tensor.tolist()
+            self._written = [dict(zip(values, column, strict=True)) for column in columns]
+        tensors, rounded = self._written
         callback, logged, in_progress_bar = self._metrics
         callback.update(tensors)
-        if digits:
+        if not again:
             logged.update(tensors)
         in_progress_bar.update((name, rounded[name]) for name in in_bar)
-        for logger in trainer.loggers if digits and not trainer.sanity_checking else ():
-            add_scalars(logger, rounded | digits, trainer.fit_loop.epoch_loop._batches_that_stepped)  # as `log` counts
+        for logger in () if again or trainer.sanity_checking else trainer.loggers:
+            add_scalars(logger, rounded | digits, stepped(trainer))
+
+    def publish_later(self, trainer: "Trainer", errors: list[dict[str, Any]], step: int) -> None:
+        """Estimates that an earlier epoch of a training had to do without, to the loggers alone.
+
+        Args:
+            trainer: whose loggers are written to.
+            errors: of that epoch.
+            step: of the training, then.
+        """
+        values = {name: value for name, value in self.of("val", errors).items() if "_estimated_" in name}
+        for logger in trainer.loggers:
+            if is_a(logger, "TensorBoardLogger"):
+                add_scalars(logger, values | self.digits(errors), step)
+            elif values:
+                logger.log_metrics(values, step=step)
+
+
+def stepped(trainer: Any) -> int:
+    """The step of the training, as `log` counts."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
 def digits(errors: list[dict[str, Any]]) -> dict[int, float]:

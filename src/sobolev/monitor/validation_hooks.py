@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class ValidationHooks(Callback):
     """A callback to which validation and test are the same, but for the names of what it logs."""
 
-    def _begin(self) -> None:
+    def _begin(self, trainer: "Trainer") -> None:
         raise NotImplementedError
 
     def _before_step(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
@@ -27,11 +27,11 @@ class ValidationHooks(Callback):
 
     @override
     def on_validation_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
+        self._begin(trainer)
 
     @override
     def on_test_epoch_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
-        self._begin()
+        self._begin(trainer)
 
     @override
     def on_validation_batch_start(

@@ -109,7 +109,8 @@ class Report(Callback):
         monitor = _monitor(trainer)
         if monitor is None or not monitor.errors or not trainer.is_global_zero:
             return
-        seconds = {trainer.state.fn or "fit": perf_counter() - self._start, "monitor": monitor.seconds}
+        seconds = {trainer.state.fn or "fit": perf_counter() - self._start}
+        seconds |= {"monitor": monitor.seconds, "monitor_once": monitor.seconds_once}
         readout = next((c for c in callbacks_of(trainer) if isinstance(c, LeastSquaresReadout)), None)
         report = _report(trainer, monitor, seconds | ({"readout": readout.seconds} if readout else {}))
         if readout is not None and readout.result is not None:
