@@ -347,7 +347,7 @@ def test_with_many_inputs_each_named_derivative_has_its_panel():
 def test_many_panels_go_on_in_the_next_row():
     x = torch.rand(20, 3, dtype=torch.float64)
     tensors = [torch.rand(20, 1, *[3] * order, dtype=torch.float64) for order in range(3)]
-    names = {f"dy/dx{i}": f"g{i}" for i in (1, 2, 3)} | {"d2y/dx12": "g11"}
+    names = {f"dy/dx{i}": f"g{i}" for i in (1, 2, 3)} | {"d2y/dx1dx1": "g11"}
     figure = plots.derivatives_figure(x, tensors, input_names=["x1", "x2", "x3"], derivative_names=names)
     assert len(figure.axes) == 5
     assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2

@@ -22,6 +22,14 @@ def test_a_block_has_a_row_at_least(operator, inputs):
     assert block_rows(lambda x: x, torch.empty(5, inputs), "auto", operator, {}) >= 1
 
 
+def test_pairs_of_inputs_are_carried_along_in_smaller_blocks():
+    """A unit has 20,300 coefficients of each row of 200 inputs."""
+    network, x = nn.Linear(200, 500), torch.empty(1000, 200)
+    rows = block_rows(network, x, "auto", "pairs", {})
+    assert rows * 20_300 * 500 <= 16e6 < 1000 * 201 * 500
+    assert block_rows(network, x, "auto", "hessian", {}) > 10 * rows
+
+
 def test_features_that_are_no_weights_count_by_the_layer_behind_them():
     class Features(nn.Module):
         def forward(self, x):

@@ -1,5 +1,7 @@
 """Derivatives in text, and names for them."""
 
+from itertools import combinations_with_replacement
+
 import pytest
 
 from sobolev.functions.notation import (
@@ -19,6 +21,11 @@ from sobolev.functions.notation import (
         (["spot", "spot"], "d2price/dspot2"),
         (["spot", "rate"], "d2price/dspotdrate"),
         (["spot", "spot", "rate"], "d3price/dspot2drate"),
+        (["x1"], "dprice/dx1"),
+        (["x1", "x1"], "d2price/dx1dx1"),
+        (["x1", "x2"], "d2price/dx1dx2"),
+        (["x12", "x12"], "d2price/dx12dx12"),
+        (["x", "x", "x1", "x1"], "d4price/dx2dx1dx1"),
     ],
 )
 def test_every_order_is_written_like_the_columns_of_a_table(inputs, text):
@@ -29,6 +36,21 @@ def test_the_sequence_of_the_inputs_does_not_matter():
     for text in ("d2v/dadb", "d2v/dbda"):
         assert derivative_place(text, ["a", "b"], ["u", "v"], "option") == (1, 0, 1)
         assert checked_names({text: "cross"}, ["a", "b"], ["u", "v"]) == {"d2v/dadb": "cross"}
+
+
+def test_no_two_derivatives_are_written_alike():
+    """Neither are those by x1 twice, by x12, and by x and x2."""
+    inputs = ["x", "x1", "x2", "x12", "x122"]
+    orders = [combinations_with_replacement(inputs, order) for order in range(1, 5)]
+    texts = [derivative_notation("y", by) for order in orders for by in order]
+    assert len(set(texts)) == len(texts) == 5 + 15 + 35 + 70
+
+
+def test_a_second_derivative_by_an_input_with_a_number_may_be_written_with_a_power():
+    for text in ("d2y/dx12", "d2y/dx1dx1"):
+        assert derivative_place(text, ["x1", "x2", "x12"], ["y"], "option") == (0, 0, 0)
+    assert derivative_place("dy/dx12", ["x1", "x2", "x12"], ["y"], "option") == (0, 2)
+    assert checked_names({"d2y/dx12": "gamma"}, ["x1"], ["y"]) == {"d2y/dx1dx1": "gamma"}
 
 
 def test_what_is_no_derivative_is_refused_with_the_nearest_one():

@@ -64,7 +64,9 @@ def _auto_rows(f: BatchedFunction, x: Tensor, operator: str, options: dict[str, 
     if operator == "derivatives":
         higher = options["order"] if options["order"] < 3 else 2 * options["order"]  # slopes are carried along, too
     else:
-        higher = {"jacobian": 0, "push": inputs, "laplacian": inputs + 1, "hessian": inputs}.get(operator, 2 * inputs)
+        pairs = inputs * (inputs + 3) // 2
+        known = {"jacobian": 0, "push": inputs, "pairs": pairs, "laplacian": inputs + 1, "hessian": inputs}
+        higher = known.get(operator, 2 * inputs)
     module = f if isinstance(f, nn.Module) else getattr(f, "__self__", None)  # of a bound method
     width = max(inputs, _width(module) if isinstance(module, nn.Module) else 0)
     numbers = width * (1 + higher)

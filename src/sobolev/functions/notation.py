@@ -1,4 +1,7 @@
-"""How derivatives are written in text, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, and names for them, such as delta."""
+"""How derivatives are written in text, `dy/dx`, `d2y/dx2`, `d2y/dxdz`, and names for them, such as delta.
+
+By an input whose name ends in a digit twice it is `d2y/dx1dx1`: `d2y/dx12` could be meant for one by x12.
+"""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -11,12 +14,16 @@ Place = tuple[int, ...]
 
 
 def derivative_notation(output: str, inputs: Sequence[str]) -> str:
-    """The derivative of `output` by `inputs`, equal ones side by side: `d2y/dx2`; the value is just `y`."""
+    """The derivative of `output` by `inputs`, equal ones side by side: `d2y/dx2`, `d2y/dx1dx1`; the value is `y`."""
     if not inputs:
         return output
     groups = [(name, len(list(group))) for name, group in groupby(inputs)]
-    below = "".join(f"d{name}{times if times > 1 else ''}" for name, times in groups)
+    below = "".join(f"d{name}" * times if name[-1:].isdigit() else _power(name, times) for name, times in groups)
     return f"d{len(inputs) if len(inputs) > 1 else ''}{output}/{below}"
+
+
+def _power(name: str, times: int) -> str:
+    return f"d{name}{times if times > 1 else ''}"
 
 
 def derivative_unit(output: str, inputs: Sequence[str]) -> str:
@@ -48,7 +55,7 @@ def derivative_place(derivative: str, inputs: Sequence[str], outputs: Sequence[s
     """Which first or second derivative is meant, whatever the sequence of its inputs.
 
     Args:
-        derivative: in the notation of this module.
+        derivative: in the notation of this module; `d2y/dx12` is taken for `d2y/dx1dx1`.
         inputs: the names of the inputs.
         outputs: the names of the outputs.
         option: where the user wrote it, for the message.
@@ -62,6 +69,7 @@ def derivative_place(derivative: str, inputs: Sequence[str], outputs: Sequence[s
             places[derivative_notation(y, [x])] = (o, i)
             for j, z in enumerate(inputs):
                 places[derivative_notation(y, [x, z])] = (o, *sorted((i, j)))
+            places.setdefault(f"d2{y}/{_power(x, 2)}", (o, i, i))
     if derivative not in places:
         near = get_close_matches(derivative, places, n=3, cutoff=0.5) or list(places)[:6]
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ _MAX_DEPTH = 60
 _MAX_EXPONENT = 1000
 _MAX_DIGITS = 400
 """A constant with more digits than this is no float64; sympy would compute with all of them."""
+_DECIMAL_COMMA = re.compile(r"\d,\d")
 
 _OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
@@ -54,6 +56,11 @@ def parse(text: str, variables: Sequence[str] | None = None) -> tuple[tuple[str,
     _say_constants(tree, variables)
     reader = _Reader(text, variables)
     expressions = tuple(reader.read(node, 0) for node in nodes)
+    if len(nodes) > 1 and _DECIMAL_COMMA.search(text) and not all(found.free_symbols for found in expressions):
+        raise ValueError(
+            f"{short(text)}: the comma parts formulas, of which one would be a number alone; write decimals with a "
+            "point, 1.5*x, or a blank behind the comma if a constant output is meant"
+        )
     return tuple(variables), expressions
 
 

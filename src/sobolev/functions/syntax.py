@@ -18,13 +18,19 @@ _SIGNS = {
     "–": "-",
     "≤": "<=",
     "≥": ">=",
+    "∗": "*",
+    "‐": "-",
+    "‑": "-",
     "π": "pi",
 }
+_JOINED = re.compile(r"(?<=\w)(?=π)|(?<=π)(?=\w)")
+"""Where π and a letter or a number would become one name."""
 _POWER = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 
 def as_typed(text: str) -> str:
     """A formula in the signs that are read here: x·y as x*y, x² as x**2, a − b as a - b, π as pi, micro as mu."""
+    text = _JOINED.sub(" ", text)
     for sign, meaning in _SIGNS.items():
         text = text.replace(sign, meaning)
     text = _POWER.sub(_power, text)  # before NFKC makes x2 of x²
@@ -80,4 +86,6 @@ def _hint(text: str) -> str:
         return "write roots as sqrt(x), absolute values as abs(x)"
     if "lambda" in text:
         return "'lambda' is a word of Python's: call the variable 'lam'"
+    if re.search("[^<>=!]=[^=]", text):
+        return "leave out what is before '='"
     return "write products as 2*x, powers as x**2, functions as sin(x)"

@@ -9,7 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 import sobolev
 from sobolev.autodiff import algorithms
+from sobolev.autodiff.rules import NoRuleError
 from sobolev.autodiff.taylor import operators as taylor
+from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError
+from sobolev.autodiff.taylor.tape import Tape
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +87,8 @@ COLLAPSED = {
     "batch and units in one axis": lambda x: torch.sin(x.reshape(-1)).reshape(len(x), -1).square().sum(1),
     "units and batch in one axis": lambda x: torch.sin(x.T.reshape(-1)).reshape(-1, len(x)).square().sum(0),
     "batch last": lambda x: torch.exp(torch.sin(x.T)).prod(0),
+    "a tensor like x": lambda x: torch.stack([torch.ones_like(x), x, x.new_full(x.shape, 2) * x * x], 2).prod(1).sum(1),
+    "another precision": lambda x: torch.sin(x.to(torch.complex128).real * x.double()).sum(1),
     "two outputs": lambda x: torch.cat([LAYER(x) * x[:, :1], torch.exp(x[:, 1:2] * x[:, 2:3])], 1),
 }
 
@@ -120,6 +125,22 @@ def test_weights_of_a_followed_function_are_trained(operator):
         weight.add_(step)
     slope = (values[0] - values[1]) / 2e-5
     torch.testing.assert_close((gradient * WEIGHT.T).sum(), slope, rtol=1e-6, atol=1e-9)
+
+
+def test_of_very_many_inputs_pairs_are_not_carried_along(monkeypatch):
+    """Where what an operation adds cannot be told, as all is rounding: they would take gigabytes."""
+
+    def rounding(*_):
+        raise NotCollapsibleError
+
+    monkeypatch.setattr(Tape, "hessian", rounding)
+    monkeypatch.setattr(taylor, "_pushed_hessian", lambda *_: pytest.fail("pairs were carried along"))
+    x = torch.linspace(-1, 1, 2 * 101, dtype=torch.float64).reshape(2, 101)
+    _, _, H = sobolev.hessian(lambda x: x.square().sum(1).square(), x)
+    r2 = x.square().sum(1)[:, None, None]
+    torch.testing.assert_close(H, 8 * x[:, :, None] * x[:, None] + 4 * r2 * torch.eye(101, dtype=x.dtype))
+    with pytest.raises(NoRuleError, match="by 101 inputs could not be put together"):
+        sobolev.hessian(lambda x: x.square().sum(1).square(), x, method="taylor")
 
 
 def test_what_is_left_out_may_be_infinite():

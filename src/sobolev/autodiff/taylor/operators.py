@@ -20,10 +20,14 @@ from sobolev.autodiff.taylor.hessian_contributions import NotCollapsibleError
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import padded
 from sobolev.autodiff.taylor.propagation import padded_rows
+from sobolev.autodiff.taylor.registry import NoRuleError
 from sobolev.autodiff.taylor.space import Second, Space
 from sobolev.autodiff.taylor.tape import Path, Tape, leads_elsewhere
 from sobolev.autodiff.torch_export import recording
 from sobolev.autodiff.tracing import traced
+
+_MOST_PAIRED = 100
+"""With more inputs, pairs of them are so many coefficients that reverse mode takes less time, and far less memory."""
 
 
 def derivatives(f: BatchedFunction, x: Tensor, order: int, direction: Tensor) -> tuple[Tensor, ...]:
@@ -106,14 +110,27 @@ def _collapsed_hessian(f: BatchedFunction, x: Tensor, randomness: Tensor | None)
         return value.reshape(x.shape[0], -1)
 
     by_dynamo = torch.compiler.is_compiling() and not recording()
-    H = tape.compiled_hessian(probed, d) if by_dynamo else tape.hessian(probed, d)
+    try:
+        H = tape.compiled_hessian(probed, d) if by_dynamo else tape.hessian(probed, d)
+    except NotCollapsibleError:
+        if d <= _MOST_PAIRED or traced():
+            raise
+        raise NoRuleError(
+            f"the Hessian by {d} inputs could not be put together from what single operations add to it, and all its "
+            "entries are too many to be carried along"
+        ) from None
     if not (traced() or y.requires_grad or J.requires_grad):  # what is left leads to our probes alone
         H = H.detach()
     return y, _inputs_last(J, x), H.reshape(*y.shape, *x.shape[1:], *x.shape[1:])
 
 
 def _pushed_hessian(f: BatchedFunction, x: Tensor, _: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """With all pairs of inputs, in smaller blocks than a reverse pass has."""
     d = x.shape[1:].numel()
+    rows = None if traced() else block_rows(getattr(f, "original", f), x, "auto", "pairs", {})
+    if rows is not None and rows < len(x):
+        y, J, H = zip(*(_pushed_hessian(f, part) for part in x.split(rows)), strict=True)
+        return torch.cat(y), torch.cat(J), torch.cat(H)
     y, higher = _push(f, _identity(x, 2, "pairs"))
     full = (2 * higher[d:])[_pair_places(d, x.device).flatten()]
     return y, _inputs_last(higher[:d], x), full.movedim(0, -1).reshape(*y.shape, *x.shape[1:], *x.shape[1:])

@@ -120,7 +120,7 @@ class Tape:
         parts = [
             contribution(entry, part, other, marks, y.shape[0])
             for entry, part, other in zip(self.entries, reach, others, strict=True)
-            if part is not None and other is not None
+            if part is not None and other is not None and len(entry.a) and len(entry.b)  # else a factor is a constant
         ]
         return sum(parts[1:], parts[0]) if parts else y.new_zeros(y.shape[0], inputs, inputs)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sobolev.autodiff.taylor.jet import Jet
+from sobolev.autodiff.taylor.matching import mapped
 from sobolev.autodiff.taylor.registry import rule
 
 
@@ -13,7 +14,7 @@ def converted(x: Any, value: Tensor) -> Any:
     """X with the dtype and device of a value; a tensor without derivatives where that is no floating-point type."""
     if not (value.is_floating_point() or value.is_complex()):
         return value
-    return Jet(x.space, value, x.higher.to(value.device, value.dtype))
+    return mapped(x, value, x.higher.to(value.device, value.dtype), rows_first=x.rows_first)
 
 
 @rule(Tensor.to)

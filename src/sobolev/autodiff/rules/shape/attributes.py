@@ -39,7 +39,9 @@ def blank(function: Callable) -> Callable:
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
         value = of_value(function)(x, *args, **kwargs)
         if isinstance(x, Jet) and value.is_floating_point():
-            return Jet(x.space, value, value.new_zeros(0, *value.shape))
+            made = Jet(x.space, value, value.new_zeros(0, *value.shape))
+            made.followed = True  # it adds nothing to any degree
+            return made
         return value
 
     return apply
