@@ -148,7 +148,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from cases import Plain
-from sobolev import DerivativeMonitor
+from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
 
 
 class Still(Plain):
@@ -181,6 +181,13 @@ def main():
         else:
             getattr(trainer, verb)(module, loaded, verbose=False)
         found[verb] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, precision="64-true", **options,
+    )
+    seed_everything(1, verbose=False)
+    data = FunctionData("sin(3*x)", domain=(-1, 1), samples=40, validation_samples=45)  # two have 22 and 23 of them
+    (found["loss"],) = trainer.validate(Regressor(MLP(hidden=(4,))), data, verbose=False)
     with open(f"{folder}/{devices}-{trainer.global_rank}.json", "w") as file:
         json.dump(found, file)
 
@@ -212,6 +219,8 @@ def test_two_processes_log_what_one_logs_under_any_hash_seeds(tmp_path, hash_see
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     one, *two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
+    loss = one.pop("loss")
+    assert all(found["loss"] == pytest.approx(loss, rel=1e-9) for found in two) and set(loss) == {"val/loss"}
     for verb, expected in one.items():
         measured = [name for name in expected if name.rpartition("/")[2].startswith("d")]
         estimated = [name for name in measured if "estimated" in name]

@@ -74,8 +74,11 @@ def test_the_unit_of_the_output_does_not_matter(unit):
 
 
 def test_a_plateau_scheduler_follows_the_validation_loss():
-    module = Regressor(MLP(hidden=(8,)), scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
-    train(module, small_data())
+    """Also where that comes at every second epoch only."""
+    for every in (1, 2):
+        module = Regressor(MLP(hidden=(8,)), scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
+        trainer = train(module, small_data(), max_epochs=5, check_val_every_n_epoch=every)
+        assert trainer.lr_scheduler_configs[0].scheduler.last_epoch == 5 // every
 
 
 def test_a_checkpoint_gives_the_derivatives_back(tmp_path):

@@ -46,6 +46,7 @@ from sobolev.monitor.targets import Target, unnamed
 from sobolev.monitor.truth import ExactDerivatives, labels_of
 from sobolev.monitor.user_points import Places, places
 from sobolev.monitor.validation_hooks import ValidationHooks
+from sobolev.monitor.waiting import is_waited_for, refuse_early_questions
 from sobolev.monitor.weights import differentiable, fingerprint, is_sharded_otherwise, which_weights
 from sobolev.readout.training_data import validation_batches
 
@@ -321,6 +322,7 @@ class DerivativeMonitor(ValidationHooks):
 
     @override
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
+        refuse_early_questions(trainer, self._scalars.tag("val", "d"))
         add_charts(trainer, self.order + 1, self._scalars.tag)
 
     @override
@@ -688,9 +690,7 @@ class DerivativeMonitor(ValidationHooks):
     def _is_watched(self, trainer: "Trainer") -> bool:
         """Whether a callback, such as EarlyStopping, or a schedule waits for what is logged here."""
         if self._watched is None:
-            names = [getattr(callback, "monitor", None) for callback in callbacks_of(trainer)]
-            names += [schedule.monitor for schedule in trainer.lr_scheduler_configs if schedule.reduce_on_plateau]
-            self._watched = any(str(name).startswith(self._scalars.tag("val", "d")) for name in names)
+            self._watched = is_waited_for(trainer, self._scalars.tag("val", "d"))
         return self._watched
 
     def _is_measured_again(self, trainer: "Trainer") -> bool:

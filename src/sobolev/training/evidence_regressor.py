@@ -26,6 +26,7 @@ from sobolev.surrogates.search import KINDS, Stage, network, search
 from sobolev.training.checkpoint import CheckpointedModule
 from sobolev.training.label_warnings import warn_of_labels
 from sobolev.training.regressor import Batch
+from sobolev.training.row_weights import weight_of
 
 _FEWEST = 4
 """Training rows; one of them is held out."""
@@ -215,7 +216,7 @@ class EvidenceRegressor(CheckpointedModule):
         known = targets.isfinite()
         predicted = torch.where(known, self(batch[0].double()), 0.0)
         loss = scaled_squared_error(predicted, torch.where(known, targets, 0.0), self.network.output_scale)
-        self.log(f"{stage}/loss", loss, batch_size=len(targets), sync_dist=True)
+        self.log(f"{stage}/loss", loss, batch_size=weight_of(len(targets)), sync_dist=True)
 
     @override
     def on_train_end(self) -> None:

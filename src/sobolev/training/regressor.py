@@ -24,6 +24,7 @@ from sobolev.optimizers.quasi_newton import SEARCHING
 from sobolev.training.checkpoint import CheckpointedModule
 from sobolev.training.collapse import collapse
 from sobolev.training.label_warnings import warn_of_labels
+from sobolev.training.row_weights import weight_of
 from sobolev.training.schedules import CosineToZero
 
 _EXTENDED = "network.network.features."
@@ -46,7 +47,7 @@ class Regressor(CheckpointedModule):
             already, such as `DifferentialPCA`, stays as it is.
         optimizer: makes the optimiser from the parameters; Adam with a learning rate of 0.01 if left out.
         scheduler: makes the learning rate scheduler from the optimiser; a cosine to 0 if left out.
-        scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` always follows `val/loss` by epochs.
+        scheduler_interval: when the scheduler steps. A `ReduceLROnPlateau` follows `val/loss` at each validation.
         derivative_order: the highest order of derivative labels to learn from, 0, 1 or 2; None for all in the batches.
         first_order: how labels of order 1 are used: `"full"` Jacobians, one `"random"` output of each sample and step,
             or `"auto"`: full, up to 10 inputs or 10 outputs.
@@ -239,7 +240,8 @@ class Regressor(CheckpointedModule):
 
     def _schedule(self, scheduler: LRScheduler | ReduceLROnPlateau) -> dict[str, Any]:
         if isinstance(scheduler, ReduceLROnPlateau):
-            return {"scheduler": scheduler, "interval": "epoch", "monitor": "val/loss"}
+            every = self.trainer.check_val_every_n_epoch or 1
+            return {"scheduler": scheduler, "interval": "epoch", "frequency": every, "monitor": "val/loss"}
         return {"scheduler": scheduler, "interval": self.scheduler_interval}
 
     def _is_logged(self) -> bool:
@@ -261,7 +263,7 @@ class Regressor(CheckpointedModule):
         if stage is not None:
             orders = {} if parts is None else {f"{stage}/d{k}_loss": value for k, value in parts.orders().items()}
             losses = {f"{stage}/loss": loss, **orders}
-            self.log_dict(losses, batch_size=len(inputs), sync_dist=stage != "train")
+            self.log_dict(losses, batch_size=weight_of(len(inputs)), sync_dist=stage != "train")
         return loss
 
 

@@ -12,6 +12,7 @@ from sobolev.equations.problem import Violation
 from sobolev.networks.standardized import Standardized
 from sobolev.optimizers.quasi_newton import SEARCHING
 from sobolev.training.regressor import Batch, Regressor
+from sobolev.training.row_weights import weight_of
 
 _BLOCK = 10_000
 """Points at which the residual is computed at a time."""
@@ -158,4 +159,4 @@ class ResidualRegressor(Regressor):
         named = {f"{stage}/{name}": loss for name, loss in losses.items()}
         named[f"{stage}/loss"] = equations + conditions + measurements
         named |= {f"coefficient/{name}": value.detach() for name, value in self.coefficients.items()}
-        self.log_dict(named, sync_dist=True, batch_size=len(batch[0]))
+        self.log_dict(named, sync_dist=True, batch_size=weight_of(len(batch[0])))
