@@ -7,7 +7,7 @@ families, which differ, adds to what each leaves open (Hoeting et al., Bayesian 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -15,10 +15,12 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 
 from sobolev.autodiff.operators import derivative_tensors
+from sobolev.estimates.aliasing import Aliasing
 from sobolev.estimates.kernel_posterior import CENTRES, KernelHypothesis, KernelPosterior
 from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.upper_triangles import square
 from sobolev.estimates.weights_posterior import WeightsPosterior
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.hidden_units import HiddenUnits
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.standardized import Standardized
@@ -27,6 +29,8 @@ from sobolev.surrogates.labels import standardized
 
 _LABELS = 10_000
 """So many are looked at."""
+_AT_ROWS = 256
+"""So many rows say what polynomials expect there."""
 _NUMBERS = 1 << 23
 """About so many are in memory at a time."""
 
@@ -41,6 +45,8 @@ class SurrogatePosterior:
         shares: how probable each part is, (parts, outputs).
         levels: what its mean squares are multiplied by, (parts, outputs).
         several: whether what the parts differ by from their mean, the network, counts.
+        aliasing: what rows at few levels of an input cannot tell; None where there are many.
+        at_rows: mean squares that polynomials expect at the rows, standardised, (parts, outputs); empty without.
     """
 
     parts: list[WeightsPosterior | KernelPosterior]
@@ -48,6 +54,8 @@ class SurrogatePosterior:
     shares: Float64[Tensor, "parts outputs"]
     levels: Float64[Tensor, "parts outputs"]
     several: bool
+    aliasing: Aliasing | None = None
+    at_rows: Float64[Tensor, "parts outputs"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
 
     @classmethod
     def fit(
@@ -70,8 +78,13 @@ class SurrogatePosterior:
         rows = LabelRows.of(labels.first(_LABELS), lambda x, order: list(derivative_tensors(inner, x, order)))
         parts = [_part(module, rows) for module in _features(network)]
         noise = torch.stack([part.noise for part in parts]).sqrt() * network.output_scale.cpu()
-        ones = torch.ones_like(noise)
-        return cls(parts, noise, ones / len(parts), ones, len(parts) > 1 and len(rows.x) <= CENTRES)
+        ones, several = torch.ones_like(noise), len(parts) > 1 and len(rows.x) <= CENTRES
+        found = cls(parts, noise, ones / len(parts), ones, several)
+        aliasing = Aliasing.fit(inner, labels.x) if rows.plain else None
+        if aliasing is None:
+            return found
+        at_rows = found.of_values(model, x[:_AT_ROWS]).mean(1) / network.output_scale.cpu().square()
+        return replace(found, aliasing=aliasing, at_rows=at_rows)
 
     def mean_squares(
         self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None = None
@@ -84,10 +97,11 @@ class SurrogatePosterior:
             order: up to which, at most 2.
             tower: the model's value and derivatives there, if they are known.
         """
-        weights = (self.shares * self.levels.sqrt())[:, :, None]
-        found = []
-        for k, parts in enumerate(zip(*self._squares(model, x, order, tower), strict=True)):
-            deviation = torch.stack([w * part.sqrt() for w, part in zip(weights, parts, strict=True)]).sum(0)
+        shares, levels = self.shares[:, :, None], self.levels[:, :, None]
+        found, unseen = [], self._unseen(model, x, order)
+        for k, parts in enumerate(zip(*self._squares(model, x, order, tower, inside=True), strict=True)):
+            squares = [level * part + more[k] for level, part, more in zip(levels, parts, unseen, strict=True)]
+            deviation = torch.stack([s * each.sqrt() for s, each in zip(shares, squares, strict=True)]).sum(0)
             found.append(deviation[..., 0] if k == 0 else deviation if k == 1 else square(deviation))
         return [deviation.square() for deviation in found]
 
@@ -95,12 +109,41 @@ class SurrogatePosterior:
         """Mean squares of the errors of values, as each part sees them, before its level."""
         return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0, None)])
 
-    def _squares(self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None) -> list[list[Tensor]]:
-        """For each part and order, (points, outputs, entries), in the units of the data."""
+    def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
+        """What aliasing adds to each part, for each order.
+
+        Polynomials know no degrees but their own, and those of the network that the levels do not tell are chance.
+        Kernels know of all; what is added is how much more the network has of them than its lower degrees promise.
+        """
+        if self.aliasing is None:
+            return [[torch.zeros(1, dtype=torch.float64)] * (order + 1) for _ in self.parts]
+        network = _standardized(model, x)
+        assert network is not None
+        known = self.aliasing.squares((x - network.input_mean) / network.input_scale, order)
+        pairs = list(zip(self.aliasing.own, self.aliasing.typical, strict=True))[: order + 1]
+        polynomials = [more + own for more, (own, _) in zip(known, pairs, strict=True)]
+        kernels = [
+            (own - typical).clamp_min(0).expand_as(more) for more, (own, typical) in zip(known, pairs, strict=True)
+        ]
+        polynomials, kernels = (_in_units(each, network) for each in (polynomials, kernels))
+        return [polynomials if isinstance(each, ChebyshevFeatures) else kernels for each in _features(network)]
+
+    def _squares(
+        self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None, *, inside: bool = False
+    ) -> list[list[Tensor]]:
+        """For each part and order, (points, outputs, entries), in the units of the data.
+
+        Args:
+            model: as in `mean_squares`.
+            x: the same.
+            order: the same.
+            tower: the same.
+            inside: of polynomials, what the levels tell alone.
+        """
         network = _standardized(model, x)
         assert network is not None
         scales = network.input_mean, network.input_scale, network.output_mean, network.output_scale
-        unit, steps = network.output_scale.cpu().square(), network.input_scale.cpu().square()
+        steps = network.input_scale
         i, j = torch.triu_indices(len(steps), len(steps))
         given = None
         if self.several:
@@ -108,11 +151,16 @@ class SurrogatePosterior:
                 tower = derivative_tensors(network, x, order)
             value, *rest = standardized(x, tuple(t.to(x.device) for t in tower[: order + 1]), *scales).tensors
             given = [t.cpu() for t in (value[:, :, None], *rest[:1], *(t[:, :, i, j] for t in rest[1:]))]
-        units = [torch.ones_like(steps[:1]), steps, steps[i] * steps[j]]
         inputs = (x - network.input_mean) / network.input_scale
-        pairs = zip(_features(network), self.parts, strict=True)
+        pairs = list(zip(_features(network), self.parts, strict=True))
         found = [_in_pieces(part, features, inputs, order, given) for features, part in pairs]
-        return [[s * unit[:, None] / each for s, each in zip(part, units, strict=False)] for part in found]
+        if inside and self.aliasing is not None:
+            carried = self.aliasing.carried(inputs, order)
+            for k, (features, _) in enumerate(pairs):
+                if isinstance(features, ChebyshevFeatures):
+                    most = [grown[:, None] * self.at_rows[k][:, None] for grown in carried]
+                    found[k] = [torch.minimum(own, each) for own, each in zip(found[k], most, strict=True)]
+        return [_in_units(squares, network) for squares in found]
 
     def state(self) -> dict[str, Any]:
         """Plain tensors and numbers."""
@@ -122,6 +170,8 @@ class SurrogatePosterior:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The posterior whose `state` this is."""
         parts: dict[str, Any] = {"parts": [_family(part) for part in state["parts"]]}
+        if state.get("aliasing") is not None:
+            parts["aliasing"] = Aliasing(**state["aliasing"])
         return cls(**(state | parts))
 
 
@@ -144,6 +194,14 @@ def _standardized(model: nn.Module, x: Tensor) -> Standardized | None:
         if isinstance(module, Standardized) and isinstance(module.network, Surrogate) and x.dim() == 2:
             return module if torch.equal(model(x[:8]), module(x[:8])) else None
     return None
+
+
+def _in_units(squares: list[Tensor], network: Standardized) -> list[Tensor]:
+    """Of the data: squares of values, slopes and second derivatives, (points, outputs, entries), standardised."""
+    unit, steps = network.output_scale.cpu().square(), network.input_scale.cpu().square()
+    i, j = torch.triu_indices(len(steps), len(steps))
+    units = [torch.ones_like(steps[:1]), steps, steps[i] * steps[j]]
+    return [each * unit[:, None] / own for each, own in zip(squares, units, strict=False)]
 
 
 def _features(network: Standardized) -> list[nn.Module]:
