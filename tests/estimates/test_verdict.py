@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,6 +33,24 @@ def test_of_several_outputs_the_worst_is_named_whatever_their_units():
     assert verdict([slope]).startswith("f' of output 1 is estimated to be wrong by 50 %")
     assert slope.of_output(1).relative == pytest.approx(0.01)
     assert slope.of_output(0).unknown == pytest.approx(0.5)
+
+
+def test_a_derivative_that_others_hide_in_their_units_is_named():
+    """By a length in thousandths of a metre, which is right, and by a pressure in 1e5 Pa, which is not."""
+    errors, sizes = torch.tensor([[30.0, 4e-6]]), torch.tensor([[1000.0, 1e-5]])
+    slope = Expected(1, 21.0, 707.0, 21.0, None, errors, sizes, torch.tensor([1e-3, 1e5]).double())
+    said = verdict([slope], inputs=["length", "pressure"])
+    assert said.startswith("f' by pressure is estimated to be wrong by 40 % of its size: do not use it")
+    assert verdict([slope]).startswith("f' by input 2 is")
+    hardly = replace(slope, scatter=torch.tensor([1e-3, 1e3]).double())  # the pressure moves next to nothing
+    assert verdict([hardly], inputs=["length", "pressure"]).startswith("f' is estimated to be wrong by 3 %")
+    bends = replace(
+        slope,
+        order=2,
+        entries=torch.tensor([[[1.0, 9e-3], [9e-3, 1e-12]]]),
+        sizes=torch.tensor([[[1e3, 1e-2], [1e-2, 1e-10]]]),
+    )
+    assert verdict([bends], inputs=["length", "pressure"]).startswith("f'' by length and pressure is estimated")
 
 
 def test_good_derivatives_are_said_to_be_good():

@@ -93,6 +93,7 @@ class DerivativeEstimate:
         remark: what keeps the estimate from being better, in one sentence; empty if nothing.
         level: by which what a surrogate's witness says is multiplied, (outputs,), from held-out values.
         labels: of derivatives at the points of the training, (rows, outputs, *inputs); empty without any.
+        heard: how many rows the witnesses have seen; some of them are in `training`.
 
     Examples:
         >>> import sobolev, torch
@@ -116,9 +117,10 @@ class DerivativeEstimate:
     remark: str = ""
     level: Float64[Tensor, " outputs"] = field(default_factory=lambda: torch.ones(1, dtype=torch.float64))
     labels: list[Tensor] = field(default_factory=list)
+    heard: int = 0
 
     def __repr__(self) -> str:
-        rows, outputs = self.training[1].shape[0], len(self.noise)
+        rows, outputs = self.heard or len(self.training[1]), len(self.noise)
         held_out = len(self.held_out[0]) if self.held_out else 0
         shares = ", ".join(percent(share) for share in (self.noise / self.spread).tolist())
         return (
@@ -167,6 +169,7 @@ class DerivativeEstimate:
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),
             spread=torch.stack([values.std() for _, values in pairs]),
             training=[x[:_KEPT].reshape(-1, *shape), y[:_KEPT]], held_out=unseen, labels=[t[:_KEPT] for t in labels],
+            heard=len(x),
         )  # fmt: skip
 
     @torch.no_grad()
@@ -267,7 +270,8 @@ class DerivativeEstimate:
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
             noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
             rate = self.rates[k] if noisy and rmse > POOR * size else None
-            found.append(Expected(k, rmse, size, open_, rate, squares.mean(0).sqrt(), sizes.mean(0).sqrt()))
+            entries = squares.mean(0).sqrt(), sizes.mean(0).sqrt()
+            found.append(Expected(k, rmse, size, open_, rate, *entries, self.domain.scale))
         return found
 
     @torch.no_grad()
@@ -407,10 +411,15 @@ def _compared(estimate: DerivativeEstimate, model: nn.Module, x: Tensor) -> Deri
     witnesses = _surprised(estimate, x, labels)
     (mean,), (variance,) = replace(estimate, witnesses=witnesses).reference(x, 0)
     given, labels = model(x).double().cpu().reshape(mean.shape), labels.reshape(mean.shape)
+    residuals = (labels - given).square()
     expected = (mean - given).square() + variance + estimate.process_noise().square()
-    ratio = _ratio((labels - given).square(), expected).clamp_min(1e-300)
+    ratio = _ratio(residuals, expected).clamp_min(1e-300)
     reach = torch.log(torch.tensor(_WITNESS / _NETWORK))
-    return replace(estimate, witnesses=witnesses, own=((_WITNESS / ratio).log() / reach).clamp(0, 1))
+    own = ((_WITNESS / ratio).log() / reach).clamp(0, 1)
+    left = residuals.nanmean(0).sqrt().where(own > 0, torch.inf)  # labels are no noisier than what is left of them
+    noise = torch.minimum(estimate.noise, left)
+    noise = noise.where(noise > _LEAST_NOISE * estimate.spread, 0.0)
+    return replace(estimate, witnesses=witnesses, own=own, noise=noise)
 
 
 def _scaled(estimate: DerivativeEstimate, model: nn.Module, x: Tensor, method: Method) -> DerivativeEstimate:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.readout.layer import LinearLayer, find_layer
 
-_ROWS = 2000
+_ROWS, _ROWS_A_FEATURE = 2000, 4
+"""So many rows are looked at, more where there are more features: fewer leave most of them open."""
 _STRENGTHS = torch.logspace(1, -32, 133, dtype=torch.float64)
 """Of the penalty, relative to the square of the largest singular value."""
 _ROUGHEST = 0.1
@@ -58,7 +59,8 @@ class LastLayer:
             ValueError: the output is not linear in any layer; says why.
         """
         found = find_layer(model, x)
-        x, y = x[:_ROWS], y[:_ROWS]
+        rows = max(_ROWS, _ROWS_A_FEATURE * found.layer.in_features)
+        x, y = x[:rows], y[:rows]
         computed = found.features(model, x).double()
         targets = (y - computed[:, -found.outputs :]) / found.scale
         features = computed[:, 1 : -found.outputs]

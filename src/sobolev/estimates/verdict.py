@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 USELESS, POOR = 0.3, 0.1
@@ -10,7 +12,10 @@ USELESS, POOR = 0.3, 0.1
 MORE = 4
 """Times as many rows are proposed."""
 _ONE_BY_ONE = 10
-"""So many outputs are judged one by one: their units may differ."""
+"""So many outputs are judged one by one, and derivatives by so many inputs: their units may differ."""
+_MUCH, _MATTERS = 2.0, 0.1
+"""A derivative by one input is named where its relative error is so many times that of all together, and where it
+moves the output, within the scatter of the inputs, by so much of what that does which moves it most."""
 _WORTH_IT, _LITTLE = 0.6, 0.8
 """What the error would have to fall to for training to be named, and to at least for more rows."""
 
@@ -28,6 +33,7 @@ class Expected:
             error, which then falls faster than a power.
         entries: root mean square of the error of each entry by itself, (outputs, *inputs).
         sizes: of the entries themselves.
+        scatter: standard deviations of the inputs, (inputs,).
     """
 
     order: int
@@ -37,6 +43,7 @@ class Expected:
     rate: float | None
     entries: Tensor | None = field(default=None, compare=False, repr=False)
     sizes: Tensor | None = field(default=None, compare=False, repr=False)
+    scatter: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def relative(self) -> float:
@@ -50,22 +57,48 @@ class Expected:
 
     def of_output(self, output: int) -> "Expected":
         """The same of one output; what the rows leave open is in proportion."""
+        return self._of_part(slice(output, output + 1))
+
+    def worst_entry(self) -> tuple[int, ...] | None:
+        """The inputs of a derivative that is much worse than all together, as these may hide it in their units."""
+        if self.order == 0 or self.entries is None or self.sizes is None or self.scatter is None:
+            return None
+        errors, sizes = (t.square().mean(0).sqrt().double() for t in (self.entries, self.sizes))
+        if not 1 < len(self.scatter) <= _ONE_BY_ONE or sizes.shape != (len(self.scatter),) * self.order:
+            return None
+        effects = sizes
+        for axis in range(self.order):
+            effects = effects * self.scatter.reshape(*(1,) * axis, -1, *(1,) * (self.order - axis - 1))
+        matters = (effects >= _MATTERS * effects.max()) & (sizes > 0)
+        relative = (errors / sizes).where(matters, 0.0)
+        if float(relative.max()) <= _MUCH * self.relative:
+            return None
+        return tuple(sorted(int(i) for i in torch.unravel_index(relative.argmax(), relative.shape)))
+
+    def of_entry(self, by: tuple[int, ...]) -> "Expected":
+        """The same of the derivative by some inputs; what the rows leave open is in proportion."""
+        return self._of_part((slice(None), *by))
+
+    def _of_part(self, part: Any) -> "Expected":
         if self.entries is None or self.sizes is None:
             return self
-        rmse, size = (float(t[output].square().mean().sqrt()) for t in (self.entries, self.sizes))
+        entries, sizes = self.entries[part], self.sizes[part]
+        rmse, size = (float(t.square().mean().sqrt()) for t in (entries, sizes))
         share = self.unknown / self.rmse if self.rmse else 0.0
-        return replace(self, rmse=rmse, size=size, unknown=share * rmse, entries=None, sizes=None)
+        return replace(self, rmse=rmse, size=size, unknown=share * rmse, entries=entries, sizes=sizes)
 
     def __str__(self) -> str:
         return self.sentence()
 
-    def sentence(self, output: str = "") -> str:
+    def sentence(self, output: str = "", inputs: Sequence[str] = ()) -> str:
         """By how much this order is wrong, and what would help.
 
         Args:
             output: its name, where there are several.
+            inputs: their names, where it is the derivative by these.
         """
         name = "f" + "'" * self.order + (f" of {output}" if output else "")
+        name += f" by {' and '.join(dict.fromkeys(inputs))}" if inputs else ""
         return f"{name} is estimated to be wrong by {percent(self.relative)} of its size{self._advice()}"
 
     def _advice(self) -> str:
@@ -84,22 +117,31 @@ class Expected:
         return f"{advice}; more rows alone would bring little"
 
 
-def verdict(expected: Sequence[Expected], names: Sequence[str] = ()) -> str:
+def verdict(expected: Sequence[Expected], names: Sequence[str] = (), inputs: Sequence[str] = ()) -> str:
     """One sentence: the lowest order that is not to be used, else the worst; of several outputs the worst of all.
+
+    Derivatives by different inputs have different units, and in a sum the large numbers hide the others: one that is
+    much worse than all together, and matters, is named.
 
     Args:
         expected: an entry for each order.
         names: of the outputs, where they have some.
+        inputs: their names, likewise.
     """
     each = [(e, "") for e in expected]
     if 1 < expected[0].outputs <= _ONE_BY_ONE:
         if len(names) != expected[0].outputs:
             names = [f"output {o + 1}" for o in range(expected[0].outputs)]
         each = [(e.of_output(o), name) for e in expected for o, name in enumerate(names)]
-    lowest = min((e.order for e, _ in each if e.relative >= USELESS), default=None)
-    chosen = each if lowest is None else [(e, name) for e, name in each if e.order == lowest]
-    worst, name = max(chosen, key=lambda pair: pair[0].relative)
-    return worst.sentence(name)
+    parts: list[tuple[Expected, str, list[str]]] = [(e, name, []) for e, name in each]
+    for e, name in each:
+        if (by := e.worst_entry()) is not None:
+            known = len(inputs) == len(e.scatter if e.scatter is not None else ())
+            parts.append((e.of_entry(by), name, [inputs[i] if known else f"input {i + 1}" for i in by]))
+    lowest = min((e.order for e, *_ in parts if e.relative >= USELESS), default=None)
+    chosen = [part for part in parts if lowest is None or part[0].order == lowest]
+    worst, output, by = max(chosen, key=lambda part: part[0].relative)
+    return worst.sentence(output, by)
 
 
 def percent(share: float) -> str:

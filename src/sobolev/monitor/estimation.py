@@ -68,6 +68,7 @@ class Estimation:
         self._training, self._held_out = _Rows(_TRAINING), _Rows(_HELD_OUT)
         self._rows: DerivativeEstimate | None = None
         self._tried = False
+        self._inputs: Sequence[str] = ()
         self._outputs: Sequence[str] = ()
         self._drawn: tuple[Tensor, Tensor] | None = None
         self._known: tuple[Tensor, Reference] | None = None
@@ -134,7 +135,7 @@ class Estimation:
             self._waiting = []
             return
         assert self._rows is not None
-        self._outputs = getattr(trainer.datamodule, "output_names", ())
+        self._inputs, self._outputs = (getattr(trainer.datamodule, f"{what}_names", ()) for what in ("input", "output"))
         values, outputs = self._rows.training[1].shape[1:].numel(), tower[0].shape[1:].numel()
         if values != outputs:
             self.remark = f"no error is estimated: the targets have {values} values a row, the model {outputs}"
@@ -201,11 +202,11 @@ class Estimation:
         shares, value = self.estimate.noise / self.estimate.spread, self.expected[0]
         missed = torch.as_tensor(value.rmse if value.entries is None else value.entries).to(shares).flatten()
         return {
-            "verdict": verdict(self.expected, self._outputs),
+            "verdict": verdict(self.expected, self._outputs, self._inputs),
             "noise": self.estimate.noise.tolist(),
             "noise_share": shares.tolist(),
             "noise_text": noise_text(shares, missed / self.estimate.spread),
-            "rows": len(self.estimate.training[0]),
+            "rows": self.estimate.heard or len(self.estimate.training[0]),
             "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
             "remark": self.remark or self.estimate.remark,
         }
