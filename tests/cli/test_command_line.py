@@ -115,6 +115,30 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_the_shortest_answers_wait_for_nothing_but_torch(tmp_path, word):
+    script = f"""
+        import sys
+        from sobolev.cli.command_line import main
+        main([{word!r}])
+        heavy = {{"lightning", "torch._dynamo", "torchmetrics", "sympy", "polars"}} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "sobolev" in done.stdout, done.stderr
+
+
+def test_weights_of_another_network_are_called_so(run, monkeypatch):
+    def fails():
+        torch.nn.Linear(2, 2).load_state_dict(torch.nn.Linear(3, 2).state_dict())
+
+    monkeypatch.setattr("sobolev.cli.lightning_cli.SobolevCLI", fails)
+    status, _, err = run("fit")
+    assert status == 1 and "error: the checkpoint is of another network. Error(s) in loading state_dict" in err
+
+
 def test_an_error_that_is_no_users_mistake_keeps_its_traceback(run, monkeypatch):
     monkeypatch.setattr("sobolev.cli.lightning_cli.SobolevCLI", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

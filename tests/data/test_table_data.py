@@ -254,3 +254,31 @@ def test_an_output_without_any_value_is_refused(tmp_path):
     (path := tmp_path / "t.csv").write_text("\n".join(["x,y,z", *(f"{i},,{i}" for i in range(30))]))
     with pytest.raises(ValueError, match="the output 'y' is empty in every row"):
         TableData(path, ["x"], ["y", "z"]).setup()
+
+
+@pytest.mark.parametrize(("header", "place"), [("x,,y", 2), (",x,y", 1), ("x,y,", 3)])
+def test_a_column_without_a_name_that_is_left_out_is_said(tmp_path, caplog, header, place):
+    path = written(tmp_path, "\n".join([header, *(f"{i},{i / 7},{i * i}" for i in range(1, 41))]))
+    data = TableData(path)
+    with caplog.at_level("INFO"):
+        data.setup()
+    assert (data.input_names, data.output_names) == (("x",), ("y",))
+    assert f"left out, as the header has no name for it: column {place}" in caplog.text
+
+
+def test_nothing_is_said_of_columns_without_a_name_that_are_empty_or_not_asked_for(tmp_path, caplog):
+    empty = written(tmp_path, "\n".join(["x,y,,", *(f"{i},{i * i},," for i in range(40))]), "empty.csv")
+    index = written(tmp_path, "\n".join([",x,y", *(f"{i},{i / 7},{i * i}" for i in range(40))]), "index.csv")
+    with caplog.at_level("INFO"):
+        TableData(empty).setup()
+        TableData(index, ["x"], ["y"]).setup()
+    assert "has no name" not in caplog.text
+
+
+def test_units_in_parentheses_are_no_part_of_the_names(tmp_path):
+    """The names may be given with them, as before."""
+    path = written(tmp_path, "\n".join(["T (degC),f(x),p (kPa)", *(f"{i},{i % 7},{i * i}" for i in range(40))]))
+    for data in (TableData(path), TableData(path, ["T (degC)", "f(x)"], ["p (kPa)"])):
+        data.setup()
+        assert (data.input_names, data.output_names) == (("T", "f(x)"), ("p",))
+        assert data.units == {"T": "degC", "p": "kPa"}

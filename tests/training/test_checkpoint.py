@@ -6,7 +6,7 @@ from lightning.pytorch import Trainer
 
 import sobolev
 from sobolev import MLP, Regressor
-from sobolev.training.checkpoint import of_another_network, read_checkpoint
+from sobolev.training.checkpoint import read_checkpoint
 
 
 def written(folder, **changes):
@@ -62,10 +62,3 @@ def test_a_file_that_could_run_code_or_is_damaged_is_refused(tmp_path):
     path.write_bytes(b"no checkpoint")
     with pytest.raises(ValueError, match="damaged"):
         read_checkpoint(path)
-
-
-def test_weights_of_another_network_are_called_so():
-    with pytest.raises(RuntimeError) as raised:
-        torch.nn.Linear(2, 2).load_state_dict(torch.nn.Linear(3, 2).state_dict())
-    assert "of another network" in (of_another_network(raised.value) or "")
-    assert of_another_network(RuntimeError("something else")) is None

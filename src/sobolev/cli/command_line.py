@@ -11,14 +11,11 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_info
 
 from sobolev import __version__
 from sobolev.cli.arguments import as_parsed
 from sobolev.cli.mistakes import UsageError, nearest
 from sobolev.errors import UntrustworthyDerivativeError
-from sobolev.training.checkpoint import of_another_network
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -44,13 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             derivatives cannot be trusted, or something could not be proved, and 2 that no outcome could be had.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help", "-V", "--version")):
-        given = ["fit", *given]
-        rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
-    if given[0] in ("-V", "--version"):
+    if given[:1] in (["-V"], ["--version"]):
         sys.stdout.write(f"sobolev {__version__}\n")
         return
-    _hush()
+    if given[:1] in (["-h"], ["--help"]):
+        import_module("sobolev.cli.help").print_overview()
+        return
+    if not given or given[0].startswith("-"):
+        given = ["fit", *given]
+        _say_default(given)
     try:
         _run(given)
     except KeyboardInterrupt:
@@ -73,13 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(given: list[str]) -> None:
-    if given[0] not in COMMANDS and not given[0].startswith("-"):
+    if given[0] not in COMMANDS:
         found = nearest(given[0], COMMANDS)
         meant = f"did you mean `sobolev {found}`?" if found else f"they are {', '.join(COMMANDS)}"
         raise UsageError(f"sobolev has no subcommand {given[0]!r}; {meant}")
-    if given[0] in ("-h", "--help"):
-        import_module("sobolev.cli.help").print_overview()
-        return
+    if given[0] != "completion":
+        _hush()
     if given[0] not in OWN_COMMANDS and given[-1] in ("-h", "--help") and len(given) > 1:
         import_module("sobolev.cli.help").print_help(given[0], given[1:-1])
         return
@@ -99,8 +97,17 @@ def _run(given: list[str]) -> None:
             torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 
 
+def _say_default(given: list[str]) -> None:
+    from lightning.pytorch.utilities import rank_zero_info
+
+    rank_zero_info(f"sobolev {' '.join(given)}: the default job of configs/square.yaml")
+
+
 def _hush() -> None:
     """No advertisements, and no deprecations that are for Lightning's authors."""
+    import_module(
+        "lightning.pytorch"
+    )  # which has rules of its own for warnings; it takes longer than the shortest answers
     idle = {
         "utilities.rank_zero": "Tip:",
         "trainer.connectors.checkpoint_connector": "`weights_only` was not set",
@@ -126,10 +133,14 @@ def _explained(error: BaseException | None) -> str | None:
     """What to tell the user: an error raised by sobolev itself or about files and settings, or caused by such a one."""
     if error is None:
         return None
-    if sentence := of_another_network(error):
-        return sentence
+    if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
+        return f"the checkpoint is of another network. {error}"
     if isinstance(error, OSError) and (said := _not_written(error)):
         return said
+    if isinstance(error, UsageError):
+        return str(error)
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     if isinstance(error, MisconfigurationException | OSError) or _raised_here(error) or _raised_by_a_callback(error):
         return str(error)
     return _explained(error.__cause__)

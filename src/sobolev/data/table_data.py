@@ -19,6 +19,7 @@ from sobolev.data.suspicions import Columns, refuse_beyond_float64, suspicions
 from sobolev.data.tables import Table
 from sobolev.data.tables.layout import checked_separator
 from sobolev.data.tables.table import Rows
+from sobolev.data.tables.units import without_units
 from sobolev.functions.notation import checked_units, derivative_place
 
 
@@ -46,7 +47,8 @@ class TableData(TensorDataModule):
         shuffle: a new order each epoch.
         num_workers: processes that fetch batches; a table in memory needs none.
         predict_points: see `TensorDataModule`: None for the test points, a path, or `{x: [low, high, count], ...}`.
-        units: of columns, `{pressure: MPa}`; the header, `pressure [MPa]`, or a row below it may say them as well.
+        units: of columns, `{pressure: MPa}`; the header, `pressure [MPa]` or `pressure (MPa)`, or a row below it may
+            say them as well.
 
     Raises:
         ValueError: names or fractions that make no sense; in `setup`, whatever is wrong with the table, with
@@ -87,13 +89,16 @@ class TableData(TensorDataModule):
             raise ValueError("with decimal_comma the separator cannot be ',' as well; is it ';'?")
         checked_separator(separator)
         self.path, self.separator, self.decimal_comma = Path(path), separator, decimal_comma
+        self._unnamed: tuple[int, ...] = ()
         self._guessed, by_default = inputs is None or outputs is None, inputs is None and outputs is None
-        if any("[" in name for name in (*(inputs or ()), *(outputs or ()), *(derivatives or {}).values())):
+        named = [*(inputs or ()), *(outputs or ()), *(derivatives or {}).values()]
+        if any(without_units([name])[0] != [name] for name in named):
             called = Table(self.path, separator=separator, decimal_comma=decimal_comma).called
             inputs, outputs = (names and [called.get(name, name) for name in names] for names in (inputs, outputs))
             derivatives = {name: called.get(column, column) for name, column in (derivatives or {}).items()} or None
         if inputs is None or outputs is None:
-            columns = Table(self.path, separator=separator, decimal_comma=decimal_comma).columns
+            table = Table(self.path, separator=separator, decimal_comma=decimal_comma)
+            columns, self._unnamed = table.columns, table.unnamed
             if derivatives is None:
                 derivatives = {name: name for name in columns if re.fullmatch(r"d\d*\w+/d\w+", name)}
             inputs, outputs = _roles(self.path, columns, inputs, outputs, derivatives)
@@ -151,6 +156,9 @@ class TableData(TensorDataModule):
             rank_zero_info(
                 f"{self.path}: inputs {inputs}; outputs {outputs}{labels}; --data.inputs, --data.outputs choose others"
             )
+        if self._unnamed:
+            places = ", ".join(map(str, self._unnamed))
+            rank_zero_info(f"{self.path}: left out, as the header has no name for it: column {places}")
         if table.units:
             rank_zero_info(f"{self.path}: units, as the header says: {_listed(table.units)}")
         with self._roles_said():

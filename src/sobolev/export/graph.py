@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from sobolev import autodiff
 from sobolev.audit.modules import modules_behind
@@ -64,6 +62,8 @@ def recorded(module: Derivatives, x: Tensor) -> ExportedProgram:
     Raises:
         ValueError: an operation that it cannot record, with the module that calls it.
     """
+    from torch._dynamo.exc import UserError  # takes longer to import than torch
+
     inputs = module.names.split(x[:_ROWS])
     try:
         try:
@@ -78,6 +78,9 @@ def recorded(module: Derivatives, x: Tensor) -> ExportedProgram:
 
 
 def _reason(error: Exception) -> str:
+    from torch._dynamo.exc import UserError
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
     text = str(error).strip()
     if isinstance(error, UserError) and "onstraints violated" in text:
         return "the network looks at the number of rows, by a branch, a loop or a shape; a file takes any number"

@@ -83,13 +83,6 @@ def _stored_class(contents: dict[str, Any]) -> type[CheckpointedModule] | None:
     return found if isinstance(found, type) and issubclass(found, CheckpointedModule) else None
 
 
-def of_another_network(error: BaseException) -> str | None:
-    """The sentence for what torch raises where a checkpoint's weights do not fit the network; None for other errors."""
-    if isinstance(error, RuntimeError) and "loading state_dict" in str(error):
-        return f"the checkpoint is of another network. {error}"
-    return None
-
-
 def _with_paths_of_today(value: Any) -> Any:
     if isinstance(value, dict):
         return type(value)({key: _with_paths_of_today(item) for key, item in value.items()})

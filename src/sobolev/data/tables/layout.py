@@ -35,6 +35,7 @@ class Layout:
         last: the number of the last line that is no row of data.
         units: of the columns, where a row below the header holds them.
         header: whether the file has one; without one the columns are `column_1`, `column_2`, ....
+        unnamed: the numbers of the columns that hold something and have no name.
     """
 
     names: tuple[str, ...]
@@ -43,6 +44,7 @@ class Layout:
     last: int
     units: tuple[str, ...] = ()
     header: bool = True
+    unnamed: tuple[int, ...] = ()
 
 
 def recognized(
@@ -81,7 +83,10 @@ def recognized(
     if decimal_comma is None:
         cells = [cells[i] for _, cells in rows for i in wanted if i < len(cells)]
         decimal_comma = has_decimal_commas(path, cells)
-    return Layout(names, separator, decimal_comma, last, units, header)
+    unnamed = tuple(
+        i + 1 for i, name in enumerate(names) if not name and any(cells[i : i + 1] != [""] for _, cells in rows)
+    )
+    return Layout(names, separator, decimal_comma, last, units, header, unnamed)
 
 
 def checked_separator(separator: str | None) -> str | None:
@@ -149,7 +154,8 @@ def _first_line(lines: Lines, separators: list[str]) -> tuple[tuple[str, ...], s
     separator = (several or [max(separators, key=lambda s: len(split(line, s)) if s != BLANKS else 0)])[0]
     names = split(line, separator)
     if not all(_NUMBER.fullmatch(cell) for cell in names if cell):
-        return _trimmed(names), separator, number, True
+        whole = names[-1] or any(any(cells[len(names) - 1 :]) for _, cells in _rows(lines, separator, number))
+        return tuple(names if whole else names[:-1]), separator, number, True
     above = split(_uncommented(lines[first - 1][1]), separator) if first else []
     if len(above) != len(names) and first:
         above = split(_uncommented(lines[first - 1][1]), BLANKS)
@@ -157,10 +163,6 @@ def _first_line(lines: Lines, separators: list[str]) -> tuple[tuple[str, ...], s
         return tuple(above), separator, lines[first - 1][0], True
     names = names if names[-1] else names[:-1]
     return tuple(f"column_{i + 1}" for i in range(len(names))), separator, number - 1, False
-
-
-def _trimmed(names: list[str]) -> tuple[str, ...]:
-    return tuple(names[:-1] if len(names) > 1 and not names[-1] else names)
 
 
 def _regularity(lines: Lines, names: Sequence[str], separator: str, last: int) -> float:

@@ -56,6 +56,7 @@ class Table:
         called: what each name in the header is without its unit.
         units: what the header, or a row below it, says about them, `{name: unit}`.
         counting: how rows are counted, for messages.
+        unnamed: the numbers of columns that hold something and have no name; they cannot be read.
 
     Raises:
         ValueError: no such file or column, or no table; while reading, with column and row, whatever is no finite
@@ -73,13 +74,14 @@ class Table:
     ) -> None:
         self.path = Path(path)
         check_file(self.path)
-        self._layout = None
+        self._layout, self.unnamed = None, ()
         if is_parquet(self.path):
             stored, self.counting = _parquet_names(self.path), "counted from 1"
         else:
             start = list(islice(chain.from_iterable(blocks(self.path)), SAMPLE))
             self._layout = recognized(self.path, start, columns, separator, decimal_comma)
             stored, self.counting = self._layout.names, "the file's first line is 1"
+            self.unnamed = self._layout.unnamed
         whole = [name.strip() for name in stored]
         names, units = without_units(whole)
         self.called = dict(zip(whole, names, strict=True))
