@@ -12,6 +12,7 @@ from sobolev.audit.probe import Probe
 from sobolev.audit.trace import ESCAPES, Step
 
 _ROWS = 8
+_FUNCTION = "(autograd.Function)"
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,14 @@ def _culprit(steps: list[Step], index: int, claimed: Tensor | None, truth: Tenso
     return Culprit(maker, kind)
 
 
+def is_custom(step: Step) -> bool:
+    """Whether a step that was found is a `torch.autograd.Function` of somebody's own."""
+    return _FUNCTION in step.where
+
+
 def _named(step: Step, output: Tensor, how: str) -> Step:
     name = type(output.grad_fn).__name__.removesuffix("Backward")
-    return replace(step, operation=name, recorded=True, where=f"{name} (autograd.Function), {how} {step.where}")
+    return replace(step, operation=name, recorded=True, where=f"{name} {_FUNCTION}, {how} {step.where}")
 
 
 def _kind(claimed: Tensor | None, truth: Tensor, order: int, *, custom: bool = False) -> str:

@@ -25,6 +25,11 @@ from sobolev.errors import check_counts, check_points
 
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 
+_WITH_ZEROS = 16
+"""One of so many points may be drawn for its zeros..."""
+_ZERO = 1e-12
+"""...which a grid has but for rounding; relative to the largest number of an input."""
+
 
 def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int = 64) -> Audit:
     """Check on a few points whether the derivatives of f by x can be trusted, and say why not.
@@ -36,7 +41,7 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
         f: a module, a LightningModule, a bound method, any callable; maps (batch, *in) to (batch, *out).
         x: points of the domain, (batch, *in), floating point.
         order: the highest derivative that is needed.
-        points: at most so many of them are looked at, evenly drawn.
+        points: at most so many of them are looked at, evenly drawn, with some that have zeros.
 
     Returns:
         The findings, whether any is an error, and whose numbers can be relied on.
@@ -158,6 +163,12 @@ def _check(x: Tensor, order: int, points: int) -> None:
 
 
 def _some(x: Tensor, count: int) -> Tensor:
+    """Evenly drawn rows, with some that have zeros: there alone divisions and functions of |x| may go wrong."""
     if len(x) <= count:
         return x
-    return x[torch.linspace(0, len(x) - 1, count, dtype=torch.float64).round().long().to(x.device)]
+    sizes = x.reshape(len(x), -1).abs()
+    zeros = (sizes <= _ZERO * sizes.amax(0)).sum(1)
+    most = zeros.argsort(descending=True, stable=True)[: count // _WITH_ZEROS]
+    special = most[zeros[most] > 0]
+    even = torch.linspace(0, len(x) - 1, count - len(special), dtype=torch.float64).round().long().to(x.device)
+    return x[torch.cat([even, special]).unique()]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sobolev.audit.agreement import Mismatch
 from sobolev.audit.checks.shape import is_level
-from sobolev.audit.culprit import Culprit, find_culprit
+from sobolev.audit.culprit import Culprit, find_culprit, is_custom
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.finite import as_rows
@@ -31,6 +31,11 @@ _ADVICE = {
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
     "autograd-disagrees": "Correct the custom backward or the hook there, or write it in plain torch operations",
 }
+_BENT = (
+    "At such a point an operation in f (abs, norm, sqrt, max, clamp) has no derivative, although f as a whole may "
+    "have one, which autograd then misses: write f there by x², or by a series, in a torch.where whose other branch "
+    "gets a harmless argument"
+)
 _KEEP_GRAPH = (
     "f computes derivatives inside (torch.autograd.grad) without a graph. sobolev keeps one; autograd elsewhere takes "
     "them for constants: give torch.autograd.grad create_graph=True there, in eval mode as well"
@@ -185,7 +190,7 @@ def _reverse_finding(failure: Failure, severity: Severity, relief: str) -> Findi
         name_of(culprit.step if culprit else None),
         f"{before}derivative {failure.order}{_seen(failure, off)} by autograd is {off.relative:.1e} (relative) off "
         f"finite differences at {int(off.rows.sum())} of {len(probe.x)} points: {_symptom(culprit)}. "
-        f"{_advice(kind, culprit)}{relief}",
+        f"{_advice(kind, culprit, at_few=10 * int(off.rows.sum()) <= len(probe.x))}{relief}",
     )
 
 
@@ -202,10 +207,15 @@ def _slightly_off(failure: Failure, off: Mismatch, relief: str) -> Finding:
     )
 
 
-def _advice(kind: str, culprit: Culprit | None) -> str:
-    if kind != "detached" or culprit is None:
-        return _ADVICE[kind]
+def _advice(kind: str, culprit: Culprit | None, *, at_few: bool = False) -> str:
+    """What to do; a backward that is wrong is so at more than a few points."""
+    if culprit is None:
+        return _BENT if at_few else _ADVICE[kind]
     step = culprit.step
+    if kind == "once-differentiable" or (kind == "autograd-disagrees" and at_few):
+        return _BENT if step.recorded and not is_custom(step) else _ADVICE[kind]
+    if kind != "detached":
+        return _ADVICE[kind]
     lost = step.recorded and not step.output.requires_grad and any(tensor.requires_grad for tensor in step.inputs)
     if lost and step.operation not in _DETACHING:
         return f"Torch has no derivative of `{step.operation}`: write it in operations that have one"
