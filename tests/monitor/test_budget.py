@@ -29,11 +29,18 @@ def test_steps_between_two_measurements(epochs, every, check, batches, steps):
 
 @pytest.mark.parametrize(
     ("batches", "measured", "seconds", "worth"),
-    [(40, 500, 9.0, True), (39, 500, 9.0, False), (39, 500, 0.4, True), (39, 11, 9.0, True), (39, 12, 0.41, False)],
+    [(40, 500, 9.0, True), (39, 500, 9.0, False), (39, 500, 0.4, True), (39, 0, 9.0, True), (39, 1, 0.41, False)],
 )
 def test_short_epochs_are_measured_as_often_as_takes_little(batches, measured, seconds, worth):
-    trainer = SimpleNamespace(check_val_every_n_epoch=1, num_training_batches=batches, val_check_batch=batches)
+    trainer = SimpleNamespace(
+        check_val_every_n_epoch=1, num_training_batches=batches, val_check_batch=batches, max_epochs=1000,
+        current_epoch=502,
+    )  # fmt: skip
     assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0) == worth
+    trainer.current_epoch = 503  # 8 * 63: every 63rd of 1000
+    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0)
+    trainer.max_epochs = -1
+    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0) == (worth or measured < 16)
 
 
 def test_a_line_only_where_it_took_too_much():

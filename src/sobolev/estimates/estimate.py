@@ -162,7 +162,7 @@ class DerivativeEstimate:
         witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
         outputs, domain = len(witnesses), Domain.of(x, points_for(x.shape[1]))
         repeated = [repeated_noise(*pair) for pair in pairs]
-        noise = [w.noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
+        noise = [w.seen_noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
         unseen = [_some(part, _HELD_OUT).detach().double().cpu().clone() for part in held_out or ()]
         return cls(
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
@@ -480,7 +480,7 @@ def _weighed(
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
     own = 1 - shares[0]
     posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own.clamp_min(1e-300))
-    repeated = estimate.noise != estimate.process_noise()
+    repeated = (estimate.noise > 0) & (estimate.noise != estimate.process_noise())
     seen = (noises * shares).sum(0).sqrt()
     noise = estimate.noise.where(repeated, seen.where(seen > _LEAST_NOISE * estimate.spread, 0.0))
     return replace(estimate, last_layer=posterior, level=levels[0], own=own, noise=noise)

@@ -19,6 +19,8 @@ _CENTRES = 512
 """So many rows carry the process; the others enter by projection (Titsias, 2009)."""
 _NUMBERS = 1 << 22
 """About so many are in memory at a time."""
+_SEEN = 1.5
+"""Times the noise that is added for the matrix's sake: beyond that the labels have some."""
 _ROUNDING = 1e-13
 """A variance below this part of the prior one is rounding."""
 
@@ -69,6 +71,11 @@ class GaussianProcess:
         empty = inputs[:0]
         prior = cls(*units, lengths, amplitude, noise * output_scale, empty, empty.sum(1), empty[:, :0, None], 1.0)
         return prior.given(x, y)
+
+    @property
+    def seen_noise(self) -> float:
+        """The noise, 0 where it is what keeps the matrix positive rather than any of the labels."""
+        return self.noise if self.noise > _SEEN * JITTER**0.5 * self.amplitude * self.output_scale else 0.0
 
     def given(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, " rows"]) -> Self:
         """The posterior of these hyperparameters after other rows, in an order that is random."""

@@ -13,8 +13,9 @@ _FEW_SECONDS = 5.0
 _IN_COURSE = 0.04
 """Of the time so far: what measurements take where there is a choice; hooks and the log take theirs."""
 
-_ALWAYS_STEPS, _ALWAYS_EPOCHS = 40, 12
-"""Steps between two validations from which on each is measured, and of shorter epochs how many at the beginning."""
+_ALWAYS_STEPS, _ALWAYS_EPOCHS = 40, 16
+"""Steps between two validations from which on each is measured; of shorter epochs so many over all of the training, or
+at the beginning where nobody knows its end."""
 
 _AIM = 0.005
 """Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
@@ -66,7 +67,11 @@ def is_worth_measuring(trainer: Any, measured: int, seconds: float, elapsed: flo
         seconds: these took.
         elapsed: since the training began.
     """
-    return measured < _ALWAYS_EPOCHS or steps_between(trainer, 1) >= _ALWAYS_STEPS or seconds <= _IN_COURSE * elapsed
+    if not measured or steps_between(trainer, 1) >= _ALWAYS_STEPS or seconds <= _IN_COURSE * elapsed:
+        return True
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        return measured < _ALWAYS_EPOCHS
+    return (trainer.current_epoch + 1) % -(-trainer.max_epochs // _ALWAYS_EPOCHS) == 0
 
 
 def steps_between(trainer: Any, epochs: int) -> int:

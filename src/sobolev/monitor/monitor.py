@@ -104,8 +104,8 @@ class DerivativeMonitor(ValidationHooks):
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
         every_n_epochs: in `fit`, measure at the first validation, then only when so many epochs have passed; in
             between the last values are logged again. `"auto"`: at every epoch of 40 training steps or more, and where
-            a callback or a schedule waits for a value; of shorter ones at the first 12, at the last, and in between
-            as often as takes a few per cent of the time.
+            a callback or a schedule waits for a value; of shorter ones at the first, the last and 16 over all of the
+            training, and in between as often as takes a few per cent of the time.
         estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
             beside the truth as well; or `"never"`.
 
