@@ -15,6 +15,7 @@ import torch
 from sobolev import __version__
 from sobolev.cli.arguments import as_parsed
 from sobolev.cli.mistakes import UsageError, nearest
+from sobolev.cli.shipped import with_shipped_configs
 from sobolev.errors import UntrustworthyDerivativeError
 
 PACKAGE = Path(__file__).parents[1]
@@ -78,6 +79,7 @@ def _run(given: list[str]) -> None:
         raise UsageError(f"sobolev has no subcommand {given[0]!r}; {meant}")
     if given[0] != "completion":
         _hush()
+        given = with_shipped_configs(given)
     if given[0] not in OWN_COMMANDS and given[-1] in ("-h", "--help") and len(given) > 1:
         import_module("sobolev.cli.help").print_help(given[0], given[1:-1])
         return

@@ -18,6 +18,7 @@ from sobolev.cli.default_model import SIZES, follow_data, follow_equation
 from sobolev.cli.mistakes import UsageError, explained, refused_setting
 from sobolev.cli.own_defaults import own_defaults
 from sobolev.cli.run_folder import discard_if_empty, finished, how_to_go_on, name_folder
+from sobolev.cli.shipped import CONFIGS, with_shipped_tables
 from sobolev.cli.trained_data import check_named, checkpoint_named, configuration, description_of
 from sobolev.data.description import check_same
 from sobolev.data.module import TensorDataModule
@@ -27,11 +28,6 @@ from sobolev.readout.callback import LeastSquaresReadout
 from sobolev.report.report import Report
 from sobolev.report.run_directory import free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
-
-_PACKAGE = Path(__file__).parents[1]
-
-CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parents[1] / "configs") if path.is_dir())
-"""The configurations: inside an installed package, or at the top of the repository."""
 
 MLP_PATHS = ("sobolev.MLP", "sobolev.networks.MLP")
 
@@ -133,6 +129,7 @@ class SobolevCLI(LightningCLI):
                 f"--ckpt_path {config.ckpt_path} is of a training in the same process; give the path of the file, "
                 "logs/RUN/version_N/checkpoints/last.ckpt"
             )
+        with_shipped_tables(config.get("data"))
         replaced = _kinds(default.trainer) - _kinds(config.trainer)
         _drop_callbacks(config)
         _drop_readout_of_equation(config)
