@@ -639,13 +639,25 @@ def test_forces_in_forward_are_differentiated(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*(the graph|gradient|differ|calls|f is)")
-@pytest.mark.parametrize("kind", [Unguessable, Remembering])
-def test_what_cannot_be_measured_is_said_and_the_training_goes_on(tmp_path, kind):
+def test_a_state_that_is_kept_from_batch_to_batch_is_left_alone(tmp_path):
     x = torch.rand(48, 1)
-    batches = DataLoader([{"a": row, "b": row} for row in x], batch_size=16) if kind is Unguessable else loader(x, x)
-    alone = weights_after(tmp_path, kind, batches)
+    alone = weights_after(tmp_path, Remembering, loader(x, x))
+    monitor = DerivativeMonitor(figure_every_n_epochs=None)
+    watched = weights_after(tmp_path, Remembering, loader(x, x), monitor)
+    assert all(torch.equal(alone[name], watched[name]) for name in alone)
+    slope = watched["network.weight"].abs().item()
+    assert monitor.errors[1]["rms"] == pytest.approx(slope, rel=1e-5) and monitor.errors[2]["rms"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*(the graph|gradient|differ|calls|f is)")
+def test_what_cannot_be_measured_is_said_and_the_training_goes_on(tmp_path):
+    x = torch.rand(48, 1)
+    batches = DataLoader([{"a": row, "b": row} for row in x], batch_size=16)
+    alone = weights_after(tmp_path, Unguessable, batches)
     with pytest.warns(UserWarning, match="measures nothing, and the training goes on"):
-        watched = weights_after(tmp_path, kind, batches, monitor := DerivativeMonitor(figure_every_n_epochs=None))
+        watched = weights_after(
+            tmp_path, Unguessable, batches, monitor := DerivativeMonitor(figure_every_n_epochs=None)
+        )
     assert not monitor.errors and all(torch.equal(alone[name], watched[name]) for name in alone)
     with pytest.raises((TypeError, RuntimeError)):
-        weights_after(tmp_path, kind, batches, DerivativeMonitor(on_finding="raise"))
+        weights_after(tmp_path, Unguessable, batches, DerivativeMonitor(on_finding="raise"))

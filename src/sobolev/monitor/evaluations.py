@@ -40,9 +40,11 @@ class Evaluations:
     Attributes:
         present: on batches of the form that was prepared last.
         observer: of the steps that a module takes on them.
+        bound: whether forward takes no other number of rows than it was given last, as it keeps a state of that size.
     """
 
     present: Evaluation
+    bound = False
 
     def __init__(self, inputs: Keys = None, output: Keys = None, targets: Targets = None) -> None:
         self._inputs, self._output, self._targets = inputs, output, targets
@@ -65,7 +67,7 @@ class Evaluations:
 
     def alone(self, own: OwnMethods) -> bool:
         """Whether the outputs depend on nothing but the inputs."""
-        return self.present.alone and own.outputs_at is None
+        return self.present.alone and own.outputs_at is None and not self.bound
 
     def plain(self, own: OwnMethods) -> bool:
         """Whether forward takes the inputs as they are, nothing else, and what it returns is what counts."""
@@ -114,6 +116,7 @@ class Evaluations:
         if form not in self._known:
             with torch.no_grad(), plain_forward(model.device):  # pyright: ignore[reportArgumentType]
                 self._known[form] = self._found_out(model, converted, self.observer.arguments(given), own)
+                self.bound |= self._is_bound(model, converted, self._known[form], own)
         self.present = self._known[form]
         if converted is given:
             self._as_it_is = given, precision, self.present
@@ -121,6 +124,17 @@ class Evaluations:
             if target is not None and target.path in form[1:]:
                 converted = replaced(converted, target.path, entry(batch, target.path))
         return converted
+
+    @staticmethod
+    def _is_bound(model: nn.Module, batch: Any, found: Evaluation, own: OwnMethods) -> bool:
+        """Right after a call with the whole batch."""
+        x, count = found.x(batch) if own.inputs_of is None else own.inputs_of(batch), length(batch)
+        half = slice(max(1, len(x) // 2))
+        try:
+            (own.outputs_at or found.y)(model, some_rows(batch, half, count), changed(lambda plain: plain[half], x))
+        except Exception:  # whatever it raises there
+            return True
+        return False
 
     def _found_out(self, model: nn.Module, batch: Any, observed: Arguments | None, own: OwnMethods) -> Evaluation:
         x = None if own.inputs_of is None else own.inputs_of(batch)

@@ -36,7 +36,10 @@ class Sampling:
         training_rows: of a batch of the training, once known.
         seen: how many rows this process had in this pass.
         placed: whether this process has had its share of the user's own points in this pass.
+        whole: take batches as they are, for a module that keeps a state with as many rows.
     """
+
+    whole = False
 
     def __init__(self, max_points: int | str | None, every_n_epochs: int, order: int) -> None:
         self._max_points, self._every_n_epochs, self._order = max_points, every_n_epochs, order
@@ -73,6 +76,9 @@ class Sampling:
         rows, start = len(x), self.seen
         self.seen += rows
         self._batches -= 1
+        if self.whole:
+            self._waiting = [(batch, rows)] if start < self._most else []
+            return self.rest(trainer)
         ready = []
         chosen = range(-start % self._stride, rows, self._stride)[: max(0, self._most - start // self._stride)]
         if chosen:

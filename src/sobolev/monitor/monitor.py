@@ -397,6 +397,7 @@ class DerivativeMonitor(ValidationHooks):
                 self._see_rows(pl_module, batch, held_out=True)
             if (self._due or not self._sampling.samples.complete) and not self._sampling.placed:
                 x = self._evaluations.inputs(pl_module, batch, self._own)
+                self._sampling.whole = self._evaluations.bound
                 samples = self._sampling.take(trainer, pl_module, batch, x, self._user_points())
                 self._measure(trainer, pl_module, samples if self._due else [])
 
@@ -464,7 +465,7 @@ class DerivativeMonitor(ValidationHooks):
             self.measurement.update(lambda _: inside, x, truth, required=required, differentiate=scaled_tensors)
             return
         function = evaluations.function(pl_module, batch, len(x), points is not None, own)
-        block = None if evaluations.alone(own) else _BLOCK
+        block = None if evaluations.alone(own) or evaluations.bound else _BLOCK
         self.measurement.update(function, x, truth, required=required, block=block)
 
     def _order_reference(self, trainer: "Trainer", batch: Any, x: Tensor, *, compared: bool) -> None:
@@ -695,7 +696,7 @@ class DerivativeMonitor(ValidationHooks):
 
     def _is_measured_again(self, trainer: "Trainer") -> bool:
         """Whether the end of a training takes more points."""
-        few = self.measurement.rows < self._sampling.seen
+        few = self.measurement.rows < self._sampling.seen and not self._evaluations.bound
         return trainer.state.fn == "fit" and self.max_points == "auto" and self.places is None and few
 
     def _counts_as_last(self, trainer: "Trainer") -> bool:
