@@ -75,3 +75,28 @@ def test_an_input_that_hardly_varies_is_the_cause_and_no_operation(spread, dtype
     assert {finding.kind for finding in audit.findings} <= {"dtype", "unverified"}
     if spread < 1e-11 and dtype == torch.float64:
         assert all("input 2 varies by 3e-12 of its size" in finding.message for finding in audit.findings)
+
+
+def test_a_backward_with_a_side_effect_is_no_matter_of_precision():
+    """It turns the sign of what it has cached; the default computes without it."""
+    cached = torch.ones(1, dtype=torch.float64)
+
+    class Turning(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (x,) = ctx.saved_tensors
+            return gradient * 3 * x**2 * cached.neg_()
+
+    x = torch.linspace(0.5, 1, 5, dtype=torch.float64)[:, None]
+    found = sobolev.audit(Turning.apply, x)
+    (finding,) = found.findings
+    assert (found.method, finding.kind, finding.severity) == ("taylor", "autograd-disagrees", "warning")
+    assert "change from call to call" in finding.message
+    _, slope, bend = sobolev.derivatives(Turning.apply, x)
+    torch.testing.assert_close(slope, 3 * x**2)
+    torch.testing.assert_close(bend, 6 * x)

@@ -26,6 +26,8 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
     loss, what = _worst(own, probe.reverse, probe.size)
     if loss < _FEW:
         return [_rounded(probe)] if probe.noise > _ROUNDED else _merged(probe, dtype)
+    if _changes(probe):
+        return [_changing(probe)]
     return [
         Finding(
             "dtype",
@@ -36,6 +38,28 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
             "float32 or float64 (model.double(), x.double()), and look for casts inside",
         )
     ]
+
+
+def _changes(probe: Probe) -> bool:
+    """Whether autograd finds another first derivative when it is asked again, after one or more backward passes."""
+    first = probe.reverse[1:2] if isinstance(probe.reverse, list) else []
+    for order in (1, 1, probe.order):
+        again = probe.differentiated("reverse", probe.x, probe.direction, order)
+        if isinstance(again, list) and _worst(again[1:2], first, probe.size)[0] >= _FEW:
+            return True
+    return False
+
+
+def _changing(probe: Probe) -> Finding:
+    right = verdict(probe)[0] == "taylor"
+    return Finding(
+        "autograd-disagrees",
+        "warning" if right else "error",
+        "f",
+        "derivatives by autograd change from call to call, while the values do not: a custom backward or a hook changes "
+        "something that it uses again, such as a cached tensor or a counter. Let it leave everything as it was"
+        + (". Taylor mode, which runs no backward, is right: method='taylor'" if right else ""),
+    )
 
 
 def products(probe: Probe, own: Derivatives | Exception, coarse: Derivatives | None) -> list[Finding]:
