@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor
 from sobolev.autodiff.operators import derivative_tensors
@@ -215,3 +215,14 @@ def test_an_evidence_regressor_of_somebody_elses_rows(tmp_path):
         assert 0.2 * error < entry["estimated_rmse"] < 5 * error
     titles = [axes.get_title(loc="left") for axes in monitor.figure(trainer).axes]
     assert sum(title.startswith("estimated error") for title in titles) == 5
+
+
+def test_values_without_an_axis_for_their_one_output_are_rows_as_well(tmp_path):
+    x = torch.rand(100, 2, generator=torch.Generator().manual_seed(0))
+    found = []
+    for y in (x.prod(1), x.prod(1, keepdim=True)):
+        torch.manual_seed(0)
+        monitor, rows = DerivativeMonitor(**QUIET), DataLoader(TensorDataset(x, y), batch_size=20)
+        quiet_trainer(tmp_path, monitor, max_epochs=2).fit(Regressor(MLP(2, hidden=(8,))), rows, rows)
+        found.append([error["estimated_rmse"] for error in monitor.errors])
+    assert len(found[0]) == 3 and found[0] == pytest.approx(found[1], rel=1e-6)

@@ -16,6 +16,7 @@ from sobolev.estimates.estimate import Reference, enough, points_for
 from sobolev.estimates.rows import MOST
 from sobolev.estimates.verdict import percent
 from sobolev.functions.notation import Place
+from sobolev.losses.labels import with_outputs
 from sobolev.monitor.budget import coefficients
 from sobolev.monitor.measurement import Truth
 from sobolev.monitor.weights import fingerprint
@@ -86,9 +87,11 @@ class Estimation:
         return wanted and missing and own_split(trainer, "training") is None
 
     def see(self, x: Tensor, labels: Truth, *, held_out: bool = False) -> None:
-        """Keep rows of a batch: inputs (batch, *in), values (batch, *out), then labels of derivatives."""
-        plain = tuple(ordinary(label) if isinstance(label, Tensor) else None for label in labels)
-        (self._held_out if held_out else self._training).add(ordinary(x), plain)
+        """Keep rows of a batch: inputs (batch, *in), values (batch, *out) or (batch,), then labels of derivatives."""
+        x, missing = ordinary(x), torch.empty(0)
+        found = with_outputs(x, [ordinary(label) if isinstance(label, Tensor) else missing for label in labels])
+        plain = tuple(None if label is missing else label for label in found)
+        (self._held_out if held_out else self._training).add(x, plain)
 
     def takes_little(self, trainer: Any, seconds: float) -> bool:
         """Whether the first estimate takes little of what a training has taken so far, in seconds."""
