@@ -94,17 +94,22 @@ def sums_of_errors(
 
 def _errors(rows: Float64[Tensor, "quantities columns"]) -> Iterator[dict[str, Tensor]]:
     """What `derivative_error` returns, of each row of `sums_of_errors`."""
+    columns = _columns(rows)
+    return (dict(zip(columns, row, strict=True)) for row in zip(*map(torch.unbind, columns.values()), strict=True))
+
+
+def _columns(rows: Float64[Tensor, "quantities columns"]) -> dict[str, Tensor]:
+    """The same of all rows at once, (quantities, ...)."""
     squared_error, squared_truth, count, worst = rows[:, :4].unbind(1)
     relative = torch.where(squared_error == 0, 0.0, squared_error / squared_truth).sqrt()
     nothing = torch.where(count > 0, 0.0, torch.nan)
-    columns = {
+    return {
         "rmse": (squared_error / count).sqrt(),
         "relative_l2": relative + nothing,
         "max": worst + nothing,
         "at": rows[:, 4:],
         "count": count.long(),
     }
-    return (dict(zip(columns, row, strict=True)) for row in zip(*map(torch.unbind, columns.values()), strict=True))
 
 
 def _no_worst(points: Tensor) -> Tensor:
@@ -176,8 +181,16 @@ class DerivativeErrors(Metric):
 
     def compute(self) -> dict[str, dict[str, Tensor]]:
         """By name, the errors over all that was counted, as in `derivative_error`; NaN where nothing was."""
+        return dict(zip(self.names, _errors(self._rows()), strict=True))
+
+    def plain(self) -> dict[str, dict[str, Any]]:
+        """The same of this process alone as numbers and lists, in a fraction of the time."""
+        columns = {name: column.tolist() for name, column in _columns(self._rows()).items()}
+        return {name: {key: column[k] for key, column in columns.items()} for k, name in enumerate(self.names)}
+
+    def _rows(self) -> Float64[Tensor, "quantities columns"]:
         sums = torch.stack([self.squared_error, self.squared_truth, self.count], 1)
-        return dict(zip(self.names, _errors(torch.cat([sums, self.worst], 1)), strict=True))
+        return torch.cat([sums, self.worst], 1)
 
     def _places(self, names: tuple[str, ...]) -> Tensor:
         """Where quantities stand among all, (names,)."""

@@ -1,6 +1,7 @@
 """Derivatives of a function at batches of points, compared with the truth where there is one."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -121,11 +122,14 @@ class Measurement:
         pairs |= self._named_pairs(x, values, exact)
         known = self._exact([true for _, true in pairs.values()]) if pairs and len(x) else None
         counts = dict(zip(pairs, known.counts, strict=True)) if known else {}
-        self._metric.update(pairs, points, known)  # pyright: ignore[reportOptionalMemberAccess]
+        metric = self._metric
+        assert metric is not None
+        update = partial(DerivativeErrors.update, metric) if _alone() else metric.update
+        update(pairs, points, known)
         unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not counts.get(f"error {k}")}
         unknown |= self._named_sizes(x, values, counts)
         if unknown:
-            self._metric.update(unknown, points)  # pyright: ignore[reportOptionalMemberAccess]
+            update(unknown, points)
         self.rows += len(x)
         self._keep(x, tuple(values), exact, most_kept or FIGURE_POINTS)
 
@@ -203,9 +207,10 @@ class Measurement:
         assert metric is not None
         if self.inputs < inputs:  # another process has longer sequences
             metric.worst = nn.functional.pad(metric.worst, (0, inputs - self.inputs))
-        alone = not (dist.is_available() and dist.is_initialized())  # then torchmetrics has nothing to add to it
-        found = type(metric).compute(metric) if alone else metric.compute()
-        plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in found.items()}
+        if _alone():  # then torchmetrics has nothing to add to it
+            plain = metric.plain()
+        else:
+            plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in metric.compute().items()}
         for error in plain.values():  # torchmetrics makes a number of a list of one
             error["at"] = error["at"] if isinstance(error["at"], list) else [error["at"]]
         return {name: error for name, error in plain.items() if error.pop("count")}
@@ -228,6 +233,11 @@ class Measurement:
                 x, predicted, truth = x[:room], tuple(p[:room] for p in predicted), _rows(truth, slice(room))
             exact = tuple(None if t is None else t.cpu() for t in truth)
             self.kept.append((x.cpu(), tuple(p.cpu() for p in predicted), exact))
+
+
+def _alone() -> bool:
+    """Whether there is no other process, so that a metric need not keep account of what is to be exchanged."""
+    return not (dist.is_available() and dist.is_initialized())
 
 
 def measured_order(order: int, x: Tensor) -> int:
