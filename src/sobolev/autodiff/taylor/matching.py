@@ -82,6 +82,6 @@ def plain(x: Any) -> Any:
     tape = x.space.tape
     if tape is None or not tape.probing:
         return x.value
-    if not x.followed:  # there no jet has coefficients, whether it depends on x or not
+    if not (x.followed and x.rows_first):  # there no jet has coefficients, whether it depends on x or not
         raise NotCollapsibleError
     return x
