@@ -112,14 +112,14 @@ class Stopwatch:
     """
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self.seconds, self._depth, self._clock = 0.0, 0, clock
+        self.seconds, self._depth, self.clock = 0.0, 0, clock
 
     def __enter__(self) -> None:
         if not self._depth:
-            self._start = self._clock()
+            self._start = self.clock()
         self._depth += 1
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if not self._depth:
-            self.seconds += self._clock() - self._start
+            self.seconds += self.clock() - self._start

@@ -310,7 +310,7 @@ class DerivativeMonitor(ValidationHooks):
         pass_over(self, trainer)
         if stage == "predict":  # what was measured before is not forgotten
             return
-        self._start = perf_counter()
+        self._start = self._stopwatch.clock()
         data, named = getattr(trainer, "datamodule", None), named_places(getattr(trainer, "datamodule", None))
         self._forget(named or (all_places(data, self.order) if self.exact_function(trainer) is None else {}))
         self._off = is_sharded_otherwise(trainer.strategy)
@@ -515,7 +515,7 @@ class DerivativeMonitor(ValidationHooks):
         """Whether estimates need not wait until the training has taken long enough, or ends."""
         if trainer.state.fn != "fit" or trainer.world_size > 1 or self._is_last(trainer) or self._is_watched(trainer):
             return True
-        return self.estimation.takes_little(trainer, perf_counter() - self._start)
+        return self.estimation.takes_little(trainer, self._stopwatch.clock() - self._start)
 
     def _publish_later(self, trainer: "Trainer") -> None:
         """Estimates of errors for the epochs that had to do without."""
@@ -684,7 +684,7 @@ class DerivativeMonitor(ValidationHooks):
             return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
         if self._is_last(trainer) or self._is_watched(trainer):
             return True
-        seconds, elapsed = self.seconds - self.seconds_once, perf_counter() - self._start
+        seconds, elapsed = self.seconds - self.seconds_once, self._stopwatch.clock() - self._start
         due = is_worth_measuring(trainer, len(self.history), seconds, elapsed)
         return trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
 
@@ -709,7 +709,7 @@ class DerivativeMonitor(ValidationHooks):
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
         if every == "auto":
-            every = 60 if self.seconds + 1 < SHARE * (perf_counter() - self._start) else None
+            every = 60 if self.seconds + 1 < SHARE * (self._stopwatch.clock() - self._start) else None
         due = isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
         return due and bool(self.errors and self.measurement.kept)
 
