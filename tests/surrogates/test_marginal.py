@@ -31,17 +31,46 @@ def test_value_is_that_of_the_normal_density(rows, features):
     weighted = (phi * sizes).numpy()
     wanted = density(weighted @ weighted.T + NOISE**2 * np.eye(rows), y.numpy())
     log_noise = torch.tensor(math.log(NOISE), dtype=torch.float64)
-    assert float(negative_log_evidence(reduced(phi, y), sizes, log_noise)) == pytest.approx(wanted, rel=1e-12)
+    found = negative_log_evidence(reduced(phi, y), sizes.log(), torch.zeros(features, 0).double(), log_noise[None])[0]
+    assert float(found) == pytest.approx(wanted, rel=1e-12)
     apart, others = torch.from_numpy(weighted).split([2, features - 2], 1)
     assert float(kernel_evidence(others @ others.T, apart, y, log_noise)) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("kinds", [1, 3])
+@pytest.mark.parametrize(("rows", "features"), [(40, 9), (9, 40), (12, 12), (200, 130)])
+def test_gradient_and_average_information_are_those_of_the_density(rows, features, kinds, outputs):
+    phi, y = problem(rows, features, outputs)
+    kind = torch.arange(rows) * kinds // rows
+    slopes = problem(features, 3)[0] / 3
+    numbers = torch.linspace(-0.5, 0.3, 3 + kinds, dtype=torch.float64)
+
+    def covariance(numbers):
+        weighted = phi * (slopes @ numbers[:3]).exp()
+        return weighted @ weighted.T + (2 * numbers[3:][kind]).exp().diag()
+
+    def loss(numbers):
+        C = covariance(numbers)
+        return (0.5 * rows * (y * torch.linalg.solve(C, y)).sum(0).log() + 0.5 * torch.logdet(C)).sum()
+
+    found = negative_log_evidence(reduced(phi, y, kind), slopes @ numbers[:3], slopes, numbers[3:])
+    torch.testing.assert_close(found[1], torch.autograd.functional.jacobian(loss, numbers), rtol=1e-8, atol=1e-8)
+    changes = torch.autograd.functional.jacobian(covariance, numbers).movedim(2, 0)
+    inverse = torch.linalg.inv(covariance(numbers))
+    wanted = torch.zeros_like(found[2])
+    for column in y.T:
+        alpha = inverse @ column
+        pushed, square = changes @ alpha, column @ alpha
+        wanted += rows / 2 * (pushed @ inverse @ pushed.T / square - (pushed @ alpha).outer(pushed @ alpha) / square**2)
+    torch.testing.assert_close(found[2], wanted, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize(("rows", "features"), [(12, 5), (5, 12)])
-def test_gradients_are_those_of_finite_differences(rows, features):
+def test_gradients_of_a_kernel_are_those_of_finite_differences(rows, features):
     phi, y = problem(rows, features)
     sizes = torch.linspace(0.5, 2.0, features, dtype=torch.float64).requires_grad_()
     log_noise = torch.tensor(math.log(NOISE), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda s, n: negative_log_evidence(reduced(phi, y), s, n), (sizes, log_noise))
 
     def of_kernel(s, n):
         apart, others = (phi * s).split([2, features - 2], 1)

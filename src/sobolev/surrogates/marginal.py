@@ -5,6 +5,7 @@ output is known, yᵀ(Φ Φᵀ + σ² I)⁻¹y / rows, and put in (Rasmussen & W
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +13,14 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.linalg import solve_triangular
 
-_TINY = 1e-150
-"""A size below this one is none."""
 _RANGE = 20.0
 """Logarithm of the ratio of two noises: of rows that weigh less than by this, rounding of the others leaves nothing."""
+
+
+Parts = tuple[Tensor, Tensor, Tensor]
+"""A loss, its gradient, and its information."""
+_BLOCK = 64
+"""Columns that a triangular factor is made of at a time."""
 
 
 class Solution(NamedTuple):
@@ -57,21 +62,10 @@ def reduced(
 
 def _reduced(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows, width = features.shape
-    if rows <= width:
+    if rows < width:
         return features, targets, targets.new_zeros(targets.shape[1])
     factor = torch.linalg.qr(torch.cat([features, targets], 1), mode="r")[1]
     return factor[:width, :width], factor[:width, width:], factor[width:, width:].square().sum(0)
-
-
-def negative_log_evidence(data: Reduced, sizes: Tensor, log_noise: Tensor) -> Tensor:
-    """Of features multiplied by their sizes (features,), but for a constant; differentiable by sizes and noise.
-
-    Args:
-        data: rows.
-        sizes: (features,).
-        log_noise: one number, or that of each kind of rows, (kinds,).
-    """
-    return _Evidence.apply(sizes, log_noise.reshape(-1)[: len(data.rows)], data)
 
 
 def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tensor, " kinds"]:
@@ -80,33 +74,108 @@ def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tenso
     return torch.maximum(found, found.detach().max() - _RANGE)
 
 
-class _Evidence(torch.autograd.Function):
+def negative_log_evidence(
+    data: Reduced, log_sizes: Tensor, slopes: Float64[Tensor, "features numbers"], log_noise: Tensor
+) -> Parts:
+    """But for a constant, of features multiplied by their sizes, and how it changes with what these depend upon.
+
+    The information is the average of the Hessian and of what is expected of it, as far as first derivatives of the
+    covariance go: Gauss and Newton's (Gilmour, Thompson & Cullis, Average information REML, 1995).
+
+    Args:
+        data: rows.
+        log_sizes: logarithms of the sizes, (features,).
+        slopes: of these by some numbers.
+        log_noise: that of each kind of rows, (kinds,).
+
+    Returns:
+        Its value, its gradient by these numbers and by the noises, (numbers + kinds,), and the information.
+    """
+    found = _Found(data, log_sizes.exp(), log_noise)
+    gradient = torch.cat([slopes.T @ found.by_log_sizes(), found.by_log_noise()])
+    return found.loss, gradient, found.information(slopes)
+
+
+def total_evidence(
+    groups: Sequence[Reduced], log_sizes: Tensor, slopes: Tensor, log_noise: Tensor, least_noise: float, prior: Parts
+) -> Parts:
+    """`negative_log_evidence` of groups of outputs with common sizes and noises, and of a prior of the numbers.
+
+    Args:
+        groups: rows of each.
+        log_sizes: (features,).
+        slopes: see there.
+        log_noise: one for each kind of rows, `bounded` here.
+        least_noise: its bound.
+        prior: the same three of the prior.
+    """
+    noise = bounded(log_noise, least_noise)
+    value, gradient, information = prior
+    gradient, information = gradient.clone(), information.clone()
+    for data in groups:
+        kinds = len(data.rows)
+        own, by_numbers, products = negative_log_evidence(data, log_sizes, slopes, noise[:kinds])
+        free = torch.cat([slopes.new_ones(slopes.shape[1]), (noise == log_noise)[:kinds].to(slopes)])
+        count, value = len(free), value + own
+        gradient[:count] += free * by_numbers
+        information[:count, :count] += free.outer(free) * products
+    return value, gradient, information
+
+
+class _Found:
     """By the QR decomposition of the smaller side above the noise, rows in units of theirs.
 
     Errors grow with the condition, not its square; and derivatives by the sizes ask for weights, not for residuals,
     of which rounding leaves nothing where the noise is small.
     """
 
-    @staticmethod
-    def forward(ctx: Any, sizes: Tensor, log_noise: Tensor, data: Reduced) -> Tensor:
+    def __init__(self, data: Reduced, sizes: Tensor, log_noise: Tensor) -> None:
         noise = log_noise.exp()
         units = noise[data.kinds][:, None]
-        features, targets = data.features * sizes / units, data.targets / units
-        outside = data.outside / noise[:, None].square()
-        found = (_narrow if sizes.numel() <= len(targets) else _wide)(features, targets)
-        rows, outputs = int(data.rows.sum()), targets.shape[1]
-        square = found.square + outside.sum(0)
-        shares = rows / square
-        by_sizes = (outputs * found.used - (found.weights.square() * shares).sum(1)) / sizes.clamp_min(_TINY)
-        own = outputs * (1 - found.leverages) - (found.residuals.square() * shares).sum(1)
-        beyond = outputs * (data.rows - data.kinds.bincount(minlength=len(noise))) - (outside * shares).sum(1)
-        ctx.save_for_backward(by_sizes, beyond.index_add(0, data.kinds, own))
-        return 0.5 * rows * (square / rows).log().sum() + outputs * (found.volume + (data.rows * log_noise).sum())
+        self.data, self.features = data, data.features * sizes / units
+        targets, outside = data.targets / units, data.outside / noise[:, None].square()
+        self.wide = len(sizes) > len(targets)
+        if self.wide:
+            self.solved = _wide(self.features, targets)
+        else:
+            self.solved = _narrow(self.features, targets, triangular=len(noise) == 1)
+        squares = outside.index_add(0, data.kinds, self.solved.residuals.square())
+        self.squares = squares  # of the residuals, (kinds, outputs)
+        self.square, self.outputs, rows = self.solved.square + outside.sum(0), targets.shape[1], int(data.rows.sum())
+        self.shares = rows / self.square
+        volume = self.solved.volume + (data.rows * log_noise).sum()
+        self.loss = 0.5 * rows * (self.square / rows).log().sum() + self.outputs * volume
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        by_sizes, by_noise = ctx.saved_tensors
-        return gradient * by_sizes, gradient * by_noise, None
+    def by_log_sizes(self) -> Float64[Tensor, " features"]:
+        return self.outputs * self.solved.used - (self.solved.weights.square() * self.shares).sum(1)
+
+    def by_log_noise(self) -> Float64[Tensor, " kinds"]:
+        rows, kinds = self.data.rows, self.data.kinds
+        if len(rows) == 1:
+            leverages = self.solved.used.sum()[None]
+        else:
+            each = _leverages(self.features, self.solved.factor)
+            leverages = each.new_zeros(len(rows)).index_add(0, kinds, each)
+        return self.outputs * (rows - leverages) - (self.squares * self.shares).sum(1)
+
+    def information(self, slopes: Tensor) -> Float64[Tensor, "numbers numbers"]:
+        total = slopes.new_zeros(())
+        kinds = torch.nn.functional.one_hot(self.data.kinds, len(self.data.rows)).to(slopes.dtype)
+        for k in range(self.outputs):
+            weights = self.solved.weights[:, k, None]
+            by_sizes, by_noise = slopes * weights, kinds * self.solved.residuals[:, k, None]
+            if self.wide:
+                white = self._white(torch.cat([self.features @ by_sizes, by_noise], 1))
+                products = white.T @ white
+            else:
+                white = self._white(torch.cat([by_sizes, -self.features.T @ by_noise], 1))
+                products = torch.block_diag(by_sizes.T @ by_sizes, self.squares[:, k].diag()) - white.T @ white
+            half = torch.cat([(by_sizes.T @ weights)[:, 0], self.squares[:, k]])  # minus half the slopes of the square
+            total = total + 2 * self.shares[k] * (products - half.outer(half) / self.square[k])
+        return total
+
+    def _white(self, columns: Tensor) -> Tensor:
+        return solve_triangular(self.solved.factor.T, columns, upper=False)
 
 
 class _Solved(NamedTuple):
@@ -117,42 +186,69 @@ class _Solved(NamedTuple):
         weights: ΦᵀA⁻¹y, (features, outputs).
         residuals: A⁻¹y, (rows, outputs).
         used: the diagonal of ΦᵀA⁻¹Φ, (features,).
-        leverages: one minus that of A⁻¹, (rows,).
         volume: half the logarithm of the determinant.
-        inverse: X with A⁻¹ = 1 - Φ X Xᵀ Φᵀ if features are fewer, else with A⁻¹ = X Xᵀ.
+        factor: the upper triangle R with RᵀR = ΦᵀΦ + 1 if features are fewer, else RᵀR = A.
     """
 
     square: Tensor
     weights: Tensor
     residuals: Tensor
     used: Tensor
-    leverages: Tensor
     volume: Tensor
-    inverse: Tensor
+    factor: Tensor
 
 
-def _narrow(features: Tensor, targets: Tensor) -> _Solved:
-    width = features.shape[1]
-    eye = torch.eye(width, dtype=features.dtype, device=features.device)
-    below = torch.cat([eye, targets.new_zeros(width, targets.shape[1])], 1)
-    R = torch.linalg.qr(torch.cat([torch.cat([features, targets], 1), below]), mode="r")[1]
-    R, half, rest = R[:width, :width], R[:width, width:], R[width:, width:]
-    weights, inverse = solve_triangular(R, half, upper=True), solve_triangular(R, eye, upper=True)
-    used, leverages = 1 - inverse.square().sum(1), (features @ inverse).square().sum(1)
-    volume = R.diagonal().abs().log().sum()
-    return _Solved(rest.square().sum(0), weights, targets - features @ weights, used, leverages, volume, inverse)
+def _narrow(features: Tensor, targets: Tensor, triangular: bool = False) -> _Solved:
+    width, beyond = features.shape[1], targets.new_zeros(targets.shape[1])
+    if not triangular:
+        factor = torch.linalg.qr(torch.cat([features, targets], 1), mode="r")[1]
+        top, beyond = factor[:width], factor[width:, width:].square().sum(0)
+    else:
+        top = torch.cat([features, targets], 1)
+    R, rest = _above_one(top)
+    R, half = R[:, :width], R[:, width:]
+    weights = solve_triangular(R, half, upper=True)
+    used = 1 - torch.cholesky_inverse(R, upper=True).diagonal()
+    square, residuals = rest.square().sum(0) + beyond, targets - features @ weights
+    return _Solved(square, weights, residuals, used, R.diagonal().abs().log().sum(), R)
 
 
 def _wide(features: Tensor, targets: Tensor) -> _Solved:
-    eye = torch.eye(len(features), dtype=features.dtype, device=features.device)
-    R = torch.linalg.qr(torch.cat([features.T, eye]), mode="r")[1]
-    half = solve_triangular(R.T, targets, upper=False)
-    inverse = solve_triangular(R, eye, upper=True)
-    through = features.T @ inverse
-    leverages = 1 - inverse.square().sum(1)
-    volume = R.diagonal().abs().log().sum()
-    square = half.square().sum(0)
-    return _Solved(square, through @ half, inverse @ half, through.square().sum(1), leverages, volume, inverse)
+    R, _ = _above_one(torch.linalg.qr(features.T, mode="r")[1])
+    through = solve_triangular(R.T, torch.cat([targets, features], 1), upper=False)
+    half, through = through.split([targets.shape[1], features.shape[1]], 1)
+    square, residuals = half.square().sum(0), solve_triangular(R, half, upper=True)
+    return _Solved(square, through.T @ half, residuals, through.square().sum(0), R.diagonal().abs().log().sum(), R)
+
+
+def _inverse(R: Tensor) -> Tensor:
+    return solve_triangular(R, torch.eye(len(R), dtype=R.dtype, device=R.device), upper=True)
+
+
+def _leverages(features: Tensor, factor: Tensor) -> Float64[Tensor, " rows"]:
+    """One minus the diagonal of A⁻¹."""
+    inverse = _inverse(factor)
+    if features.shape[1] > len(features):
+        return 1 - inverse.square().sum(1)
+    return (features @ inverse).square().sum(1)
+
+
+def _above_one(top: Tensor) -> tuple[Tensor, Tensor]:
+    """The triangular factor of rows [R, Y] above [1, 0], with R triangular, and what Y leaves below.
+
+    By blocks of columns, below which only a triangle of the unit matrix has become anything but zero; a third of the
+    work of a decomposition that does not know (Golub & Van Loan, Matrix Computations, 2013, section 5.2.3 and 6.5.3).
+    """
+    top, width = top.clone(), len(top)
+    below = torch.cat([torch.eye(width, dtype=top.dtype, device=top.device), torch.zeros_like(top[:, width:])], 1)
+    for start in range(0, width, _BLOCK):
+        end = min(start + _BLOCK, width)
+        rows = torch.cat([top[start:end, start:], below[:end, start:]])
+        reflectors, factors = torch.geqrf(rows[:, : end - start])
+        top[start:end, start:end] = reflectors[: end - start].triu()
+        rest = torch.ormqr(reflectors, factors, rows[:, end - start :], transpose=True)
+        top[start:end, end:], below[:end, end:] = rest[: end - start], rest[end - start :]
+    return top, below[:, width:]
 
 
 def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:
@@ -193,8 +289,9 @@ class _KernelEvidence(torch.autograd.Function):
         white, found = _whitened(factor, linear, targets)
         shares = rows / found.square
         alpha = solve_triangular(factor.T, found.residuals, upper=True)
-        through = solve_triangular(factor.T, white @ found.inverse, upper=True)
-        by_linear = outputs * through @ found.inverse.T - (alpha * shares) @ found.weights.T
+        inverse = _inverse(found.factor)
+        through = solve_triangular(factor.T, white @ inverse, upper=True)
+        by_linear = outputs * through @ inverse.T - (alpha * shares) @ found.weights.T
         by_kernel = outputs * (torch.cholesky_inverse(factor) - through @ through.T) - (alpha * shares) @ alpha.T
         ctx.save_for_backward(0.5 * by_kernel, by_linear, noise * by_kernel.diagonal())
         volume = factor.diagonal().log().sum() + found.volume

@@ -9,14 +9,14 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
-from sobolev.surrogates.minimise import minimise
+from sobolev.surrogates.marginal import bounded, reduced, total_evidence
+from sobolev.surrogates.minimise import minimise_by_information
 from sobolev.surrogates.weights import solve_weights
 
 LEAST_NOISE = -32.0
@@ -37,12 +37,31 @@ _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
 _LOW = 8
 """Highest total degrees up to this one are looked at on their own."""
+_LARGEST, _FARTHEST = 3.0, 50.0
+"""Logarithms of α, and of all else, up to which they are looked for."""
+_LITTLE = 1.0
+"""Logarithm of evidence: terms that bring less of it need not be chosen anew."""
 _FAR, _SAME = 30.0, 0.05
 """Logarithms of evidence: a sum that is so much worse has no part in the mean; one so near is the same sum again."""
 _SMALLEST = 0.01
 """A part in the mean that counts."""
 _HIGHEST_OF_SEVERAL = 30
 """With several inputs: higher degrees of small size would act as noise, and wreck the second derivatives."""
+
+
+class _Prior(NamedTuple):
+    """The numbers that are chosen, all of them logarithms: for each input α, r and p; of the constant; of the noise."""
+
+    interaction: Float64[Tensor, " inputs"]
+    decay: Float64[Tensor, " inputs"]
+    power: Float64[Tensor, " inputs"]
+    constant: Float64[Tensor, "1"]
+    log_noise: Float64[Tensor, " orders"]
+
+    @classmethod
+    def of(cls, numbers: Tensor, inputs: int) -> "_Prior":
+        """Views of them."""
+        return cls(*numbers.tensor_split([inputs, 2 * inputs, 3 * inputs, 3 * inputs + 1]))
 
 
 class _State(NamedTuple):
@@ -52,7 +71,7 @@ class _State(NamedTuple):
     margin: float
     terms: int
     degrees: Int64[Tensor, "terms inputs"]
-    values: list[Tensor]
+    numbers: Tensor
 
 
 class Polynomials:
@@ -89,23 +108,23 @@ class Polynomials:
             self.highest = highest_degree + 1
         self.degrees = torch.zeros(0, inputs, dtype=torch.long)
         self.margin = MARGINS[0]
-        self.interaction = torch.zeros(inputs, dtype=torch.float64)
-        self.decay = torch.full((inputs,), _START, dtype=torch.float64)
-        self.power = torch.zeros(inputs, dtype=torch.float64)
-        self.constant = torch.ones((), dtype=torch.float64)
-        self.log_noise = torch.full((1,), _START_NOISE, dtype=torch.float64)  # of values, then gradients, then Hessians
+        self.numbers = torch.zeros(3 * inputs + 2, dtype=torch.float64)  # see `_Prior`
+        self.prior.decay.fill_(_START)
+        self.prior.constant.fill_(1.0)
+        self.prior.log_noise.fill_(_START_NOISE)
 
     @property
-    def _parameters(self) -> list[Tensor]:
-        return [self.interaction, self.decay, self.power, self.constant, self.log_noise]
+    def prior(self) -> _Prior:
+        """What is chosen, as views."""
+        return _Prior.of(self.numbers, self.degrees.shape[1])
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
         groups, self.low, self.high = labels.entries(), labels.x.amin(0), labels.x.amax(0)
         if not len(self.degrees):
-            self.log_noise = self.log_noise.repeat(len(labels.tensors))
+            self.numbers = torch.cat([self.numbers, self.prior.log_noise.repeat(len(labels.tensors) - 1)])
             self._choose_terms(groups)
-            if len(self.decay) == 1:
+            if self.degrees.shape[1] == 1:
                 self._choose_margin(groups)
         else:
             self._climb(groups)
@@ -113,17 +132,17 @@ class Polynomials:
 
     def _weigh_low_degrees(self, groups: Sequence[Entries]) -> None:
         """Sums that end with a total degree, and the part of each in the mean."""
-        full = self._state(self.loss)
+        full = self._state()
         found = [full]
         for degree in range(1, _LOW + 1):
-            self._put(full.values)
-            self.degrees = of_total_degree(len(self.decay), degree, self.highest)
+            self.numbers = full.numbers
+            self.degrees = of_total_degree(self.degrees.shape[1], degree, self.highest)
             if len(self.degrees) > self.terms:
                 break
             loss = self._loss(groups)
-            if float(loss()) > full.loss + _FAR:
+            if float(loss(self.numbers)[0]) > full.loss + _FAR:
                 continue
-            found.append(self._state(minimise(self._parameters, loss, 60)))
+            found.append(self._minimise(loss))
             if abs(found[-1].loss - full.loss) < _SAME:
                 found.pop()
                 break
@@ -133,91 +152,106 @@ class Polynomials:
         self.mean = [(part, state) for part, state in zip((parts / parts.sum()).tolist(), found, strict=True) if part]
 
     def _choose_terms(self, groups: Sequence[Entries]) -> None:
-        """As many as the evidence wants: of one input, more than that would learn the rounding of the rows."""
-        first, tries, most = [p.clone() for p in self._parameters], [], self.terms
-        for terms in (most // 9, most // 3, most) if len(self.decay) == 1 else (most,):
+        """As many as the evidence wants: of one input, more than that would learn the rounding of the rows.
+
+        Of several inputs few terms tell at a small price where to go on with many.
+        """
+        first, tries, most, single = self.numbers, [], self.terms, self.degrees.shape[1] == 1
+        for terms in (most // 9, most // 3, most) if single else (most // 4, most):
             self.terms = terms
-            self._put(first)
-            self._start(groups)
+            if single or not tries:
+                self.numbers = first
+                self._start(groups)
+            else:
+                self.degrees = self._largest()
             self._climb(groups)
-            tries.append(self._state(self.loss))
-            if float(self.log_noise.detach().max()) <= LEAST_NOISE:
+            tries.append(self._state())
+            if single and float(self._noise().max()) <= LEAST_NOISE:
                 break
         self._take(tries)
 
     def _choose_margin(self, groups: Sequence[Entries]) -> None:
         """Larger ones for as long as the evidence grows."""
         for margin in MARGINS[1:]:
-            before, self.margin = self._state(self.loss), margin
+            before, self.margin = self._state(), margin
             self._climb(groups)
-            self._take([before, self._state(self.loss)])
+            self._take([before, self._state()])
             if self.margin != margin:
                 return
 
     def _climb(self, groups: Sequence[Entries]) -> None:
-        """From where the parameters are, and never down: other terms are another loss."""
-        tries = []
+        """From where the numbers are, and never down: other terms are another loss."""
+        tries: list[_State] = []
         for k in range(self.rounds):
             if k:
                 self.degrees = self._largest()
-            loss = self._loss(groups)
-            tries.append(self._state(float(loss())))
-            tries.append(self._state(minimise(self._parameters, loss, 60)))
+            tries.append(self._minimise(self._loss(groups)))
+            if k and tries[-2].loss - tries[-1].loss < _LITTLE:
+                break
         self._take(tries)
 
-    def _state(self, loss: float) -> "_State":
-        return _State(loss, self.margin, self.terms, self.degrees, [p.clone() for p in self._parameters])
+    def _minimise(self, loss: "_Loss") -> "_State":
+        """Where the loss of the terms as they are is least, near where the numbers are."""
+        low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
+        inputs = self.degrees.shape[1]
+        _Prior.of(high, inputs).interaction.fill_(_LARGEST)
+        _Prior.of(low, inputs).power.zero_()
+        _Prior.of(low, inputs).log_noise.fill_(LEAST_NOISE)
+        self.loss, self.numbers = minimise_by_information(self.numbers, low, high, loss)
+        return self._state()
+
+    def _state(self) -> "_State":
+        return _State(self.loss, self.margin, self.terms, self.degrees, self.numbers)
 
     def _take(self, tries: Sequence["_State"]) -> None:
         """The best."""
-        self.loss, self.margin, self.terms, self.degrees, values = min(tries, key=lambda found: found.loss)
-        self._put(values)
+        self.loss, self.margin, self.terms, self.degrees, self.numbers = min(tries, key=lambda found: found.loss)
 
-    @torch.no_grad()
-    def _put(self, values: Sequence[Tensor]) -> None:
-        for parameter, value in zip(self._parameters, values, strict=True):
-            parameter.copy_(value)
-
-    @torch.no_grad()
     def _start(self, groups: Sequence[Entries]) -> None:
         """Begin where the evidence is largest."""
-        several, losses, loss = len(self.decay) > 1, {}, None
+        several, losses, loss = self.degrees.shape[1] > 1, {}, None
         for decay in _STARTS if several else (*_STARTS, *_CUTOFFS):
-            self.decay.fill_(decay)
-            self.power.zero_()
+            self.numbers = self._beginning(decay, 0.0, _START_NOISE)
             degrees = self._largest()
             if loss is None or not torch.equal(degrees, self.degrees):
                 self.degrees = degrees
                 loss = self._loss(groups)
             for start in product([decay], _POWERS[:1] if several else _POWERS, _NOISES[:1] if several else _NOISES):
-                self._begin(*start)
-                losses[start] = float(loss())
+                losses[start] = float(loss(self._beginning(*start))[0])
         decay, power, noise = min(losses, key=lambda start: losses[start])
-        self._begin(decay, 0.0, noise)
+        self.numbers = self._beginning(decay, 0.0, noise)
         self.degrees = self._largest()
-        self.power.fill_(power)
+        self.numbers = self._beginning(decay, power, noise)
 
-    def _begin(self, decay: float, power: float, noise: float) -> None:
+    def _beginning(self, decay: float, power: float, noise: float) -> Tensor:
         """The same for all inputs and orders."""
-        for parameter, value in ((self.decay, decay), (self.power, power), (self.log_noise, noise)):
-            parameter.fill_(value)
+        numbers = self.numbers.clone()
+        prior = _Prior.of(numbers, self.degrees.shape[1])
+        for part, value in ((prior.decay, decay), (prior.power, power), (prior.log_noise, noise)):
+            part.fill_(value)
+        return numbers
 
-    def _loss(self, groups: Sequence[Entries]) -> Callable[[], Tensor]:
+    def _loss(self, groups: Sequence[Entries]) -> "_Loss":
         """Minus the logarithm of the evidence and of the prior, for the terms as they are."""
         features = self._features(self.degrees, torch.ones(len(self.degrees), dtype=torch.float64))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
+        degrees, inputs = self.degrees, self.degrees.shape[1]
+        precision, centre = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
+        _Prior.of(centre, inputs).decay.fill_(_START)
+        for part, value in zip(_Prior.of(precision, inputs), (0.25, self.width**-2, 4.0), strict=False):
+            part.fill_(value)
 
-        def loss() -> Tensor:
-            prior = 0.125 * self.interaction.square().sum() + ((self.decay - _START) / self.width).square().sum() / 2
-            prior = prior + 2 * self.power.square().sum()
-            sizes, noise = self._sizes(), self._noise()
-            return torch.stack([negative_log_evidence(part, sizes, noise) for part in data]).sum() + prior
+        def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            prior, off = _Prior.of(numbers, inputs), numbers - centre
+            logarithms, slopes = _log_sizes(degrees, prior)
+            own = 0.5 * (precision * off.square()).sum(), precision * off, precision.diag()
+            return total_evidence(data, logarithms, slopes, prior.log_noise, LEAST_NOISE, own)
 
         return loss
 
     def fit(self, labels: Labels) -> Fit:
         """See `Family`; the features are the terms of all sums in the mean."""
-        full, fits = self._state(self.loss), []
+        full, fits = self._state(), []
         for part, state in self.mean:
             self._take([state])
             features = partial(self._features, state.degrees)
@@ -244,27 +278,18 @@ class Polynomials:
         margin = self.margin * (self.high - self.low)
         return ChebyshevFeatures(degrees, sizes, self.low - margin, self.high + margin)
 
-    def _falls(self, degrees: Tensor) -> Tensor:
-        """What each degree costs, (terms, inputs)."""
-        positive = degrees.clamp_min(1.0)  # the gradient of 0 to a power is no number
-        return torch.where(degrees > 0, (positive * self.decay.exp()) ** self.power.clamp_min(0.0).exp(), 0.0)
+    def _noise(self) -> Float64[Tensor, " orders"]:
+        return bounded(self.prior.log_noise, LEAST_NOISE)
 
-    def _noise(self) -> Tensor:
-        return bounded(self.log_noise, LEAST_NOISE)
-
-    def _sizes(self) -> Tensor:
-        degrees = self.degrees.double()
-        logarithm = (degrees > 0).double() @ self.interaction.clamp_max(3.0) - self._falls(degrees).sum(1)
-        constant = degrees.sum(1) == 0
-        largest = torch.where(constant, -math.inf, logarithm).amax()  # of which the noise is a part
-        return (logarithm - largest + constant * self.constant).exp()
+    def _sizes(self) -> Float64[Tensor, " terms"]:
+        return _log_sizes(self.degrees, self.prior)[0].exp()
 
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
-        inputs, sizes = len(self.decay), self.interaction.clamp_max(3.0)
+        inputs = self.degrees.shape[1]
         degrees = torch.arange(1.0, self.highest, dtype=torch.float64)[:, None]
-        table = torch.maximum(self._falls(degrees.expand(-1, inputs)) - sizes, 1e-9 * degrees)
-        costs = [[0.0, *column] for column in table.detach().T.tolist()]
+        table = torch.maximum(_falls(degrees, self.prior) - self.prior.interaction, 1e-9 * degrees)
+        costs = [[0.0, *column] for column in table.T.tolist()]
         start = (0,) * inputs
         waiting, seen, found = [(0.0, start)], {start}, []
         while waiting and len(found) < self.terms:
@@ -279,11 +304,35 @@ class Polynomials:
         return torch.tensor(found)
 
 
+def _falls(degrees: Tensor, prior: _Prior) -> Float64[Tensor, "terms inputs"]:
+    """What each degree costs."""
+    return torch.where(degrees > 0, (degrees * prior.decay.exp()) ** prior.power.exp(), 0.0)
+
+
+def _log_sizes(degrees: Tensor, prior: _Prior) -> tuple[Tensor, Float64[Tensor, "terms numbers"]]:
+    """Logarithms of the prior deviations, (terms,), and their slopes by all numbers that are no noises."""
+    degrees, above = degrees.double(), (degrees > 0).double()
+    falls = _falls(degrees, prior)
+    by_decay = -prior.power.exp() * falls
+    by_power = by_decay * (degrees.clamp_min(1.0).log() + prior.decay)
+    found = above @ prior.interaction - falls.sum(1)
+    slopes = torch.cat([above, by_decay, by_power, torch.zeros_like(found)[:, None]], 1)
+    constant = above.sum(1) == 0
+    largest = found.masked_fill(constant, -math.inf).argmax()  # of which the noise is a part
+    found, slopes = found - found[largest], slopes - slopes[largest]
+    slopes[:, -1] = constant.double()
+    return found + constant * prior.constant, slopes
+
+
 def _joined(sets: Sequence[Int64[Tensor, "terms inputs"]]) -> tuple[Int64[Tensor, "terms inputs"], list[Tensor]]:
     """All terms that occur, and the places among them of those of each set."""
     numbers: dict[tuple[int, ...], int] = {}
     places = [torch.tensor([numbers.setdefault(tuple(term), len(numbers)) for term in own.tolist()]) for own in sets]
     return torch.tensor(list(numbers)), places
+
+
+_Loss = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Of the numbers: its value, gradient and information."""
 
 
 def of_total_degree(inputs: int, most: int, limit: int) -> Int64[Tensor, "terms inputs"]:

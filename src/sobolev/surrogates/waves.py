@@ -18,8 +18,8 @@ from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.wave_features import WaveFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, negative_log_evidence, reduced
-from sobolev.surrogates.minimise import minimise
+from sobolev.surrogates.marginal import bounded, reduced, total_evidence
+from sobolev.surrogates.minimise import minimise_by_information
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
 from sobolev.surrogates.weights import solve_weights
 
@@ -37,6 +37,8 @@ _WORTH = 0.2
 """Of what the polynomials miss, waves must leave less than this part; else they are no good description."""
 _ROUGH, _EXACT = 1e-2, 1e-13
 """Of the values' size: what polynomials must miss, and what more waves are looked for down to."""
+_FARTHEST = 50.0
+"""Logarithms up to which sizes are looked for."""
 _STEPS = 12
 _LITTLE = 0.99
 """A step that leaves more of the squared residuals is the last."""
@@ -55,9 +57,8 @@ class Waves:
         self.frequencies = torch.zeros(0, inputs, dtype=torch.float64)
         self.left = 1.0
         self.found = False
-        self.decay = torch.zeros((), dtype=torch.float64)
-        self.strength = torch.zeros((), dtype=torch.float64)
-        self.log_noise = torch.full((1,), -2.0, dtype=torch.float64)  # of values, then gradients, then Hessians
+        # logarithms of the polynomials' decay, of the waves' size, of the noise of values, gradients and Hessians
+        self.numbers = torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64)
 
     @property
     def worth(self) -> bool:
@@ -70,7 +71,7 @@ class Waves:
         if not self.found:
             self.low, self.high = low - MARGINS[0] * (high - low), high + MARGINS[0] * (high - low)
             self.degrees = _of_low_degree(labels.x.shape[1], min(_TERMS, len(labels) // 4))
-            self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
+            self.numbers = torch.cat([self.numbers, self.numbers[2:].repeat(len(labels.tensors) - 1)])
         known = labels.tensors[0].isfinite().all(1)
         x, y = labels.x[known], labels.tensors[0][known]
         if not self.found:
@@ -98,25 +99,33 @@ class Waves:
 
     def _weigh(self, groups: Sequence[Entries]) -> None:
         """Sizes and noise by the evidence."""
-        features = self._features(torch.ones(self._width(), dtype=torch.float64))
+        features = self._features(torch.ones_like(self._sizes()))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
 
-        def loss() -> Tensor:
-            sizes, noise = self._sizes(), self._noise()
-            prior = 0.125 * self.strength.square() + 0.5 * self.decay.square()
-            return torch.stack([negative_log_evidence(part, sizes, noise) for part in data]).sum() + prior
+        precision = torch.zeros_like(self.numbers)
+        precision[0], precision[1] = 1.0, 0.25
 
-        self.loss = minimise([self.decay, self.strength, self.log_noise], loss, 60)
+        def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            logarithms, slopes = self._log_sizes(numbers)
+            value, gradient = 0.5 * (precision * numbers.square()).sum(), precision * numbers
+            prior = value, gradient, precision.diag()
+            return total_evidence(data, logarithms, slopes, numbers[2:], LEAST_NOISE, prior)
 
-    def _width(self) -> int:
-        return len(self.degrees) + 2 * len(self.frequencies)
+        low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
+        low[2:] = LEAST_NOISE
+        self.loss, self.numbers = minimise_by_information(self.numbers, low, high, loss)
+
+    def _log_sizes(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithms of the prior deviations, (features,), and their slopes by decay and size, (features, 2)."""
+        falls = -numbers[0].exp() * self.degrees.sum(1)
+        waves = numbers.new_ones(2 * len(self.frequencies))
+        return torch.cat([falls, numbers[1] * waves]), torch.block_diag(falls[:, None], waves[:, None])
 
     def _sizes(self) -> Tensor:
-        falls = torch.exp(-self.decay.exp() * self.degrees.sum(1))
-        return torch.cat([falls, self.strength.exp().expand(2 * len(self.frequencies))])
+        return self._log_sizes(self.numbers)[0].exp()
 
     def _noise(self) -> Tensor:
-        return bounded(self.log_noise, LEAST_NOISE)
+        return bounded(self.numbers[2:], LEAST_NOISE)
 
     def _polynomials(self, sizes: Tensor | None = None) -> ChebyshevFeatures:
         sizes = torch.ones(len(self.degrees), dtype=torch.float64) if sizes is None else sizes
