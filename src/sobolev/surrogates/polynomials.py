@@ -41,6 +41,8 @@ _LARGEST, _FARTHEST = 3.0, 50.0
 """Logarithms of α, and of all else, up to which they are looked for."""
 _LITTLE = 1.0
 """Logarithm of evidence: terms that bring less of it need not be chosen anew."""
+_TRIED = 2
+"""Beginnings from which several inputs are learnt: there is more than one optimum."""
 _FAR, _SAME = 30.0, 0.05
 """Logarithms of evidence: a sum that is so much worse has no part in the mean; one so near is the same sum again."""
 _SMALLEST = 0.01
@@ -154,21 +156,24 @@ class Polynomials:
     def _choose_terms(self, groups: Sequence[Entries]) -> None:
         """As many as the evidence wants: of one input, more than that would learn the rounding of the rows.
 
-        Of several inputs few terms tell at a small price where to go on with many.
+        Of several inputs and many rows half of the terms tell at a small price where to go on with all.
         """
         first, tries, most, single = self.numbers, [], self.terms, self.degrees.shape[1] == 1
-        for terms in (most // 9, most // 3, most) if single else (most // 4, most):
+        many = sum(len(part.x) for part in groups) > most
+        stages = (most // 9, most // 3, most) if single else (most // 2, most) if many else (most,)
+        for terms in stages:
             self.terms = terms
+            beginnings = [self.numbers]
             if single or not tries:
                 self.numbers = first
-                self._start(groups)
-            else:
+                beginnings = self._beginnings(groups)[: 1 if single else _TRIED]
+            for self.numbers in beginnings:
                 self.degrees = self._largest()
-            self._climb(groups)
-            tries.append(self._state())
+                self._climb(groups)
+                tries.append(self._state())
+            self._take(tries)
             if single and float(self._noise().max()) <= LEAST_NOISE:
                 break
-        self._take(tries)
 
     def _choose_margin(self, groups: Sequence[Entries]) -> None:
         """Larger ones for as long as the evidence grows."""
@@ -207,8 +212,8 @@ class Polynomials:
         """The best."""
         self.loss, self.margin, self.terms, self.degrees, self.numbers = min(tries, key=lambda found: found.loss)
 
-    def _start(self, groups: Sequence[Entries]) -> None:
-        """Begin where the evidence is largest."""
+    def _beginnings(self, groups: Sequence[Entries]) -> list[Tensor]:
+        """Numbers to begin with, those of the largest evidence first."""
         several, losses, loss = self.degrees.shape[1] > 1, {}, None
         for decay in _STARTS if several else (*_STARTS, *_CUTOFFS):
             self.numbers = self._beginning(decay, 0.0, _START_NOISE)
@@ -218,10 +223,7 @@ class Polynomials:
                 loss = self._loss(groups)
             for start in product([decay], _POWERS[:1] if several else _POWERS, _NOISES[:1] if several else _NOISES):
                 losses[start] = float(loss(self._beginning(*start))[0])
-        decay, power, noise = min(losses, key=lambda start: losses[start])
-        self.numbers = self._beginning(decay, 0.0, noise)
-        self.degrees = self._largest()
-        self.numbers = self._beginning(decay, power, noise)
+        return [self._beginning(*start) for start in sorted(losses, key=lambda start: losses[start])]
 
     def _beginning(self, decay: float, power: float, noise: float) -> Tensor:
         """The same for all inputs and orders."""
