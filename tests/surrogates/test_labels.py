@@ -8,7 +8,7 @@ import sobolev
 from sobolev.networks.surrogate import Surrogate
 from sobolev.surrogates.kernels import Kernels
 from sobolev.surrogates.labels import Labels, standardized
-from sobolev.surrogates.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced
+from sobolev.surrogates.marginal import LogSizes, kernel_evidence, kernel_solve, negative_log_evidence, reduced
 from sobolev.surrogates.polynomials import Polynomials
 from sobolev.surrogates.search import network, search
 
@@ -71,8 +71,8 @@ def test_the_evidence_of_several_noises_is_that_of_the_normal_density(rows, feat
     covariance = (phi @ phi.T + (2 * log_noise[kinds]).exp().diag()).numpy()
     square = np.einsum("io,ij,jo->o", y, np.linalg.inv(covariance), y)
     wanted = 0.5 * (2 * rows * np.log(square / (2 * rows)) + np.linalg.slogdet(covariance)[1]).sum()
-    none = torch.zeros(features, 1, dtype=torch.float64)
-    found = negative_log_evidence(reduced(phi, y, kinds), none[:, 0], none[:, :0], log_noise)[0]
+    ones = LogSizes(torch.zeros(features).double(), torch.zeros(features, 0).double(), lambda w: w.new_zeros(0, 0))
+    found = negative_log_evidence(reduced(phi, y, kinds), ones, log_noise)[0]
     assert float(found) == pytest.approx(wanted, rel=1e-12)
     none = phi[:, :0]
     assert float(kernel_evidence(phi @ phi.T, none, y, log_noise[kinds])) == pytest.approx(wanted, rel=1e-12)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sobolev.surrogates.marginal import kernel_evidence, kernel_solve, negative_log_evidence, reduced, solve
+from sobolev.surrogates.marginal import LogSizes, kernel_evidence, kernel_solve, negative_log_evidence, reduced, solve
 
 NOISE = 0.1
 
@@ -24,6 +24,11 @@ def density(covariance, y):
     return float(0.5 * (len(y) * np.log(square / len(y)) + np.log(values).sum()).sum())
 
 
+def fixed(log_sizes):
+    """Sizes that depend upon nothing."""
+    return LogSizes(log_sizes, torch.zeros(len(log_sizes), 0).double(), lambda weights: weights.new_zeros(0, 0))
+
+
 @pytest.mark.parametrize(("rows", "features"), [(12, 5), (5, 12)])
 def test_value_is_that_of_the_normal_density(rows, features):
     phi, y = problem(rows, features)
@@ -31,7 +36,7 @@ def test_value_is_that_of_the_normal_density(rows, features):
     weighted = (phi * sizes).numpy()
     wanted = density(weighted @ weighted.T + NOISE**2 * np.eye(rows), y.numpy())
     log_noise = torch.tensor(math.log(NOISE), dtype=torch.float64)
-    found = negative_log_evidence(reduced(phi, y), sizes.log(), torch.zeros(features, 0).double(), log_noise[None])[0]
+    found = negative_log_evidence(reduced(phi, y), fixed(sizes.log()), log_noise[None])[0]
     assert float(found) == pytest.approx(wanted, rel=1e-12)
     apart, others = torch.from_numpy(weighted).split([2, features - 2], 1)
     assert float(kernel_evidence(others @ others.T, apart, y, log_noise)) == pytest.approx(wanted, rel=1e-12)
@@ -43,27 +48,34 @@ def test_value_is_that_of_the_normal_density(rows, features):
 def test_gradient_and_average_information_are_those_of_the_density(rows, features, kinds, outputs):
     phi, y = problem(rows, features, outputs)
     kind = torch.arange(rows) * kinds // rows
-    slopes = problem(features, 3)[0] / 3
+    directions = problem(features, 3)[0] / 3
     numbers = torch.linspace(-0.5, 0.3, 3 + kinds, dtype=torch.float64)
 
+    def log_sizes(numbers):
+        return directions @ numbers[:3].exp()
+
     def covariance(numbers):
-        weighted = phi * (slopes @ numbers[:3]).exp()
+        weighted = phi * log_sizes(numbers).exp()
         return weighted @ weighted.T + (2 * numbers[3:][kind]).exp().diag()
 
     def loss(numbers):
         C = covariance(numbers)
         return (0.5 * rows * (y * torch.linalg.solve(C, y)).sum(0).log() + 0.5 * torch.logdet(C)).sum()
 
-    found = negative_log_evidence(reduced(phi, y, kind), slopes @ numbers[:3], slopes, numbers[3:])
+    slopes = directions * numbers[:3].exp()
+    sizes = LogSizes(log_sizes(numbers), slopes, lambda weights: torch.diag(weights @ slopes))
+    found = negative_log_evidence(reduced(phi, y, kind), sizes, numbers[3:])
     torch.testing.assert_close(found[1], torch.autograd.functional.jacobian(loss, numbers), rtol=1e-8, atol=1e-8)
-    changes = torch.autograd.functional.jacobian(covariance, numbers).movedim(2, 0)
     inverse = torch.linalg.inv(covariance(numbers))
-    wanted = torch.zeros_like(found[2])
+    changes = torch.autograd.functional.jacobian(covariance, numbers).movedim(2, 0)
+    observed = torch.autograd.functional.hessian(loss, numbers)
+    expected = torch.einsum("aij,bji->ab", inverse @ changes, inverse @ changes)
+    seen = torch.zeros_like(expected)
     for column in y.T:
-        alpha = inverse @ column
-        pushed, square = changes @ alpha, column @ alpha
-        wanted += rows / 2 * (pushed @ inverse @ pushed.T / square - (pushed @ alpha).outer(pushed @ alpha) / square**2)
-    torch.testing.assert_close(found[2], wanted, rtol=1e-8, atol=1e-8)
+        pushed = changes @ (inverse @ column)
+        seen += rows / (column @ inverse @ column) * pushed @ inverse @ pushed.T
+    wanted = observed - (seen - outputs * expected) / 2
+    torch.testing.assert_close(found[2] + found[3], wanted, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize(("rows", "features"), [(12, 5), (5, 12)])

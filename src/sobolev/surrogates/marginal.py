@@ -5,7 +5,7 @@ output is known, yᵀ(Φ Φᵀ + σ² I)⁻¹y / rows, and put in (Rasmussen & W
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +17,8 @@ _RANGE = 20.0
 """Logarithm of the ratio of two noises: of rows that weigh less than by this, rounding of the others leaves nothing."""
 
 
-Parts = tuple[Tensor, Tensor, Tensor]
-"""A loss, its gradient, and its information."""
+Parts = tuple[Tensor, Tensor, Tensor, Tensor]
+"""A loss, its gradient, and two parts of its Hessian: Gauss-Newton's, and the rest."""
 _BLOCK = 64
 """Columns that a triangular factor is made of at a time."""
 
@@ -68,58 +68,75 @@ def _reduced(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return factor[:width, :width], factor[:width, width:], factor[width:, width:].square().sum(0)
 
 
-def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tensor, " kinds"]:
-    """At least so much, and of the kinds of rows no noises so different that float64 loses the noisier rows."""
-    found = log_noise.clamp_min(least)
-    return torch.maximum(found, found.detach().max() - _RANGE)
+class LogSizes(NamedTuple):
+    """Logarithms of prior deviations, as functions of some numbers.
+
+    Attributes:
+        values: (features,).
+        slopes: by these numbers.
+        curvature: of a sum of them with given weights, (features,); (numbers, numbers).
+    """
+
+    values: Float64[Tensor, " features"]
+    slopes: Float64[Tensor, "features numbers"]
+    curvature: Callable[[Tensor], Tensor]
 
 
-def negative_log_evidence(
-    data: Reduced, log_sizes: Tensor, slopes: Float64[Tensor, "features numbers"], log_noise: Tensor
-) -> Parts:
-    """But for a constant, of features multiplied by their sizes, and how it changes with what these depend upon.
+def negative_log_evidence(data: Reduced, sizes: LogSizes, log_noise: Tensor) -> Parts:
+    """But for a constant, of features multiplied by their sizes; its gradient, and about its Hessian in two parts.
 
-    The information is the average of the Hessian and of what is expected of it, as far as first derivatives of the
-    covariance go: Gauss and Newton's (Gilmour, Thompson & Cullis, Average information REML, 1995).
+    The first is what Gauss and Newton would take, of products of first derivatives of the covariance: the average of
+    the Hessian's and of what is expected of them (Gilmour, Thompson & Cullis, Average information REML, 1995). The
+    other one is that of the second derivatives.
 
     Args:
         data: rows.
-        log_sizes: logarithms of the sizes, (features,).
-        slopes: of these by some numbers.
+        sizes: of the features, as functions of some numbers.
         log_noise: that of each kind of rows, (kinds,).
 
     Returns:
-        Its value, its gradient by these numbers and by the noises, (numbers + kinds,), and the information.
+        The value, the gradient by these numbers and by the noises, (numbers + kinds,), and two square matrices.
     """
-    found = _Found(data, log_sizes.exp(), log_noise)
-    gradient = torch.cat([slopes.T @ found.by_log_sizes(), found.by_log_noise()])
-    return found.loss, gradient, found.information(slopes)
+    found = _Found(data, sizes.values.exp(), log_noise)
+    by_sizes, by_noise = found.by_log_sizes(), found.by_log_noise()
+    bent = sizes.slopes.T @ (2 * by_sizes[:, None] * sizes.slopes) + sizes.curvature(by_sizes)
+    gradient = torch.cat([sizes.slopes.T @ by_sizes, by_noise])
+    return found.loss, gradient, found.information(sizes.slopes), torch.block_diag(bent, 2 * by_noise.diag())
 
 
 def total_evidence(
-    groups: Sequence[Reduced], log_sizes: Tensor, slopes: Tensor, log_noise: Tensor, least_noise: float, prior: Parts
+    groups: Sequence[Reduced],
+    sizes: LogSizes,
+    log_noise: Tensor,
+    least_noise: float,
+    prior: tuple[Tensor, Tensor, Tensor],
 ) -> Parts:
     """`negative_log_evidence` of groups of outputs with common sizes and noises, and of a prior of the numbers.
 
     Args:
         groups: rows of each.
-        log_sizes: (features,).
-        slopes: see there.
+        sizes: see there.
         log_noise: one for each kind of rows, `bounded` here.
         least_noise: its bound.
-        prior: the same three of the prior.
+        prior: value, gradient and Hessian of the prior, by all numbers and noises.
     """
     noise = bounded(log_noise, least_noise)
-    value, gradient, information = prior
-    gradient, information = gradient.clone(), information.clone()
+    value, gradient, information, rest = prior[0], prior[1].clone(), prior[2].clone(), torch.zeros_like(prior[2])
     for data in groups:
         kinds = len(data.rows)
-        own, by_numbers, products = negative_log_evidence(data, log_sizes, slopes, noise[:kinds])
-        free = torch.cat([slopes.new_ones(slopes.shape[1]), (noise == log_noise)[:kinds].to(slopes)])
-        count, value = len(free), value + own
-        gradient[:count] += free * by_numbers
-        information[:count, :count] += free.outer(free) * products
-    return value, gradient, information
+        own = negative_log_evidence(data, sizes, noise[:kinds])
+        free = torch.cat([noise.new_ones(sizes.slopes.shape[1]), (noise == log_noise)[:kinds].to(noise)])
+        count, value = len(free), value + own[0]
+        gradient[:count] += free * own[1]
+        for total, part in ((information, own[2]), (rest, own[3])):
+            total[:count, :count] += free.outer(free) * part
+    return value, gradient, information, rest
+
+
+def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tensor, " kinds"]:
+    """At least so much, and of the kinds of rows no noises so different that float64 loses the noisier rows."""
+    found = log_noise.clamp_min(least)
+    return torch.maximum(found, found.detach().max() - _RANGE)
 
 
 class _Found:

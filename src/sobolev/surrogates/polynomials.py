@@ -15,8 +15,8 @@ from torch import Tensor
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, reduced, total_evidence
-from sobolev.surrogates.minimise import minimise_by_information
+from sobolev.surrogates.marginal import LogSizes, bounded, reduced, total_evidence
+from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.weights import solve_weights
 
 LEAST_NOISE = -32.0
@@ -37,6 +37,8 @@ _HIGHEST = 400
 """A degree above this one would need more than its share of float64."""
 _LOW = 8
 """Highest total degrees up to this one are looked at on their own."""
+_SHARPNESS = 8.0
+"""Of the largest prior: that of terms of the same size must not have a corner where another one becomes the largest."""
 _LARGEST, _FARTHEST = 3.0, 50.0
 """Logarithms of α, and of all else, up to which they are looked for."""
 _LITTLE = 1.0
@@ -145,7 +147,7 @@ class Polynomials:
             if float(loss(self.numbers)[0]) > full.loss + _FAR:
                 continue
             found.append(self._minimise(loss))
-            if abs(found[-1].loss - full.loss) < _SAME:
+            if any(abs(found[-1].loss - former.loss) < _SAME for former in found[:-1]):
                 found.pop()
                 break
         self._take([full])
@@ -202,7 +204,7 @@ class Polynomials:
         _Prior.of(high, inputs).interaction.fill_(_LARGEST)
         _Prior.of(low, inputs).power.zero_()
         _Prior.of(low, inputs).log_noise.fill_(LEAST_NOISE)
-        self.loss, self.numbers = minimise_by_information(self.numbers, low, high, loss)
+        self.loss, self.numbers = minimise_by_newton(self.numbers, low, high, loss)
         return self._state()
 
     def _state(self) -> "_State":
@@ -245,9 +247,8 @@ class Polynomials:
 
         def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             prior, off = _Prior.of(numbers, inputs), numbers - centre
-            logarithms, slopes = _log_sizes(degrees, prior)
             own = 0.5 * (precision * off.square()).sum(), precision * off, precision.diag()
-            return total_evidence(data, logarithms, slopes, prior.log_noise, LEAST_NOISE, own)
+            return total_evidence(data, _log_sizes(degrees, prior), prior.log_noise, LEAST_NOISE, own)
 
         return loss
 
@@ -284,7 +285,7 @@ class Polynomials:
         return bounded(self.prior.log_noise, LEAST_NOISE)
 
     def _sizes(self) -> Float64[Tensor, " terms"]:
-        return _log_sizes(self.degrees, self.prior)[0].exp()
+        return _log_sizes(self.degrees, self.prior).values.exp()
 
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
@@ -311,19 +312,29 @@ def _falls(degrees: Tensor, prior: _Prior) -> Float64[Tensor, "terms inputs"]:
     return torch.where(degrees > 0, (degrees * prior.decay.exp()) ** prior.power.exp(), 0.0)
 
 
-def _log_sizes(degrees: Tensor, prior: _Prior) -> tuple[Tensor, Float64[Tensor, "terms numbers"]]:
-    """Logarithms of the prior deviations, (terms,), and their slopes by all numbers that are no noises."""
-    degrees, above = degrees.double(), (degrees > 0).double()
-    falls = _falls(degrees, prior)
-    by_decay = -prior.power.exp() * falls
-    by_power = by_decay * (degrees.clamp_min(1.0).log() + prior.decay)
+def _log_sizes(degrees: Tensor, prior: _Prior) -> LogSizes:
+    """Of the terms, as functions of all numbers that are no noises."""
+    degrees, above, powers = degrees.double(), (degrees > 0).double(), prior.power.exp()
+    falls, logarithms = _falls(degrees, prior), degrees.clamp_min(1.0).log() + prior.decay
     found = above @ prior.interaction - falls.sum(1)
+    by_decay, by_power = -powers * falls, -powers * falls * logarithms
     slopes = torch.cat([above, by_decay, by_power, torch.zeros_like(found)[:, None]], 1)
     constant = above.sum(1) == 0
-    largest = found.masked_fill(constant, -math.inf).argmax()  # of which the noise is a part
-    found, slopes = found - found[largest], slopes - slopes[largest]
-    slopes[:, -1] = constant.double()
-    return found + constant * prior.constant, slopes
+    exponents = _SHARPNESS * found.masked_fill(constant, -math.inf)
+    largest, parts = exponents.logsumexp(0) / _SHARPNESS, exponents.softmax(0)  # of which the noise is a part
+    slopes = slopes - parts @ slopes
+
+    def curvature(weights: Tensor) -> Tensor:
+        total = weights.sum()
+        bends = powers * by_decay, by_decay * (1 + powers * logarithms), by_power * (1 + powers * logarithms)
+        twice, mixed, other = (torch.diag((weights - total * parts) @ bend) for bend in bends)
+        of_falls = torch.cat([torch.cat([twice, mixed], 1), torch.cat([mixed, other], 1)])
+        nothing = torch.zeros_like(twice)
+        of_largest = _SHARPNESS * slopes.T @ (parts[:, None] * slopes)
+        return torch.block_diag(nothing, of_falls, nothing[:1, :1]) - total * of_largest
+
+    by_all = torch.cat([slopes[:, :-1], constant.double()[:, None]], 1)
+    return LogSizes(found - largest + constant * prior.constant, by_all, curvature)
 
 
 def _joined(sets: Sequence[Int64[Tensor, "terms inputs"]]) -> tuple[Int64[Tensor, "terms inputs"], list[Tensor]]:

@@ -18,8 +18,8 @@ from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.wave_features import WaveFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, reduced, total_evidence
-from sobolev.surrogates.minimise import minimise_by_information
+from sobolev.surrogates.marginal import LogSizes, bounded, reduced, total_evidence
+from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
 from sobolev.surrogates.weights import solve_weights
 
@@ -106,23 +106,27 @@ class Waves:
         precision[0], precision[1] = 1.0, 0.25
 
         def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            logarithms, slopes = self._log_sizes(numbers)
             value, gradient = 0.5 * (precision * numbers.square()).sum(), precision * numbers
             prior = value, gradient, precision.diag()
-            return total_evidence(data, logarithms, slopes, numbers[2:], LEAST_NOISE, prior)
+            return total_evidence(data, self._log_sizes(numbers), numbers[2:], LEAST_NOISE, prior)
 
         low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
         low[2:] = LEAST_NOISE
-        self.loss, self.numbers = minimise_by_information(self.numbers, low, high, loss)
+        self.loss, self.numbers = minimise_by_newton(self.numbers, low, high, loss)
 
-    def _log_sizes(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithms of the prior deviations, (features,), and their slopes by decay and size, (features, 2)."""
+    def _log_sizes(self, numbers: Tensor) -> LogSizes:
+        """Of all features, as functions of decay and size."""
         falls = -numbers[0].exp() * self.degrees.sum(1)
         waves = numbers.new_ones(2 * len(self.frequencies))
-        return torch.cat([falls, numbers[1] * waves]), torch.block_diag(falls[:, None], waves[:, None])
+        slopes = torch.block_diag(falls[:, None], waves[:, None])
+
+        def curvature(weights: Tensor) -> Tensor:
+            return torch.diag(torch.stack([weights[: len(falls)] @ falls, numbers.new_zeros(())]))
+
+        return LogSizes(torch.cat([falls, numbers[1] * waves]), slopes, curvature)
 
     def _sizes(self) -> Tensor:
-        return self._log_sizes(self.numbers)[0].exp()
+        return self._log_sizes(self.numbers).values.exp()
 
     def _noise(self) -> Tensor:
         return bounded(self.numbers[2:], LEAST_NOISE)
