@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Labels
-from sobolev.surrogates.polynomials import Polynomials
+from sobolev.surrogates.polynomials import Polynomials, _log_sizes, _Prior, of_total_degree
 
 ROWS, NOISE = 120, 0.1
 
@@ -66,3 +66,16 @@ def test_no_term_is_beyond_the_highest_degree_a_user_allows() -> None:
     family = Polynomials(2, highest_degree=2)
     family.learn(Labels(x, (noisy(x[:, :1] * x[:, 1:], 0),)))
     assert all(state.degrees.max() <= 2 for _, state in family.mean)
+
+
+def test_slopes_and_curvature_of_the_prior_are_those_of_differences() -> None:
+    degrees, weights = of_total_degree(3, 4, 9), torch.linspace(-1, 2, 35, dtype=torch.float64)
+    numbers = torch.tensor([0.3, -0.2, 0.1, 0.2, -0.4, 0.1, 0.3, 0.2, 0.4, 0.5, -2.0], dtype=torch.float64)
+    step, found = 1e-5, _log_sizes(degrees, _Prior.of(numbers, 3))
+    for k, line in enumerate(found.curvature(weights)):
+        change = torch.zeros_like(numbers)
+        change[k] = step
+        before, after = (_log_sizes(degrees, _Prior.of(numbers + sign * change, 3)) for sign in (-1, 1))
+        torch.testing.assert_close(found.slopes[:, k], (after.values - before.values) / (2 * step), rtol=0, atol=1e-8)
+        slopes = weights @ (after.slopes - before.slopes) / (2 * step)
+        torch.testing.assert_close(line, slopes, rtol=0, atol=1e-7)

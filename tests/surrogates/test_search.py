@@ -69,6 +69,18 @@ def test_noise_is_estimated_and_not_learnt(rows):
     assert 0.07 < stages[-1].noise < 0.14
 
 
+def test_the_evidence_tells_apart_what_held_out_rows_do_not():
+    """Of a noisy polynomial law."""
+    generator = torch.Generator().manual_seed(3)
+    x = 2 * torch.rand(500, 2, generator=generator, dtype=torch.float64) - 1
+    truth = standard(x[:, :1] ** 2 + x[:, 1:] ** 3)
+    labels = Labels(x, (truth + 0.02 * torch.randn(truth.shape, generator=generator, dtype=torch.float64),))
+    families = [Polynomials(2), Kernels(2, units=0)]
+    for family in families:
+        family.learn(labels)
+    assert float(module._prior(families, labels)[0]) > 0.8
+
+
 def test_a_fresh_network_loads_any_features():
     found, _, points, _ = learnt("tanh(4*x-3*y)", 60)
     fresh = sobolev.Standardized(Surrogate()).double()
@@ -160,6 +172,9 @@ class Sum:
     def learn(self, labels):
         pass
 
+    def evidence(self, labels):
+        return 0.0
+
     def fit(self, labels):
         one = torch.ones(1, 1, dtype=torch.float64)
         features = lambda x: ((x[:, :1] > 0.5) & (x[:, 1:] < -0.5)).double()  # noqa: E731
@@ -198,6 +213,9 @@ class Set:
 
     def learn(self, labels):
         self.rows = self.rows or len(labels)
+
+    def evidence(self, labels):
+        return float(self.rows)
 
     def fit(self, labels):
         one = torch.ones(1, 1, dtype=torch.float64)

@@ -62,6 +62,10 @@ class Family(Protocol):
         """Choose the numbers by the evidence, from rows in a random order; a second call goes on."""
         ...
 
+    def evidence(self, labels: Labels) -> float:
+        """Logarithm of the evidence of labels, with the numbers as they are, but for a constant common to families."""
+        ...
+
     def fit(self, labels: Labels) -> Fit:
         """Solve for the weights, with the numbers as they are."""
         ...

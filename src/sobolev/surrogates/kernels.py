@@ -99,6 +99,11 @@ class Kernels:
         return torch.stack(parts).sum() + self._prior()
 
     @torch.no_grad()
+    def evidence(self, labels: Labels) -> float:
+        """See `Family`."""
+        return -float(self._loss(labels.entries()))
+
+    @torch.no_grad()
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
         labels = labels.first(self.centres)

@@ -15,7 +15,7 @@ from torch import Tensor
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import LogSizes, bounded, reduced, total_evidence
+from sobolev.surrogates.marginal import LogSizes, Parts, bounded, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.weights import solve_weights
 
@@ -245,12 +245,21 @@ class Polynomials:
         for part, value in zip(_Prior.of(precision, inputs), (0.25, self.width**-2, 4.0), strict=False):
             part.fill_(value)
 
-        def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def loss(numbers: Tensor) -> Parts:
             prior, off = _Prior.of(numbers, inputs), numbers - centre
             own = 0.5 * (precision * off.square()).sum(), precision * off, precision.diag()
             return total_evidence(data, _log_sizes(degrees, prior), prior.log_noise, LEAST_NOISE, own)
 
         return loss
+
+    def evidence(self, labels: Labels) -> float:
+        """See `Family`; of the mean."""
+        full, groups, found = self._state(), labels.entries(), []
+        for part, state in self.mean:
+            self._take([state])
+            found.append(math.log(part) - self._loss(groups)(self.numbers)[0])
+        self._take([full])
+        return float(torch.stack(found).logsumexp(0))
 
     def fit(self, labels: Labels) -> Fit:
         """See `Family`; the features are the terms of all sums in the mean."""
@@ -344,8 +353,7 @@ def _joined(sets: Sequence[Int64[Tensor, "terms inputs"]]) -> tuple[Int64[Tensor
     return torch.tensor(list(numbers)), places
 
 
-_Loss = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-"""Of the numbers: its value, gradient and information."""
+_Loss = Callable[[Tensor], Parts]
 
 
 def of_total_degree(inputs: int, most: int, limit: int) -> Int64[Tensor, "terms inputs"]:

@@ -1,6 +1,7 @@
 """Which families of features: the mean of those that predicts held-out rows best."""
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,10 @@ KINDS = ("waves", "polynomials", "kernel", "deep kernel")
 _HELD_OUT = 0.2
 _EXACT, _EXACT_WAVES = 1e-8, 1e-12
 """In units of the targets' own: what is as good as this needs no rival; waves that are less exact are no waves."""
-_SPREAD = 0.5
-"""Of the shares in a mean, before the held-out rows were seen."""
+_SPREAD = 0.1
+"""Of the shares in a mean before the held-out rows were seen, at least."""
+_TEMPER = 4.0
+"""Logarithms of evidence that count for one: each leaves out constants, and takes for known what it chose."""
 _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
@@ -100,7 +103,7 @@ def search(
     right = errors.sqrt()
     wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
     fits = []
-    for part, k in _chosen(shares(moments + wild.square().diag(), _equal(families), held_out)):
+    for part, k in _chosen(shares(moments + wild.square().diag(), _prior(families, learnt.first(centres)), held_out)):
         starts = [families[k], beginnings[k]] if len(labels) <= _FEW else [families[k]]
         fit = max((_learnt(family, labels) for family in starts), key=lambda fit: fit.evidence)
         if seen.beyond(fit).minimum(_TRUSTED * right[k]) <= torch.maximum(_WILD * right[k], wild[k]):
@@ -203,10 +206,16 @@ def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fi
     return Stage(says, fit.evidence, float(fit.noise[0].mean()), error, fits)
 
 
-def _equal(families: Sequence[Family]) -> Float64[Tensor, " families"]:
-    """Equal parts of all kinds; several searches of one kind share theirs, since they err alike."""
+def _prior(families: Sequence[Family], labels: Labels) -> Float64[Tensor, " families"]:
+    """Parts by the evidence; several searches of one kind share theirs, since they err alike.
+
+    The evidence of a deep kernel takes its many weights for known, which flatters it: it counts as that of a kernel.
+    """
     kinds = [family.kind for family in families]
-    return torch.tensor([1 / (len(set(kinds)) * kinds.count(kind)) for kind in kinds], dtype=torch.float64)
+    evidence = {family.kind: family.evidence(labels) for family in families}
+    evidence["deep kernel"] = evidence.get("kernel", evidence.get("deep kernel", 0.0))
+    logarithms = [evidence[kind] / _TEMPER - math.log(kinds.count(kind)) for kind in kinds]
+    return torch.tensor(logarithms, dtype=torch.float64).softmax(0)
 
 
 def shares(
@@ -224,11 +233,12 @@ def shares(
     """
     count = len(moments)
     least = moments.diagonal().min().clamp_min(1e-32)
-    precision = rows * moments / least + torch.eye(count, dtype=moments.dtype, device=moments.device) / _SPREAD**2
+    own = 1 / (prior * (1 - prior)).clamp_min(_SPREAD**2)  # the variance of what is all with this probability, or none
+    precision = rows * moments / least + own.diag()
     found, active = moments.new_zeros(count), (moments.diagonal() <= _RIVAL**2 * least).nonzero()[:, 0].tolist()
     while True:
         sides = moments.new_ones(len(active), 2)
-        sides[:, 0] = prior[active] / _SPREAD**2
+        sides[:, 0] = (prior * own)[active]
         free, each = torch.linalg.solve(precision[active][:, active], sides).T
         parts = free + each * (1 - free.sum()) / each.sum()
         if len(active) == 1 or parts.min() >= _SMALLEST:

@@ -7,7 +7,7 @@ Newtonized orthogonal matching pursuit, 2016), weights eliminated (Kaufman, A va
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import torch
@@ -18,7 +18,7 @@ from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.wave_features import WaveFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import LogSizes, bounded, reduced, total_evidence
+from sobolev.surrogates.marginal import LogSizes, Parts, bounded, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
 from sobolev.surrogates.weights import solve_weights
@@ -80,6 +80,10 @@ class Waves:
         self.frequencies = _Problem(x, y, self._polynomials()(x)).refined(self.frequencies)
         self._weigh(labels.entries())
 
+    def evidence(self, labels: Labels) -> float:
+        """See `Family`."""
+        return -float(self._loss(labels.entries())(self.numbers)[0])
+
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
         return solve_weights(self.name, self._features, self._sizes(), self._noise(), labels, -self.loss)
@@ -99,20 +103,21 @@ class Waves:
 
     def _weigh(self, groups: Sequence[Entries]) -> None:
         """Sizes and noise by the evidence."""
+        low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
+        low[2:] = LEAST_NOISE
+        self.loss, self.numbers = minimise_by_newton(self.numbers, low, high, self._loss(groups))
+
+    def _loss(self, groups: Sequence[Entries]) -> Callable[[Tensor], Parts]:
         features = self._features(torch.ones_like(self._sizes()))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
-
         precision = torch.zeros_like(self.numbers)
         precision[0], precision[1] = 1.0, 0.25
 
-        def loss(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            value, gradient = 0.5 * (precision * numbers.square()).sum(), precision * numbers
-            prior = value, gradient, precision.diag()
+        def loss(numbers: Tensor) -> Parts:
+            prior = 0.5 * (precision * numbers.square()).sum(), precision * numbers, precision.diag()
             return total_evidence(data, self._log_sizes(numbers), numbers[2:], LEAST_NOISE, prior)
 
-        low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
-        low[2:] = LEAST_NOISE
-        self.loss, self.numbers = minimise_by_newton(self.numbers, low, high, loss)
+        return loss
 
     def _log_sizes(self, numbers: Tensor) -> LogSizes:
         """Of all features, as functions of decay and size."""
