@@ -52,6 +52,20 @@ def test_hessians_of_clean_functions(formula, rows, bound):
         assert relative(sobolev.hessian(found, points)[2], function.hessian(points)[2]) < bound
 
 
+@pytest.mark.parametrize(("levels", "bound"), [(4, 0.3), (6, 5e-3)])
+def test_a_grid_of_few_levels_tells_no_degrees_above_their_number(levels, bound):
+    axis = torch.linspace(0, 1, levels, dtype=torch.float64)
+    x = torch.cartesian_prod(axis, axis, axis)
+    function = sobolev.Function("exp(x)*sin(2*y)+1/(1.2+z)")
+    points = torch.rand(200, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = sobolev.Standardized(Surrogate()).double().fit(x, function(x))
+    scales = found.input_mean, found.input_scale, found.output_mean, found.output_scale
+    *_, last = search(standardized(x, (function(x),), *scales))
+    found.network = network(last.fits)
+    with torch.no_grad():
+        assert relative(sobolev.hessian(found, points)[2], function.hessian(points)[2]) < bound
+
+
 @pytest.mark.parametrize(("rows", "end"), [(150, 15.0), pytest.param(500, 50.0, marks=pytest.mark.slow)])
 def test_many_periods_from_few_points(rows, end):
     found, function, points, _ = learnt("sin(x)", rows, low=-end, high=end)

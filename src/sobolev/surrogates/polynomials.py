@@ -126,6 +126,7 @@ class Polynomials:
         """See `Family`."""
         groups, self.low, self.high = labels.entries(), labels.x.amin(0), labels.x.amax(0)
         if not len(self.degrees):
+            self.limits = self._limits(labels)
             self.numbers = torch.cat([self.numbers, self.prior.log_noise.repeat(len(labels.tensors) - 1)])
             self._choose_terms(groups)
             if self.degrees.shape[1] == 1:
@@ -134,6 +135,12 @@ class Polynomials:
             self._climb(groups)
         self._weigh_low_degrees(groups)
 
+    def _limits(self, labels: Labels) -> list[int]:
+        """Degrees of each input below which they are told by the rows: of a grid there are as many as levels."""
+        levels = [len(column.unique()) for column in labels.x.T]
+        told = [count * len(labels.tensors) if 2 * count <= len(labels) else self.highest for count in levels]
+        return [min(count, self.highest) for count in told]
+
     def _weigh_low_degrees(self, groups: Sequence[Entries]) -> None:
         """Sums that end with a total degree, and the part of each in the mean."""
         full = self._state()
@@ -141,6 +148,7 @@ class Polynomials:
         for degree in range(1, _LOW + 1):
             self.numbers = full.numbers
             self.degrees = of_total_degree(self.degrees.shape[1], degree, self.highest)
+            self.degrees = self.degrees[(self.degrees < torch.tensor(self.limits)).all(1)]
             if len(self.degrees) > self.terms:
                 break
             loss = self._loss(groups)
@@ -310,7 +318,7 @@ class Polynomials:
             for j in range(inputs):
                 k = degrees[j] + 1
                 following = (*degrees[:j], k, *degrees[j + 1 :])
-                if k < self.highest and following not in seen:
+                if k < self.limits[j] and following not in seen:
                     seen.add(following)  # pyright: ignore[reportArgumentType]
                     heapq.heappush(waiting, (cost - costs[j][k - 1] + costs[j][k], following))  # pyright: ignore[reportArgumentType]
         return torch.tensor(found)

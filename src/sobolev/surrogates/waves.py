@@ -31,6 +31,8 @@ _TERMS = 60
 """Of the polynomials, about."""
 _HIGHEST = {1: 1000, 2: 128, 3: 32}
 """Half periods in the range of an input, for waves along so many inputs at a time."""
+_LEVELS = 8
+"""Steps from value to value of an input below which anything is a sum of waves along it."""
 _CHANCE = 8.0
 """How improbable the peak of a spectrum of noise is, as minus a logarithm."""
 _WORTH = 0.2
@@ -214,6 +216,8 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
     chosen = list(combinations(range(inputs), min(2, inputs))) + ([(0, 1, 2)] if inputs == 3 else [])
     best, frequency, count = 0.0, torch.zeros_like(step), 0
     for axes in chosen:
+        if min(distinct[j] for j in axes) < _LEVELS:
+            continue
         highest = [min(_HIGHEST[len(axes)], distinct[j]) for j in axes]
         numbers = [torch.arange(-k if place else 0, k + 1, dtype=x.dtype) for place, k in enumerate(highest)]
         power = _power([x[:, j, None] * step[j] * n for j, n in zip(axes, numbers, strict=True)], residuals)
@@ -224,7 +228,7 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
             frequency = torch.zeros_like(step)
             for j, n, place in zip(axes, numbers, places, strict=True):
                 frequency[j] = n[place] * step[j]
-    return frequency if best > (math.log(count) + _CHANCE) * residuals.square().sum() else None
+    return frequency if count and best > (math.log(count) + _CHANCE) * residuals.square().sum() else None
 
 
 def _power(phases: Sequence[Tensor], residuals: Tensor) -> Tensor:

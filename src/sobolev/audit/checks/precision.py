@@ -56,8 +56,8 @@ def _changing(probe: Probe) -> Finding:
         "autograd-disagrees",
         "warning" if right else "error",
         "f",
-        "derivatives by autograd change from call to call, while the values do not: a custom backward or a hook changes "
-        "something that it uses again, such as a cached tensor or a counter. Let it leave everything as it was"
+        "derivatives by autograd change from call to call, while the values do not: a custom backward or a hook "
+        "changes something that it uses again, such as a cached tensor or a counter. Let it leave everything as it was"
         + (". Taylor mode, which runs no backward, is right: method='taylor'" if right else ""),
     )
 
