@@ -1,6 +1,7 @@
 """Posteriors of surrogates beside those of dense Gaussian processes in numpy, by differences of their covariances."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -170,10 +171,13 @@ def learnt(x, y):
 
 
 def test_estimates_of_an_evidence_regressor_are_near_the_errors():
+    """As often as docs/estimates.md says; a single network may be off by more."""
     covered, ratios = [], []
-    for function, count, noise in [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]:
-        x, points = inputs(count + count // 9, seed=4), 0.95 * inputs(200, seed=9)
-        noises = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    for seed, (function, count, noise) in product(
+        (4, 20, 21), [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]
+    ):
+        x, points = inputs(count + count // 9, seed), 0.95 * inputs(200, seed=9)
+        noises = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(5 + seed), dtype=torch.float64)
         y = function(x) + noise * noises
         module = learnt(x[:count], y[:count])
         estimate = DerivativeEstimate.fit(module, (x[:count], y[:count]), (x[count:], y[count:]))
@@ -187,7 +191,8 @@ def test_estimates_of_an_evidence_regressor_are_near_the_errors():
         beyond = estimate.at(module, points + torch.tensor([2.5, 0.0]))
         assert beyond.outside.all()
         assert beyond.deviations[1].mean() > 10 * found.deviations[1].mean()
-    assert 0.25 < min(ratios) and max(ratios) < 4 and 0.5 < sorted(ratios)[len(ratios) // 2] < 2  # what docs promise
+    assert sum(0.5 < ratio < 2 for ratio in ratios) >= 0.8 * len(ratios)
+    assert min(ratios) > 0.25 and max(ratios) < 4
     assert 0.8 < sum(covered) / len(covered) < 0.97
 
 
