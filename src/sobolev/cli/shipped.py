@@ -26,7 +26,9 @@ def with_shipped_configs(words: Sequence[str]) -> list[str]:
 def with_shipped_tables(data: Any) -> None:
     """The same of the tables that a data module's configuration names, if there is one; changed in place."""
     arguments = data.get("init_args") if data else None
-    for name, value in list(vars(arguments).items()) if arguments else ():
+    if not arguments:
+        return
+    for name, value in list(vars(arguments).items()):
         if isinstance(value, str):
             arguments[name] = _place(value)
 
