@@ -35,7 +35,7 @@ from sobolev.readout import solve_readout
 PACKAGES = ("scikit-learn", "uqtestfuns")
 POINTS, EPOCHS, BATCH = 200, 200, 100
 SEEDS, NOISES = (1, 2, 3), (0.0, 0.02, 0.1)
-MINUTES = 60
+MINUTES = 6
 """After so many no case is begun any more."""
 MANY_EVERY = 10
 """One case in so many has 3,000 rows; of the others each is as likely as the next."""
