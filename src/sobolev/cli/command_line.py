@@ -107,9 +107,7 @@ def _say_default(given: list[str]) -> None:
 
 def _hush() -> None:
     """No advertisements, and no deprecations that are for Lightning's authors."""
-    import_module(
-        "lightning.pytorch"
-    )  # which has rules of its own for warnings; it takes longer than the shortest answers
+    import_module("lightning.pytorch")  # has rules of its own for warnings, and takes longer than the shortest answers
     idle = {
         "utilities.rank_zero": "Tip:",
         "trainer.connectors.checkpoint_connector": "`weights_only` was not set",

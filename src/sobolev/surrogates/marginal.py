@@ -16,7 +16,6 @@ from torch.linalg import solve_triangular
 _RANGE = 20.0
 """Logarithm of the ratio of two noises: of rows that weigh less than by this, rounding of the others leaves nothing."""
 
-
 Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 """A loss, its gradient, and two parts of its Hessian: Gauss-Newton's, and the rest."""
 _BLOCK = 64
@@ -97,7 +96,7 @@ def negative_log_evidence(data: Reduced, sizes: LogSizes, log_noise: Tensor) -> 
     Returns:
         The value, the gradient by these numbers and by the noises, (numbers + kinds,), and two square matrices.
     """
-    found = _Found(data, sizes.values.exp(), log_noise)
+    found = _Evidence(data, sizes.values.exp(), log_noise)
     by_sizes, by_noise = found.by_log_sizes(), found.by_log_noise()
     bent = sizes.slopes.T @ (2 * by_sizes[:, None] * sizes.slopes) + sizes.curvature(by_sizes)
     gradient = torch.cat([sizes.slopes.T @ by_sizes, by_noise])
@@ -139,7 +138,7 @@ def bounded(log_noise: Float64[Tensor, " kinds"], least: float) -> Float64[Tenso
     return torch.maximum(found, found.detach().max() - _RANGE)
 
 
-class _Found:
+class _Evidence:
     """By the QR decomposition of the smaller side above the noise, rows in units of theirs.
 
     Errors grow with the condition, not its square; and derivatives by the sizes ask for weights, not for residuals,
@@ -156,8 +155,7 @@ class _Found:
             self.solved = _wide(self.features, targets)
         else:
             self.solved = _narrow(self.features, targets, triangular=len(noise) == 1)
-        squares = outside.index_add(0, data.kinds, self.solved.residuals.square())
-        self.squares = squares  # of the residuals, (kinds, outputs)
+        self.squares = outside.index_add(0, data.kinds, self.solved.residuals.square())  # (kinds, outputs)
         self.square, self.outputs, rows = self.solved.square + outside.sum(0), targets.shape[1], int(data.rows.sum())
         self.shares = rows / self.square
         volume = self.solved.volume + (data.rows * log_noise).sum()
@@ -253,8 +251,8 @@ def _leverages(features: Tensor, factor: Tensor) -> Float64[Tensor, " rows"]:
 def _above_one(top: Tensor) -> tuple[Tensor, Tensor]:
     """The triangular factor of rows [R, Y] above [1, 0], with R triangular, and what Y leaves below.
 
-    By blocks of columns, below which only a triangle of the unit matrix has become anything but zero; a third of the
-    work of a decomposition that does not know (Golub & Van Loan, Matrix Computations, 2013, section 5.2.3 and 6.5.3).
+    By blocks of columns, below which only a triangle of the unit matrix has become anything but zero: less than half of
+    the time of a decomposition that does not know (Golub & Van Loan, Matrix Computations, 2013, sections 5.2.3, 6.5.3).
     """
     top, width = top.clone(), len(top)
     below = torch.cat([torch.eye(width, dtype=top.dtype, device=top.device), torch.zeros_like(top[:, width:])], 1)

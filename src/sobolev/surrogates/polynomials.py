@@ -118,9 +118,14 @@ class Polynomials:
         self.prior.log_noise.fill_(_START_NOISE)
 
     @property
+    def inputs(self) -> int:
+        """How many."""
+        return self.degrees.shape[1]
+
+    @property
     def prior(self) -> _Prior:
         """What is chosen, as views."""
-        return _Prior.of(self.numbers, self.degrees.shape[1])
+        return _Prior.of(self.numbers, self.inputs)
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
@@ -129,7 +134,7 @@ class Polynomials:
             self.limits = self._limits(labels)
             self.numbers = torch.cat([self.numbers, self.prior.log_noise.repeat(len(labels.tensors) - 1)])
             self._choose_terms(groups)
-            if self.degrees.shape[1] == 1:
+            if self.inputs == 1:
                 self._choose_margin(groups)
         else:
             self._climb(groups)
@@ -147,7 +152,7 @@ class Polynomials:
         found = [full]
         for degree in range(1, _LOW + 1):
             self.numbers = full.numbers
-            self.degrees = of_total_degree(self.degrees.shape[1], degree, self.highest)
+            self.degrees = of_total_degree(self.inputs, degree, self.highest)
             self.degrees = self.degrees[(self.degrees < torch.tensor(self.limits)).all(1)]
             if len(self.degrees) > self.terms:
                 break
@@ -168,7 +173,7 @@ class Polynomials:
 
         Of several inputs and many rows half of the terms tell at a small price where to go on with all.
         """
-        first, tries, most, single = self.numbers, [], self.terms, self.degrees.shape[1] == 1
+        first, tries, most, single = self.numbers, [], self.terms, self.inputs == 1
         many = sum(len(part.x) for part in groups) > most
         stages = (most // 9, most // 3, most) if single else (most // 2, most) if many else (most,)
         for terms in stages:
@@ -208,10 +213,9 @@ class Polynomials:
     def _minimise(self, loss: "_Loss") -> "_State":
         """Where the loss of the terms as they are is least, near where the numbers are."""
         low, high = torch.full_like(self.numbers, -_FARTHEST), torch.full_like(self.numbers, _FARTHEST)
-        inputs = self.degrees.shape[1]
-        _Prior.of(high, inputs).interaction.fill_(_LARGEST)
-        _Prior.of(low, inputs).power.zero_()
-        _Prior.of(low, inputs).log_noise.fill_(LEAST_NOISE)
+        _Prior.of(high, self.inputs).interaction.fill_(_LARGEST)
+        _Prior.of(low, self.inputs).power.zero_()
+        _Prior.of(low, self.inputs).log_noise.fill_(LEAST_NOISE)
         self.loss, self.numbers = minimise_by_newton(self.numbers, low, high, loss)
         return self._state()
 
@@ -224,7 +228,7 @@ class Polynomials:
 
     def _beginnings(self, groups: Sequence[Entries]) -> list[Tensor]:
         """Numbers to begin with, those of the largest evidence first."""
-        several, losses, loss = self.degrees.shape[1] > 1, {}, None
+        several, losses, loss = self.inputs > 1, {}, None
         for decay in _STARTS if several else (*_STARTS, *_CUTOFFS):
             self.numbers = self._beginning(decay, 0.0, _START_NOISE)
             degrees = self._largest()
@@ -238,7 +242,7 @@ class Polynomials:
     def _beginning(self, decay: float, power: float, noise: float) -> Tensor:
         """The same for all inputs and orders."""
         numbers = self.numbers.clone()
-        prior = _Prior.of(numbers, self.degrees.shape[1])
+        prior = _Prior.of(numbers, self.inputs)
         for part, value in ((prior.decay, decay), (prior.power, power), (prior.log_noise, noise)):
             part.fill_(value)
         return numbers
@@ -247,7 +251,7 @@ class Polynomials:
         """Minus the logarithm of the evidence and of the prior, for the terms as they are."""
         features = self._features(self.degrees, torch.ones(len(self.degrees), dtype=torch.float64))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
-        degrees, inputs = self.degrees, self.degrees.shape[1]
+        degrees, inputs = self.degrees, self.inputs
         precision, centre = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
         _Prior.of(centre, inputs).decay.fill_(_START)
         for part, value in zip(_Prior.of(precision, inputs), (0.25, self.width**-2, 4.0), strict=False):
@@ -306,16 +310,15 @@ class Polynomials:
 
     def _largest(self) -> Int64[Tensor, "terms inputs"]:
         """The degrees of the terms whose prior is largest, by a search from the constant outwards."""
-        inputs = self.degrees.shape[1]
         degrees = torch.arange(1.0, self.highest, dtype=torch.float64)[:, None]
         table = torch.maximum(_falls(degrees, self.prior) - self.prior.interaction, 1e-9 * degrees)
         costs = [[0.0, *column] for column in table.T.tolist()]
-        start = (0,) * inputs
+        start = (0,) * self.inputs
         waiting, seen, found = [(0.0, start)], {start}, []
         while waiting and len(found) < self.terms:
             cost, degrees = heapq.heappop(waiting)
             found.append(degrees)
-            for j in range(inputs):
+            for j in range(self.inputs):
                 k = degrees[j] + 1
                 following = (*degrees[:j], k, *degrees[j + 1 :])
                 if k < self.limits[j] and following not in seen:

@@ -212,9 +212,9 @@ def _prior(families: Sequence[Family], labels: Labels) -> Float64[Tensor, " fami
     The evidence of a deep kernel takes its many weights for known, which flatters it: it counts as that of a kernel.
     """
     kinds = [family.kind for family in families]
-    evidence = {family.kind: family.evidence(labels) for family in families}
-    evidence["deep kernel"] = evidence.get("kernel", evidence.get("deep kernel", 0.0))
-    logarithms = [evidence[kind] / _TEMPER - math.log(kinds.count(kind)) for kind in kinds]
+    counted = [("kernel" if "kernel" in kinds else kind) if kind == "deep kernel" else kind for kind in kinds]
+    evidence = {kind: families[kinds.index(kind)].evidence(labels) for kind in dict.fromkeys(counted)}
+    logarithms = [evidence[c] / _TEMPER - math.log(kinds.count(k)) for c, k in zip(counted, kinds, strict=True)]
     return torch.tensor(logarithms, dtype=torch.float64).softmax(0)
 
 
