@@ -147,6 +147,8 @@ def covariance(places: list[Places]) -> Float[Tensor, "places places"]:
 
 def _covariance(here: Places, there: Places) -> Tensor:
     """exp(e), e = -r² / 2, differentiated by the inputs of both sides: e's derivatives over all partitions of them."""
+    middle = there.points.detach().mean(0)  # distances are measured from here: from afar they lose digits
+    here, there = (side._replace(points=side.points - middle) for side in (here, there))
     squares = (here.points * here.points).sum(1, keepdim=True) + (there.points * there.points).sum(1)
     bumps = torch.exp(-0.5 * (squares - 2 * (here.points @ there.points.T)))
     sides = [(0, i) for i in range(len(here.slopes))] + [(1, i) for i in range(len(there.slopes))]
