@@ -1,7 +1,8 @@
 """Posteriors of surrogates beside those of dense Gaussian processes in numpy, by differences of their covariances."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import accumulate, product
+from math import comb
 
 import numpy as np
 import pytest
@@ -170,12 +171,16 @@ def learnt(x, y):
     return module
 
 
+def likely_at_least(count, share):
+    """As many of so many as chance leaves in all but one of a thousand tries: the binomial's quantile."""
+    chances = (comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(count + 1))
+    return sum(total < 1e-3 for total in accumulate(chances))
+
+
 def test_estimates_of_an_evidence_regressor_are_near_the_errors():
-    """As often as docs/estimates.md says; a single network may be off by more."""
+    """As often as docs/estimates.md says, but for chance: rounding alone decides which of the networks are off."""
     covered, ratios = [], []
-    for seed, (function, count, noise) in product(
-        (4, 20, 21), [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]
-    ):
+    for seed, (function, count, noise) in product(range(6), [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]):
         x, points = inputs(count + count // 9, seed), 0.95 * inputs(200, seed=9)
         noises = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(5 + seed), dtype=torch.float64)
         y = function(x) + noise * noises
@@ -183,16 +188,18 @@ def test_estimates_of_an_evidence_regressor_are_near_the_errors():
         estimate = DerivativeEstimate.fit(module, (x[:count], y[:count]), (x[count:], y[count:]))
         towers = derivative_tensors(module, points, 2), derivative_tensors(function, points, 2)
         found = estimate.at(module, points)
+        ratios.append([])
         for expected, mine, exact, bars in zip(estimate.errors(module, points), *towers, found.deviations, strict=True):
             error = (mine - exact).detach()
-            ratios.append(expected.rmse / float(error.square().mean().sqrt()))
+            ratios[-1].append(expected.rmse / float(error.square().mean().sqrt()))
             covered.append(float((error.abs() <= 1.645 * bars).double().mean()))
         assert not found.outside.all()
         beyond = estimate.at(module, points + torch.tensor([2.5, 0.0]))
         assert beyond.outside.all()
         assert beyond.deviations[1].mean() > 10 * found.deviations[1].mean()
-    assert sum(0.5 < ratio < 2 for ratio in ratios) >= 0.8 * len(ratios)
-    assert min(ratios) > 0.25 and max(ratios) < 4
+    for factor, share in ((2, 0.9), (4, 0.97)):  # of the networks, in every order
+        fewest = likely_at_least(len(ratios), share)
+        assert all(sum(1 / factor < ratio < factor for ratio in order) >= fewest for order in zip(*ratios, strict=True))
     assert 0.8 < sum(covered) / len(covered) < 0.97
 
 
