@@ -25,6 +25,7 @@ from sobolev.autodiff.taylor.agreement import compare, is_new, random_state
 from sobolev.autodiff.taylor.array_libraries import introduce_jets
 from sobolev.autodiff.taylor.jet import CustomFunctionError, Jet
 from sobolev.autodiff.taylor.module_attributes import settle
+from sobolev.autodiff.taylor.new_tensors import OrdinaryTensorError, writable, writes
 from sobolev.autodiff.taylor.sides import mended, watched
 from sobolev.autodiff.tensor_classes import ordinary, plain
 from sobolev.autodiff.torch_export import is_to_be_written_out, recording, written_out
@@ -187,16 +188,20 @@ def _by_taylor_mode(operator: str, f: BatchedFunction, x: Tensor, arguments: dic
     """Once for every function, its value is compared with that of a plain call."""
     introduce_jets()
     new = x.shape[0] > 0 and x.dtype not in HALF and is_new(f.original)
-    randomness = random_state(x) if new else x
+    randomness, function = random_state(x) if new else x, writable(f)
     try:
         with forwards_followed(), watched() as kinks:
-            results = _in_single_precision(getattr(taylor, operator), f, x, arguments)
+            results = _in_single_precision(getattr(taylor, operator), function, x, arguments)
         if kinks and x.dtype not in HALF:
-            along, again = partial(taylor.derivatives, f), partial(getattr(taylor, operator), f)
+            along, again = partial(taylor.derivatives, function), partial(getattr(taylor, operator), function)
             with forwards_followed():
                 results = mended(operator, x, results, kinks, along, again, **arguments)
     except CustomFunctionError as error:
-        if not follow(f, x, error.function):
+        if not follow(function, x, error.function):
+            raise
+        return _by_taylor_mode(operator, f, x, arguments)
+    except OrdinaryTensorError:
+        if not writes(f.original):
             raise
         return _by_taylor_mode(operator, f, x, arguments)
     if new:

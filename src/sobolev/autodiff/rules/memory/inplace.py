@@ -10,7 +10,8 @@ from torch.nn import functional
 from sobolev.autodiff.rules.memory.writing import Links, link, overwrite
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import constant
-from sobolev.autodiff.taylor.registry import RULES, NoRuleError, rule
+from sobolev.autodiff.taylor.new_tensors import OrdinaryTensorError
+from sobolev.autodiff.taylor.registry import RULES, rule
 
 _OPERATORS = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "idiv": "div", "ipow": "pow",
               "imod": "remainder"}  # fmt: skip
@@ -27,7 +28,7 @@ def in_place(apply: Callable, name: str) -> Callable:
 
     def write(x: Any, *args: Any, **kwargs: Any) -> Jet:
         if not isinstance(x, Jet):
-            raise NoRuleError(
+            raise OrdinaryTensorError(
                 f"Taylor mode cannot write derivatives into an ordinary tensor ({name}): write y = y + ... instead "
                 "of y += ..., or start from torch.zeros_like(x)"
             )

@@ -56,7 +56,7 @@ def overwrite(x: Jet, result: Jet, inplace: bool = True) -> Jet:
         base, index = x.links.base, x.links.index
         changed = assigned(base, index, x)
         base.value, base.higher, base.rows, base.squared = changed.value, changed.higher, None, None
-        base.rows_first = base.followed = False
+        base.rows_first, base.followed = False, changed.followed
         current.append(x := base)
     _invalidate(written, current)
     return written
@@ -70,7 +70,9 @@ def assigned(x: Jet, index: Any, item: Any) -> Jet:
     higher = padded(x, length).clone()
     part = padded(item, length).movedim(0, -1) if isinstance(item, Jet) else 0
     higher.movedim(0, -1)[with_coefficients(index)] = part if isinstance(part, int) else part.to(higher.dtype)
-    return Jet(x.space, value, higher)
+    result = Jet(x.space, value, higher)
+    result.followed = x.followed and (item.followed if isinstance(item, Jet) else True)
+    return result
 
 
 def with_coefficients(index: Any) -> Any:

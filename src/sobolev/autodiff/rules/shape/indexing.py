@@ -11,6 +11,7 @@ from sobolev.autodiff.rules.memory.writing import assigned, link, overwrite, wit
 from sobolev.autodiff.rules.shape.axes import along_one
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded
+from sobolev.autodiff.taylor.new_tensors import OrdinaryTensorError
 from sobolev.autodiff.taylor.registry import NoRuleError, rule
 
 
@@ -40,7 +41,7 @@ def _is_basic(place: Any) -> bool:
 def setitem(x: Any, index: Any, item: Any) -> None:
     """x[index] = item."""
     if not isinstance(x, Jet):
-        raise NoRuleError(
+        raise OrdinaryTensorError(
             "Taylor mode cannot write derivatives into an ordinary tensor: start from torch.zeros_like(x) or "
             "x.new_zeros(...), or join the parts by torch.stack or torch.cat"
         )
