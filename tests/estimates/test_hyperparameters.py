@@ -34,6 +34,13 @@ def test_the_value_is_the_density_of_a_normal_distribution():
     assert _minus_log_evidence(theta, x, y)[0] == pytest.approx(-float(density) - constant, rel=1e-6)
 
 
+def test_a_line_search_that_runs_away_meets_numbers():
+    x, y = rows(2)
+    for amplitude in (-400.0, 400.0):
+        value, gradient = _minus_log_evidence(torch.tensor([0.0, 0.0, amplitude, 0.0], dtype=torch.float64), x, y)
+        assert math.isfinite(value) and gradient.isfinite().all()
+
+
 def test_noise_and_an_input_without_effect_are_found():
     x, y = rows(2, noise=0.2, count=200)
     lengths, _, noise = hyperparameters(x, y)

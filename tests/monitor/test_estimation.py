@@ -226,3 +226,14 @@ def test_values_without_an_axis_for_their_one_output_are_rows_as_well(tmp_path):
         quiet_trainer(tmp_path, monitor, max_epochs=2).fit(Regressor(MLP(2, hidden=(8,))), rows, rows)
         found.append([error["estimated_rmse"] for error in monitor.errors])
     assert len(found[0]) == 3 and found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("when", ["auto", "always"])
+def test_a_witness_for_each_of_many_outputs_is_made_on_request_only(tmp_path, when):
+    x = torch.rand(40, 2)
+    y = torch.stack([torch.sin(k * x[:, 0]) + x[:, 1] for k in range(33)], 1)
+    monitor = DerivativeMonitor(order=1, estimate=when, on_finding="ignore")
+    rows = DataLoader(TensorDataset(x, y), batch_size=20)
+    quiet_trainer(tmp_path, monitor, max_epochs=1).fit(Plain(nn.Linear(2, 33)), rows, rows)
+    assert ("estimated_rmse" in monitor.errors[1]) == (when == "always")
+    assert ("33 outputs" in monitor.estimation.remark) == (when == "auto")

@@ -1,6 +1,7 @@
 """What is counted, from the definitions with numpy; the model and the random numbers stay as they were."""
 
 import math
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -122,6 +123,30 @@ def test_sequences_of_different_lengths():
 )
 def test_an_order_too_large_to_compute_is_left_out(order, inputs, measured):
     assert measured_order(order, torch.empty(1, inputs)) == measured
+
+
+@pytest.mark.parametrize(
+    ("order", "inputs", "outputs", "measured"),
+    [(1, 512, 512, 1), (1, 513, 512, 0), (2, 100, 26, 2), (2, 100, 27, 1), (2, 8, 10**6, 2), (3, 8, 10**6, 2)],
+)
+def test_an_order_too_large_for_all_outputs_is_left_out(order, inputs, outputs, measured):
+    assert measured_order(order, torch.empty(1, inputs), outputs) == measured
+
+
+def test_a_field_by_another_is_measured_as_far_as_it_goes():
+    for size, orders in ((20, 2), (24, 1)):
+        measurement = Measurement(1)
+        measurement.update(lambda rows: torch.tanh, torch.rand(3, 1, size, size), ())
+        assert len(measurement.errors()[0]) == orders and measurement.outputs == size**2
+
+
+def test_when_it_is_late_the_rest_of_the_points_is_left_out():
+    measurement = Measurement(2)
+    measurement.update(lambda rows: lambda x: x.sin().sum(1), torch.rand(300, 20), (), until=perf_counter() - 1)
+    assert 0 < measurement.errors()[1] < 300
+    measurement.reset()
+    measurement.update(lambda rows: lambda x: x.sin().sum(1), torch.rand(300, 20), (), until=perf_counter() + 60)
+    assert measurement.errors()[1] == 300
 
 
 def test_named_entries_are_measured_by_themselves():

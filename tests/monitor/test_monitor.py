@@ -472,6 +472,14 @@ def test_an_order_that_is_too_high_is_said_once():
     assert len(warned) == 1 and len(monitor.measurement.errors()[0]) == 2
 
 
+def test_a_jacobian_of_too_many_outputs_is_said_once():
+    monitor, module, field = DerivativeMonitor(order=1), Plain(nn.Tanh()), torch.rand(2, 1, 30, 30)
+    with differentiable(module), pytest.warns(UserWarning, match="of 900 outputs by 900 inputs has 810000") as warned:
+        for _ in range(2):
+            monitor._differentiate(NoTrainer, module, ((field, field), None))
+    assert len(warned) == 1 and len(monitor.measurement.errors()[0]) == 1
+
+
 # The last look
 
 

@@ -11,6 +11,7 @@ _FEW_INPUTS = 3
 _RIDGE = 0.01
 """Weak pull of the logarithms of the length scales to 0, so that an input without effect does not run away."""
 _LENGTHS, _NOISES = (-5.0, 6.0), (-16.0, 2.0)
+_AMPLITUDES = (-30.0, 30.0)
 """Logarithms of the smallest and largest ones, in standard deviations of inputs and outputs."""
 JITTER = 1e-10
 """Of the amplitude's square, added to the noise's: what float64 can tell apart."""
@@ -56,7 +57,7 @@ def _starts(inputs: int) -> tuple[float, ...]:
 
 
 def _bounded(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return theta[:-2].clamp(*_LENGTHS).exp(), theta[-2].exp(), theta[-1].clamp(*_NOISES).exp()
+    return theta[:-2].clamp(*_LENGTHS).exp(), theta[-2].clamp(*_AMPLITUDES).exp(), theta[-1].clamp(*_NOISES).exp()
 
 
 def _maximum(

@@ -30,6 +30,8 @@ _DRAWN = 20
 """Inputs of a function whose estimates are drawn."""
 _ENTRIES = 4096
 """An order with more entries than this for a single output is not estimated."""
+_MOST_OUTPUTS = 32
+"""With more, each of which needs a witness of its own, errors are estimated on request only: it takes seconds."""
 _HARDLY = 0.5
 """Of the spread of the values: an estimated error from which on they are hardly learnt."""
 _TRAINING, _HELD_OUT = 5000, 500
@@ -224,6 +226,13 @@ class Estimation:
             if not training:
                 missing = self.missing or "no training row with inputs and values was seen"
                 self.remark = f"no error is estimated: {missing}"
+                return False
+            outputs = training[1].shape[1:].numel()
+            if outputs > _MOST_OUTPUTS and self.when == "auto":
+                self.remark = (
+                    f"no error is estimated: each of the {outputs} outputs needs a Gaussian process of its own, which "
+                    "takes long; estimate='always' makes them"
+                )
                 return False
             try:
                 with torch.inference_mode(False), one_thread():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import zip_longest
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from sobolev.autodiff.tensor_classes import changed, ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.functions.notation import Place
 from sobolev.metrics import DerivativeErrors, Exact, as_exact
+from sobolev.monitor.budget import coefficients
 
 Truth = tuple[Tensor | None, ...]
 """The exact derivative tensors of orders 0, 1, ...; None where an order has no truth."""
@@ -25,7 +27,12 @@ _NUMBERS = 1 << 22
 """About so many entries of the highest derivative are in memory at a time, and ten times as many for a figure."""
 
 _LARGEST = 1 << 16
-"""An order with more entries than this for a single output of a single sample is not measured."""
+"""An order above the first with more entries than this for a single output of a single sample is not measured..."""
+_LARGEST_OF_ALL, _FEW = 1 << 18, 64
+"""...nor is one with more than the first number for all outputs of a sample, and the second for each: a Jacobian of a
+field on a grid by another takes as many passes as there are inputs."""
+_LAST_COEFFICIENTS = 1 << 14
+"""Rows times numbers that stand in place of each number of a plain pass, computed between two looks at the clock."""
 
 _REMEMBERED = 1 << 18
 """Of exact tensors with so many entries at most, more is kept than their errors."""
@@ -45,6 +52,8 @@ class Measurement:
         kept: points, derivatives and their truth, for a figure.
         rows: how many points this process has counted.
         inputs: how many numbers each point had.
+        outputs: of each of the last points, where these have many inputs.
+        measured: the highest order that was, at these.
     """
 
     def __init__(
@@ -59,7 +68,8 @@ class Measurement:
         self.chunk_size: ChunkSize = chunk_size
         self.named_errors: list[dict[str, Any]] = []
         self._metric: DerivativeErrors | None = None
-        self.inputs = 0
+        self.inputs, self.outputs, self.measured = 0, 1, order
+        self._shapes: dict[torch.Size, int] = {}
         self._known: tuple[list[tuple[Tensor, int]], Exact | None] = ([], None)
         self.reset()
 
@@ -80,6 +90,7 @@ class Measurement:
         block: int | None = None,
         differentiate: Callable[..., tuple[Tensor, ...]] = derivative_tensors,
         most_kept: int | None = None,
+        until: float | None = None,
     ) -> None:
         """Differentiate at x, (batch, *in), and count the errors.
 
@@ -93,19 +104,36 @@ class Measurement:
             block: the number of rows that `function` is asked for at most; None: any number.
             differentiate: finds the derivative tensors of what `function` returns.
             most_kept: so many points at most are kept for a figure; None: as many as a figure of points shows.
+            until: leave out the rest of the points when `perf_counter` is beyond that.
 
         Raises:
             ValueError: a required truth does not have the shape of the derivative.
         """
-        order = measured_order(self.order, x)
-        size = max(1, min(block or len(x), _NUMBERS // x.shape[1:].numel() ** order))
+        inputs, self.outputs = x.shape[1:].numel(), self._outputs_at(function, x, block)
+        self.measured = order = measured_order(self.order, x, self.outputs)
+        size = max(1, min(block or len(x), _NUMBERS // (inputs**order * self.outputs)))
+        if until is not None:
+            size = min(size, max(1, _LAST_COEFFICIENTS // coefficients(inputs, order)))
         chunk = self.chunk_size if block is None else None
         for start in range(0, len(x), size):
+            if start and until is not None and perf_counter() > until:
+                break
             rows = slice(start, start + size)
             part = x if size >= len(x) else changed(lambda plain, rows=rows: plain[rows], x)
             with torch.no_grad():
                 values = differentiate(function(rows), part, order, method=self.method, chunk_size=chunk)
                 self._count(part, values, truth if part is x else _rows(truth, rows), required, most_kept)
+
+    def _outputs_at(self, function: Callable[[slice], Any], x: Tensor, block: int | None) -> int:
+        """How many outputs a sample has; 1 where it does not matter, for there are few inputs."""
+        if x.shape[1:].numel() <= _FEW or not len(x):
+            return 1
+        if x.shape[1:] not in self._shapes:
+            rows = slice(0, block or len(x))
+            with torch.no_grad():
+                y = function(rows)(changed(lambda plain: plain[rows], x))
+            self._shapes[x.shape[1:]] = y.shape[1:].numel()
+        return self._shapes[x.shape[1:]]
 
     def _count(
         self, x: Tensor, predicted: tuple[Tensor, ...], truth: Truth, required: bool, most_kept: int | None
@@ -240,10 +268,12 @@ def _alone() -> bool:
     return not (dist.is_available() and dist.is_initialized())
 
 
-def measured_order(order: int, x: Tensor) -> int:
+def measured_order(order: int, x: Tensor, outputs: int = 1) -> int:
     """The highest order up to `order` whose derivative by x, (batch, *in), is of a size one can compute."""
     inputs = x.shape[1:].numel()
-    return next((k for k in range(order, 1, -1) if inputs**k <= _LARGEST), min(order, 1))
+    found = next((k for k in range(order, 1, -1) if inputs**k <= _LARGEST), min(order, 1))
+    few = (k for k in range(found, 0, -1) if inputs**k <= _FEW or inputs**k * outputs <= _LARGEST_OF_ALL)
+    return found if outputs == 1 else next(few, 0)
 
 
 def _rows(truth: Truth, rows: slice) -> Truth:

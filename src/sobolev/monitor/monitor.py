@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -446,8 +447,8 @@ class DerivativeMonitor(ValidationHooks):
             for sample in samples:
                 self._differentiate(trainer, pl_module, sample)
 
-    def _differentiate(self, trainer: "Trainer", pl_module: Any, sample: Sample) -> None:
-        """Count the errors at a sample; inside `differentiable`."""
+    def _differentiate(self, trainer: "Trainer", pl_module: Any, sample: Sample, until: float | None = None) -> None:
+        """Count the errors at a sample, or at some of its points when it gets late; inside `differentiable`."""
         own, evaluations, (_, points) = self._own, self._evaluations, sample
         batch = evaluations.prepared(pl_module, sample[0], own)
         x = in_shape_of(evaluations.x(batch, own), points)
@@ -458,15 +459,16 @@ class DerivativeMonitor(ValidationHooks):
             truth = self.truth(trainer, batch)
         else:
             truth = () if reference is None else self._exact.at(reference, x)
-        self._say_if_too_high(x)
         required = reference is not None or self.targets is not None
         inside = network_inside(pl_module) if evaluations.plain(own) and x.dim() == 2 else None
+        until = None if evaluations.bound else until
+        update = partial(self.measurement.update, x=x, truth=truth, required=required, until=until)
         if inside is not None:
-            self.measurement.update(lambda _: inside, x, truth, required=required, differentiate=scaled_tensors)
-            return
-        function = evaluations.function(pl_module, batch, len(x), points is not None, own)
-        block = None if evaluations.alone(own) or evaluations.bound else _BLOCK
-        self.measurement.update(function, x, truth, required=required, block=block)
+            update(lambda _: inside, differentiate=scaled_tensors)
+        else:
+            function = evaluations.function(pl_module, batch, len(x), points is not None, own)
+            update(function, block=None if evaluations.alone(own) or evaluations.bound else _BLOCK)
+        self._say_if_too_high(x)
 
     def _order_reference(self, trainer: "Trainer", batch: Any, x: Tensor, *, compared: bool) -> None:
         """Once: the reference by the names that the data have; where their targets contradict it, say so."""
@@ -603,11 +605,11 @@ class DerivativeMonitor(ValidationHooks):
             for batch in validation_batches(trainer):
                 x = self._evaluations.inputs(pl_module, batch, self._own)
                 for sample in self._sampling.take(trainer, pl_module, batch, x):
-                    self._differentiate(trainer, pl_module, sample)
+                    self._differentiate(trainer, pl_module, sample, end)
                 if perf_counter() > end:
                     break
             for sample in self._sampling.rest(trainer):
-                self._differentiate(trainer, pl_module, sample)
+                self._differentiate(trainer, pl_module, sample, end)
             self._conclude(trainer, pl_module, last=True)
 
     def audit(self, pl_module: "LightningModule") -> tuple[Finding, ...]:
@@ -715,11 +717,13 @@ class DerivativeMonitor(ValidationHooks):
 
     def _say_if_too_high(self, x: Tensor) -> None:
         """Once."""
-        order, inputs, measured = self.order, x.shape[1:].numel(), measured_order(self.order, x)
+        order, inputs, measured = self.order, x.shape[1:].numel(), self.measurement.measured
         if measured < order and not self._said_too_high:
             self._said_too_high = True
+            outputs = 1 if measured_order(order, x) < order else self.measurement.outputs
+            of_outputs = "" if outputs == 1 else f" of {outputs} outputs"
             rank_zero_warn(
-                f"the derivative of order {order} by {inputs} inputs has {inputs**order} entries for each sample: "
-                f"DerivativeMonitor measures up to order {measured}. Say so, order={measured}, or differentiate by "
-                "fewer entries of the batch: inputs=..."
+                f"the derivative of order {order}{of_outputs} by {inputs} inputs has {inputs**order * outputs} entries "
+                f"for each sample: DerivativeMonitor measures up to order {measured}. Say so, order={measured}, or "
+                "differentiate by fewer entries of the batch: inputs=..."
             )
