@@ -1,6 +1,6 @@
 """`audit`: run the checks, draw the verdict."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,16 +19,15 @@ from sobolev.audit.finding import Audit, Finding, by_severity
 from sobolev.audit.finite import Estimate
 from sobolev.audit.modules import modules_behind
 from sobolev.audit.probe import Probe, probing
+from sobolev.audit.special_points import ZERO, special_points
 from sobolev.audit.verdict import verdict
 from sobolev.autodiff.tensor_classes import plain
 from sobolev.errors import check_counts, check_points
 
 _TRAINING = "; the model is in training mode, and in eval mode it is not so: call .eval() before you differentiate"
 
-_WITH_ZEROS = 16
-"""One of so many points may be drawn for its zeros..."""
-_ZERO = 1e-12
-"""...which a grid has but for rounding; relative to the largest number of an input."""
+_SPECIAL = 16
+"""One of so many points may be drawn for the zeros of its inputs, as many for zeros inside the function."""
 
 
 def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int = 64) -> Audit:
@@ -41,7 +40,8 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
         f: a module, a LightningModule, a bound method, any callable; maps (batch, *in) to (batch, *out).
         x: points of the domain, (batch, *in), floating point.
         order: the highest derivative that is needed.
-        points: at most so many of them are looked at, evenly drawn, with some that have zeros.
+        points: at most so many of them are looked at, evenly drawn, with some that have zeros or at which something
+            inside f is 0 or a case of its own.
 
     Returns:
         The findings, whether any is an error, and whose numbers can be relied on.
@@ -61,16 +61,21 @@ def audit(f: Callable[[Tensor], Any], x: Tensor, order: int = 2, *, points: int 
     _check(x, order, points)
     modules = modules_behind(f)
     f, x = plain(f, x)
-    x = _some(x.detach(), points)
     try:
-        return _all_checks(f, x, order, modules)
+        return _all_checks(f, x.detach(), order, modules, points)
     except Exception as error:  # of a later call of f's, which may keep a state that allows only so many
-        return Audit((_stopped(error),), "none", len(x), order)
+        return Audit((_stopped(error),), "none", min(points, len(x)), order)
 
 
-def _all_checks(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module]) -> Audit:
+def _all_checks(f: Callable, points: Tensor, order: int, modules: dict[str, nn.Module], most: int) -> Audit:
+    x = _some(points, most)
     first = entry(f, x, order, modules)
-    if any(finding.severity == "error" for finding in first.findings):
+    if not _has_errors(first) and len(points) > most:  # now that f may see other points
+        special = special_points(f, points, modules, most // _SPECIAL)
+        if special:
+            x = _some(points, most, special)
+            first = entry(f, x, order, modules)._replace(remembered=first.remembered)
+    if _has_errors(first):
         return Audit(by_severity(first.findings), "none", len(x), order)
     in_training = _in_own_mode(f, x, order, modules, first.double)
     dtype = x.dtype  # within the probe's context it would read float64
@@ -78,6 +83,10 @@ def _all_checks(f: Callable, x: Tensor, order: int, modules: dict[str, nn.Module
         if first.nearby is not None:
             probe.outputs_nearby = first.nearby
         return _audited(probe, first, in_training, dtype)
+
+
+def _has_errors(first: Entry) -> bool:
+    return any(finding.severity == "error" for finding in first.findings)
 
 
 def _stopped(error: Exception) -> Finding:
@@ -162,13 +171,13 @@ def _check(x: Tensor, order: int, points: int) -> None:
     check_counts(1, order=order, points=points)
 
 
-def _some(x: Tensor, count: int) -> Tensor:
-    """Evenly drawn rows, with some that have zeros: there alone divisions and functions of |x| may go wrong."""
+def _some(x: Tensor, count: int, special: Sequence[int] = ()) -> Tensor:
+    """Evenly drawn rows, with `special` ones and some that have zeros: there alone functions of |x| may go wrong."""
     if len(x) <= count:
         return x
     sizes = x.reshape(len(x), -1).abs()
-    zeros = (sizes <= _ZERO * sizes.amax(0)).sum(1)
-    most = zeros.argsort(descending=True, stable=True)[: count // _WITH_ZEROS]
-    special = most[zeros[most] > 0]
-    even = torch.linspace(0, len(x) - 1, count - len(special), dtype=torch.float64).round().long().to(x.device)
-    return x[torch.cat([even, special]).unique()]
+    zeros = (sizes <= ZERO * sizes.amax(0)).sum(1)
+    most = zeros.argsort(descending=True, stable=True)[: count // _SPECIAL]
+    chosen = torch.cat([most[zeros[most] > 0], torch.tensor(special, dtype=torch.long, device=x.device)])
+    even = torch.linspace(0, len(x) - 1, count - len(chosen), dtype=torch.float64).round().long().to(x.device)
+    return x[torch.cat([even, chosen]).unique()]

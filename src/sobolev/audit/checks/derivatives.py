@@ -31,7 +31,7 @@ _ADVICE = {
     "once-differentiable": "Write the backward in differentiable torch operations, without @once_differentiable",
     "autograd-disagrees": "Correct the custom backward or the hook there, or write it in plain torch operations",
 }
-_BENT = (
+BENT = (
     "At such a point an operation in f (abs, norm, sqrt, max, clamp) has no derivative, although f as a whole may "
     "have one, which autograd then misses: write f there by x², or by a series, in a torch.where whose other branch "
     "gets a harmless argument"
@@ -210,10 +210,10 @@ def _slightly_off(failure: Failure, off: Mismatch, relief: str) -> Finding:
 def _advice(kind: str, culprit: Culprit | None, *, at_few: bool = False) -> str:
     """What to do; a backward that is wrong is so at more than a few points."""
     if culprit is None:
-        return _BENT if at_few else _ADVICE[kind]
+        return BENT if at_few else _ADVICE[kind]
     step = culprit.step
     if kind == "once-differentiable" or (kind == "autograd-disagrees" and at_few):
-        return _BENT if step.recorded and not is_custom(step) else _ADVICE[kind]
+        return BENT if step.recorded and not is_custom(step) else _ADVICE[kind]
     if kind != "detached":
         return _ADVICE[kind]
     lost = step.recorded and not step.output.requires_grad and any(tensor.requires_grad for tensor in step.inputs)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.agreement import rms
-from sobolev.audit.describe import brief
-from sobolev.audit.finding import Finding
+from sobolev.audit.checks.derivatives import BENT
+from sobolev.audit.describe import brief, shown
+from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.probe import Derivatives, Probe
 from sobolev.audit.verdict import verdict
 
@@ -15,6 +16,8 @@ _FEW, _NONE = 1e-3, 0.3
 _ROUNDED = 1e-6
 _SEEN = 1e-5
 _MERGED = 0.05
+_AT_FEW = 16
+"""What is lost at one of so many points and not at the others is no matter of digits."""
 
 
 def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
@@ -28,12 +31,21 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
         return [_rounded(probe)] if probe.noise > _ROUNDED else _merged(probe, dtype)
     if _changes(probe):
         return [_changing(probe)]
+    severity: Severity = "error" if loss > _NONE else "warning"
+    name = str(dtype).removeprefix("torch.")
+    rows = _at_few(own, probe.reverse, probe.size)
+    if rows is not None:
+        message = (
+            f"{what} by autograd in {name} differs from float64 by {loss:.1e} (relative) at {len(rows)} of "
+            f"{len(probe.x)} points, x = {shown(probe.x[rows[0]])} for one. {BENT}"
+        )
+        return [Finding("dtype", severity, "f", message)]
     return [
         Finding(
             "dtype",
-            "error" if loss > _NONE else "warning",
+            severity,
             "f",
-            f"{what} computed in {str(dtype).removeprefix('torch.')} differs from float64 by {loss:.1e} "
+            f"{what} computed in {name} differs from float64 by {loss:.1e} "
             "(relative): the numbers lose their digits on the way. Scale and centre the inputs, take the model in "
             "float32 or float64 (model.double(), x.double()), and look for casts inside",
         )
@@ -121,6 +133,19 @@ def _worst(found: Sequence[Tensor], exact: Sequence[Tensor], size: float) -> tup
     losses = [_loss(a, b, size) for a, b in zip(found, exact, strict=True)]
     order = max(range(len(losses)), key=losses.__getitem__)
     return losses[order], f"derivative {order}" if order else "the value"
+
+
+def _at_few(found: Sequence[Tensor], exact: Sequence[Tensor], size: float) -> list[int] | None:
+    """The points where digits are lost, if these are so few that all the others keep theirs."""
+    rows = torch.zeros(len(exact[0]), dtype=torch.bool, device=exact[0].device)
+    for mine, right in zip(found, exact, strict=True):
+        gaps = (mine.to(right.dtype) - right).abs().nan_to_num(torch.inf, torch.inf)
+        worst = gaps.argsort(descending=True)[: max(1, len(gaps) // _AT_FEW)]
+        others = torch.ones_like(rows).index_fill(0, worst, False)
+        if not others.any() or _loss(mine[others], right[others], size) >= _FEW:
+            return None
+        rows[worst[gaps[worst] > gaps[others].amax() + _FEW * max(rms(right[others]), 1e-6 * size)]] = True
+    return rows.nonzero()[:, 0].tolist() or None
 
 
 def _loss(mine: Tensor, exact: Tensor, size: float) -> float:
