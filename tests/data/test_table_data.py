@@ -93,6 +93,17 @@ def test_beside_derivative_columns_values_may_be_empty(tmp_path):
         table(tmp_path / "t.csv").setup()
 
 
+@pytest.mark.parametrize("kept", [(3, 17), (0, 8, 30), tuple(range(9))])
+def test_the_few_values_beside_many_derivatives_are_all_trained_on(tmp_path, kept):
+    text = frame().with_columns(y=polars.when(polars.col("x").is_in([0.1 * i for i in kept])).then("y")).write_csv()
+    for seed in range(5):
+        training, *others = splits(
+            table(written(tmp_path, text), derivatives={"dy/dx": "slope", "d2y/dx2": "bend"}, seed=seed)
+        )
+        assert int(training.targets.isfinite().sum()) == len(kept)
+        assert all(part.labels[0].isfinite().any() for part in others)
+
+
 def test_split_depends_on_the_seed_alone(tmp_path):
     frame().write_csv(path := tmp_path / "t.csv")
     first, again, other = (splits(table(path, seed=seed))[0].inputs for seed in (1, 1, 2))

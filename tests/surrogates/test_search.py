@@ -95,6 +95,20 @@ def test_the_evidence_tells_apart_what_held_out_rows_do_not():
     assert float(module._prior(families, labels)[0]) > 0.8
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_two_values_beside_many_curvatures_are_enough(seed):
+    """Both are learnt from; were one held out, a straight line would stay open."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.rand(60, 1, generator=generator, dtype=torch.float64) - 1
+    values, slopes = torch.full((60, 1), torch.nan, dtype=torch.float64), torch.full((60, 1, 1), torch.nan).double()
+    values[[5, 40]] = torch.sin(2 * x[[5, 40]])
+    labels = Labels(x, (values, slopes, -4 * torch.sin(2 * x)[..., None, None]))
+    stages = list(search(labels, seed=seed))
+    assert stages[0].error < 1e-9
+    points = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(network(stages[-1].fits)(points), torch.sin(2 * points), rtol=0, atol=1e-10)
+
+
 def test_a_fresh_network_loads_any_features():
     found, _, points, _ = learnt("tanh(4*x-3*y)", 60)
     fresh = sobolev.Standardized(Surrogate()).double()

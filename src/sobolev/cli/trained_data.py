@@ -58,5 +58,5 @@ def check_named(checkpoint: str, description: dict[str, Any] | None) -> None:
     if not any(word.startswith(("--data", "--config", "-c")) for word in named):
         raise ValueError(
             f"{checkpoint} does not say what data it was trained on: name them, by --config or by --data, as "
-            "`--data TableData --data.path table.csv --data.inputs '[x]' --data.outputs '[y]'`"
+            "`--data table.csv --data.inputs '[x]' --data.outputs '[y]'`"
         )

@@ -21,6 +21,7 @@ from sobolev.data.tables.layout import checked_separator
 from sobolev.data.tables.table import Rows
 from sobolev.data.tables.units import without_units
 from sobolev.functions.notation import checked_units, derivative_place
+from sobolev.surrogates.labels import scarce
 
 
 class TableData(TensorDataModule):
@@ -33,7 +34,8 @@ class TableData(TensorDataModule):
         path: a file of text with a header, such as .csv, .tsv, .txt, also compressed, or a .parquet file.
         inputs: the columns of x, with or without the units in the header; None: all that are left.
         outputs: the columns of y; None: the last one that is neither an input nor a derivative. Of several, cells may
-            be empty; rows in which all are, and no derivative is given, are left out.
+            be empty; rows in which all are, and no derivative is given, are left out. An output, or a derivative, that
+            fewer than ten rows have and others lack is not held out.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
             None: none; where inputs or outputs are not named either, the columns that have such a name themselves.
@@ -168,6 +170,7 @@ class TableData(TensorDataModule):
         inputs, outputs = (_stack(columns, names) for names in (self.input_names, self.output_names))
         whole = Split(inputs, outputs, self._labels(columns), rows.places)
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
+        order = order[(~scarce((whole.targets, *whole.labels))[order]).byte().argsort(stable=True)]  # training is first
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
         self._check_varied(training)
         self._warn_of(columns, rows.places)

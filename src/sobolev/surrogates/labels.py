@@ -4,11 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 By = tuple[int, int]
 """The inputs that are differentiated by; -1: none."""
+
+_FEWEST_HELD_OUT = 10
+"""Labels of a kind that many rows lack, from which on some may be held out."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,13 @@ class Labels:
             size = float(tensor.square().nanmean().sqrt()) if tensor.isfinite().any() else 1.0
             found.append(size if size > 0 else 1.0)
         return found
+
+
+def scarce(tensors: Sequence[Float64[Tensor, "rows outputs *inputs"]]) -> Bool[Tensor, " rows"]:
+    """The rows with a label of a kind that others lack, and too few have for one to be held out."""
+    known = torch.cat([tensor.flatten(1).isfinite() for tensor in tensors], 1)
+    counts = known.sum(0)
+    return known[:, (counts < _FEWEST_HELD_OUT) & (counts < len(known))].any(1)
 
 
 def standardized(

@@ -12,7 +12,7 @@ from torch import Tensor
 from sobolev.networks.surrogate import Surrogate
 from sobolev.surrogates.family import Family, Fit
 from sobolev.surrogates.kernels import LITTLE_NOISE, MOST_CENTRES, Kernels
-from sobolev.surrogates.labels import Labels
+from sobolev.surrogates.labels import Labels, scarce
 from sobolev.surrogates.polynomials import Polynomials
 from sobolev.surrogates.waves import Waves
 
@@ -76,7 +76,8 @@ def search(
         centres: of a kernel, at most.
     """
     x = labels.x
-    labels = labels[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))]
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
+    labels = labels[order[scarce(labels.tensors)[order].byte().argsort(stable=True)]]  # the first are held out
     held_out = max(1, round(_HELD_OUT * len(x)))
     learnt, kept = labels[held_out:], _Test(labels[:held_out], labels.sizes())
     families, beginnings, found, seen = [], [], [], _Seen(labels)
