@@ -96,3 +96,11 @@ def test_of_very_many_points_some_are_looked_at():
 
     special_points(f, torch.rand(100_000, 3), {}, 4)
     assert sum(calls) < 3000
+
+
+def test_points_of_a_class_of_somebodys_own():
+    class Own(torch.Tensor):
+        pass
+
+    x = grid(300)
+    assert special_points(lambda x: (x.as_subclass(Own) - float(grid(300)[PLACE])).abs(), x, {}, 1) == [PLACE]

@@ -58,6 +58,8 @@ def test_operators(operator, chunk_size):
 def test_the_audit():
     found = sobolev.audit(Network(), Labelled(X, ["x", "t"]))
     assert found.trustworthy
+    layers = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1)).double()  # their results have no labels
+    assert sobolev.audit(layers, Labelled(X, ["x", "t"])).findings == ()
     assert found.method == "reverse"
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -161,3 +162,55 @@ def test_a_generator_of_the_models_own_goes_on_as_without_us(generator, draw):
     with state_restored(model, torch.device("cpu")):
         draw(generator)
     assert draw(generator) == expected
+
+
+class Slots:
+    __slots__ = ("hidden", "later")
+
+    def __init__(self):
+        self.hidden = None
+
+
+class Strict(Counter):
+    """Its copies cannot be made, as of torchphysics' spaces."""
+
+    def __init__(self, name):
+        super().__init__({name: 1})
+
+
+SHARED = {"hidden": None}
+LATEST = None
+
+
+class Elsewhere(nn.Module):
+    """Keeps what it has seen in its class, in globals, in slots and in a container of a class of its own."""
+
+    hidden, seen = None, []
+
+    def __init__(self):
+        super().__init__()
+        self.slots, self.strict = Slots(), Strict("a")
+
+    def forward(self, x):
+        self.slots.hidden = self.slots.later = x
+        self.strict["b"] += 1
+        type(self).hidden = x
+        return self.keep(x)
+
+    def keep(self, x):
+        global LATEST
+        type(self).new = SHARED["hidden"] = LATEST = x
+        self.seen.append(x)
+        return x
+
+
+def test_what_is_kept_beside_the_module_is_as_before():
+    model = Elsewhere()
+    strict = model.strict
+    with state_restored(model, torch.device("cpu"), others=False):
+        model(torch.ones(2, 1))
+        assert LATEST is not None and strict["b"]
+    assert model.slots.hidden is None and not hasattr(model.slots, "later")
+    assert dict(model.strict) == {"a": 1} and model.strict is strict
+    assert Elsewhere.hidden is None and Elsewhere.seen == [] and not hasattr(Elsewhere, "new")
+    assert SHARED == {"hidden": None} and LATEST is None

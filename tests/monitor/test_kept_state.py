@@ -61,3 +61,34 @@ def test_whole_batches_are_measured_and_the_training_goes_on_as_without():
     for found, expected in zip(kept.errors, plain.errors, strict=True):
         assert [found[k] for k in ("rmse", "max")] == pytest.approx([expected[k] for k in ("rmse", "max")], rel=1e-9)
     assert kept.points == plain.points == 64
+
+
+class OwnTrainer(Trainer):
+    """A trainer of somebody's own, as PINA's, to which the module leads."""
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_a_trainer_of_somebodys_own_takes_nothing_from_the_monitor():
+    x = torch.rand(64, 2, dtype=torch.float64)
+    loader, found = DataLoader(TensorDataset(x, x.prod(1, keepdim=True)), batch_size=8), []
+    for kind in (Trainer, OwnTrainer):
+        torch.manual_seed(2)
+        monitor = DerivativeMonitor(points={"a": [0, 1, 4], "b": [0, 1, 4]}, on_finding="raise")
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+        kind(max_epochs=1, accelerator="cpu", logger=False, callbacks=[monitor], **quiet).fit(Plain(), loader)
+        found.append([entry["rms"] for entry in monitor.errors])
+    assert found[0] == found[1] and len(found[0]) == 3
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+def test_a_training_batch_without_the_inputs_is_said_where_nothing_else_comes():
+    loader = DataLoader(TensorDataset(torch.rand(8, 2, dtype=torch.float64)), batch_size=8)
+    monitor = DerivativeMonitor(inputs=["a", "b"], points={"a": [0, 1, 4], "b": [0, 1, 4]}, on_finding="raise")
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+
+    class Alone(Plain):
+        def training_step(self, batch, batch_idx):
+            return self(batch[0]).square().mean()
+
+    with pytest.raises(ValueError, match="has no entry 'a'"):
+        Trainer(max_epochs=1, accelerator="cpu", logger=False, callbacks=[monitor], **quiet).fit(Alone(), loader)

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from sobolev.audit.probe import probing
 from sobolev.audit.twin import plainly
+from sobolev.autodiff.tensor_classes import ordinary
 
 ZERO = 1e-12
 """What a grid has but for rounding, relative to the largest number; in less than float64 the last digit."""
@@ -67,12 +68,14 @@ class _Looking(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") not in _CLIPPING:
             for part in result if isinstance(result, tuple) else (result,):
-                if type(part) is Tensor and part.shape[:1] == (self._rows,) and part.layout is torch.strided:
-                    self._look(part.detach().reshape(self._rows, -1))
+                numbers = ordinary(part) if isinstance(part, Tensor) else part
+                if type(numbers) is Tensor and numbers.shape[:1] == (self._rows,) and not numbers.is_sparse:
+                    self._look(numbers)
         return result
 
     @plainly
     def _look(self, result: Tensor) -> None:
+        result = result.detach().reshape(self._rows, -1)
         self.numbers += result.numel()
         special = _special(result)
         if special is None or not result.numel():

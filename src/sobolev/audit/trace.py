@@ -75,7 +75,7 @@ class _Recorder(TorchFunctionMode):
         for output in [torch.empty(0, dtype=torch.float64)] if operation in ESCAPES else tree_leaves(result):
             if isinstance(output, Tensor) and _is_plain(output):
                 with DisableTorchFunction():
-                    value = output.clone()
+                    value = torch.clone(output)  # not by a method, which may be the class's own
                 where, recorded = self._where(operation), torch.is_grad_enabled()
                 self.steps.append(Step(where, operation, tensors, output, value, recorded))
 

@@ -35,12 +35,14 @@ class ModuleAudit:
     Attributes:
         first: the batch, on the CPU, None if there was none yet.
         done: whether there was an audit.
+        misfit: why the first batch of the training, where there was no other, says nothing of the inputs.
     """
 
     def __init__(self, order: int, on_finding: OnFinding, tag: str) -> None:
         self._order, self._on_finding, self._tag = order, on_finding, tag
         self.first: Any = None
         self.done = False
+        self.misfit: Exception | None = None
         self._of_training = False
         self._weights: list[float] = []
         self._said: set[tuple[str, str]] = set()
@@ -64,8 +66,8 @@ class ModuleAudit:
         try:  # a training batch may have a form of its own
             with differentiable(model):
                 evaluations.prepared(model, self._first_on(model), own)
-        except (TypeError, ValueError):
-            self.first = None
+        except (TypeError, ValueError) as error:
+            self.first, self.misfit = None, error
         return self.first is not None
 
     def findings_of(

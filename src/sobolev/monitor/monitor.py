@@ -431,6 +431,8 @@ class DerivativeMonitor(ValidationHooks):
     def _rest(self, trainer: "Trainer", pl_module: "LightningModule") -> list[Sample]:
         """What is left at the end; of the user's own points, the share of a process that had no batch."""
         first = self._audit.first
+        if self.places is not None and first is None and self._audit.misfit is not None:
+            raise self._audit.misfit
         if self.places is None or self._sampling.placed or first is None:
             return self._sampling.rest(trainer)
         first = mapped(lambda tensor: tensor.to(pl_module.device), first)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sobolev.audit.finding import Finding
 from sobolev.audit.probe import Probe
 from sobolev.audit.trace import Step
+from sobolev.autodiff.tensor_classes import ordinary
 
 _LINEAR = {
     *("linear", "conv1d", "conv2d", "conv3d", "lstm", "gru"),
@@ -36,6 +37,6 @@ def scaling(probe: Probe) -> Iterator[Finding]:
 
 def _sizes(step: Step) -> list[float]:
     """Root mean square of every input of the layer that is not 0 throughout."""
-    x = step.inputs[0]
+    x = ordinary(step.inputs[0])
     rms = x.reshape(-1, x.shape[-1]).abs().square().mean(0).sqrt() if x.dim() > 1 else x.abs()
     return rms[rms > 0].tolist()
