@@ -44,3 +44,40 @@ def test_of_a_method_and_of_a_part():
     f, x = nn.Sequential(Keeping(), nn.Linear(3, 1)), torch.randn(4, 2)
     sobolev.jacobian(f.forward, x, method="taylor")
     assert type(f[0].kept[1]) is torch.Tensor
+
+
+class Memory:
+    hidden = None
+
+
+class Recurrent(nn.Module):
+    """Keeps its hidden state in an object."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.memory = nn.GRUCell(2, 3), Memory()
+
+    def forward(self, x):
+        self.memory.hidden = self.cell(x, self.memory.hidden)
+        self.memory.seen = [x]
+        return self.memory.hidden
+
+
+class Called:
+    """No module."""
+
+    def __init__(self):
+        self.last = 0.0
+
+    def __call__(self, x):
+        self.last = x.sin() + self.last * 0
+        return self.last
+
+
+def test_objects_of_somebodys_own():
+    f, g, x = Recurrent(), Called(), torch.randn(4, 2)
+    sobolev.jacobian(f, x, method="taylor")
+    assert {type(kept) for kept in (f.memory.hidden, f.memory.seen[0], f(x))} == {torch.Tensor}
+    sobolev.hessian(g, x)
+    assert type(g.last) is torch.Tensor
+    torch.testing.assert_close(g(x), x.sin())
