@@ -72,6 +72,14 @@ def test_what_float32_alone_meets_is_no_loss_of_digits():
     assert "at 1 of" in finding.message and "x = 0.3" in finding.message and "digits" not in finding.message
 
 
+def test_what_float32_alone_meets_is_no_error_where_taylor_mode_is_right():
+    x = grid(201, torch.float32)
+    found = sobolev.audit(lambda x: torch.exp(-(torch.linalg.vector_norm(x - 0.3, dim=-1) ** 2)), x)
+    (finding,) = found.findings
+    assert found.trustworthy and found.method == "taylor"
+    assert finding.kind == "dtype" and "at 1 of" in finding.message and "method='taylor'" in finding.message
+
+
 def test_zeros_of_cut_off_parts_do_not_count():
     model = nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 1)).double()
     assert special_points(model, grid(1000), modules_behind(model), 4) == []

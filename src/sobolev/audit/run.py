@@ -107,7 +107,7 @@ def _audited(probe: Probe, first: Entry, in_training: list[Finding], dtype: torc
         _ = probe.reverse
         probe.relax()
         findings += [finding for check in CALCULUS for finding in _made(check, probe)]
-        findings += precision(probe, first.own, dtype) + products(probe, first.own, first.coarse)
+        findings += precision(probe, first.own, dtype, first.by_taylor) + products(probe, first.own, first.coarse)
         method, _ = verdict(probe)
         errors = _errors(probe, method)
     findings += [finding for check in SENSE for finding in _made(check, probe)]

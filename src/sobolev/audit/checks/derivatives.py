@@ -22,7 +22,7 @@ from sobolev.autodiff.elementary import GraphsKept
 from sobolev.autodiff.rules import NoRuleError
 from sobolev.errors import UntrustworthyDerivativeError
 
-_TAYLOR = ". Taylor mode is right: method='taylor'"
+TAYLOR_IS_RIGHT = ". Taylor mode is right: method='taylor'"
 _LOST = 1e-8
 """A function that varies by less than this, relative, hides in its own rounding."""
 _ADVICE = {
@@ -123,7 +123,7 @@ def agreement(probe: Probe) -> Iterator[Finding]:
 def _relief(probe: Probe) -> str:
     """What works although reverse mode does not: Taylor mode, in training as well or not."""
     if probe.refused_training is None:
-        return _TAYLOR
+        return TAYLOR_IS_RIGHT
     return (
         ". Taylor mode is right while no graph is kept: method='taylor' under torch.no_grad(). With gradients enabled "
         "it refuses, and no loss on these derivatives can be trained"

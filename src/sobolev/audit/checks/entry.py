@@ -27,6 +27,7 @@ class Entry(NamedTuple):
         findings: about weights and output; nothing else is looked at after an error.
         double: whether f runs in float64.
         own: its derivatives in its own precision, or why there are none.
+        by_taylor: the same by Taylor mode where these are not all finite; else None.
         coarse: the same where torch may take products in less than float32, as elsewhere in the user's program; or
             None where it may not.
         y: f(x) when f had seen half of the points, in float64 where it runs in that.
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
     findings: list[Finding]
     double: bool = False
     own: Derivatives | Exception = []  # noqa: RUF012  never written to
+    by_taylor: Derivatives | None = None
     coarse: Derivatives | None = None
     y: Tensor | None = None
     remembered: list[Finding] = []  # noqa: RUF012
@@ -61,7 +63,7 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
         message = f"f runs in {x.dtype} only, so the checks are coarse: {brief(error)}"
         findings = [Finding("dtype", "note", "f", message)]
     sizes = seen.get("sizes")
-    wrong, own = _in_own_precision(f, x, order, modules, sizes)
+    wrong, own, by_taylor = _in_own_precision(f, x, order, modules, sizes)
     if wrong:
         return Entry(wrong)
     if sizes is None:
@@ -69,7 +71,7 @@ def entry(f: Callable, x: Tensor, order: int, modules: _Modules) -> Entry:
             seen = _first_look(probe)
         findings += _non_finite(seen["y"], modules)
     coarse = _in_coarse_products(f, x, order, modules, sizes)
-    return Entry(findings, sizes is not None, own, coarse, **{k: v for k, v in seen.items() if k != "sizes"})
+    return Entry(findings, sizes is not None, own, by_taylor, coarse, **{k: v for k, v in seen.items() if k != "sizes"})
 
 
 def _first_look(probe: Probe) -> dict[str, Any]:
@@ -88,14 +90,18 @@ def _first_look(probe: Probe) -> dict[str, Any]:
 
 def _in_own_precision(
     f: Callable, x: Tensor, order: int, modules: _Modules, sizes: Tensor | None
-) -> tuple[list[Finding], Derivatives | Exception]:
-    """What is wrong with the output, and the derivatives."""
+) -> tuple[list[Finding], Derivatives | Exception, Derivatives | None]:
+    """What is wrong with the output, and the derivatives; those by Taylor mode, where the others are not finite."""
     with probing(f, x, order, modules, double=False) as probe:
         own = _own_derivatives(probe, sizes)  # first, for f may remember the points it has seen
+        by_taylor = None
+        if isinstance(own, list) and not all(bool(level.isfinite().all()) for level in own):
+            by_taylor = probe.differentiated("taylor", probe.x, probe.direction, probe.order)
+        by_taylor = by_taylor if isinstance(by_taylor, list) else None
         try:
-            return _output(probe(probe.x), x), own
+            return _output(probe(probe.x), x), own, by_taylor
         except Exception as error:
-            return [Finding("fails", "error", "f", _failed(error, x, modules))], own
+            return [Finding("fails", "error", "f", _failed(error, x, modules))], own, by_taylor
 
 
 def _own_derivatives(probe: Probe, sizes: Tensor | None) -> Derivatives | Exception:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sobolev.audit.agreement import rms
-from sobolev.audit.checks.derivatives import BENT
+from sobolev.audit.checks.derivatives import BENT, TAYLOR_IS_RIGHT
 from sobolev.audit.describe import brief, shown
 from sobolev.audit.finding import Finding, Severity
 from sobolev.audit.probe import Derivatives, Probe
@@ -20,8 +20,17 @@ _AT_FEW = 16
 """What is lost at one of so many points and not at the others is no matter of digits."""
 
 
-def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) -> list[Finding]:
-    """Compare the derivatives in the model's own precision with those in float64."""
+def precision(
+    probe: Probe, own: Derivatives | Exception, dtype: torch.dtype, by_taylor: Derivatives | None = None
+) -> list[Finding]:
+    """Compare the derivatives in the model's own precision with those in float64.
+
+    Args:
+        probe: in float64.
+        own: by autograd in the model's own precision, or why there are none.
+        dtype: that precision.
+        by_taylor: the same by Taylor mode, if they are known.
+    """
     if isinstance(probe.reverse, Exception):
         return []
     if isinstance(own, Exception):
@@ -39,6 +48,8 @@ def precision(probe: Probe, own: Derivatives | Exception, dtype: torch.dtype) ->
             f"{what} by autograd in {name} differs from float64 by {loss:.1e} (relative) at {len(rows)} of "
             f"{len(probe.x)} points, x = {shown(probe.x[rows[0]])} for one. {BENT}"
         )
+        if by_taylor is not None and _worst(by_taylor, probe.reverse, probe.size)[0] < _FEW:
+            return [Finding("dtype", "warning", "f", message + TAYLOR_IS_RIGHT)]
         return [Finding("dtype", severity, "f", message)]
     return [
         Finding(
