@@ -13,6 +13,8 @@ _RIDGE = 0.01
 _LENGTHS, _NOISES = (-5.0, 6.0), (-16.0, 2.0)
 _AMPLITUDES = (-30.0, 30.0)
 """Logarithms of the smallest and largest ones, in standard deviations of inputs and outputs."""
+_ROUGHLY = {"least_slope": 0.1, "least_change": 1e-3}
+"""How exactly the maximum of many rows is looked for: a tenth of what tells one model from another."""
 JITTER = 1e-10
 """Of the amplitude's square, added to the noise's: what float64 can tell apart."""
 
@@ -42,9 +44,10 @@ def hyperparameters(
         torch.cat([x.new_full((x.shape[1],), math.log(s)), x.new_tensor([0.0, -3.0])]) for s in _starts(x.shape[1])
     ]
     few = 80 if x.shape[1] <= _FEW_INPUTS else 150  # most of the way on few rows takes a part of the time
-    theta = min((_maximum(x[:few], y[:few], start) for start in starts), key=lambda pair: pair[0])[1]
+    exactly = {} if len(x) <= few else _ROUGHLY  # where the other rows have yet to be heard
+    theta = min((_maximum(x[:few], y[:few], start, **exactly) for start in starts), key=lambda pair: pair[0])[1]
     if len(x) > few:
-        theta = _maximum(x, y, theta, least_slope=0.1, least_change=1e-3)[1]
+        theta = _maximum(x, y, theta, **_ROUGHLY)[1]
     lengths, amplitude, noise = _bounded(theta)
     return lengths, float(amplitude), math.hypot(float(noise), JITTER**0.5 * float(amplitude))
 
