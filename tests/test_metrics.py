@@ -4,7 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sobolev.metrics import DerivativeError, DerivativeErrors, as_exact, derivative_error
+from sobolev.metrics import (
+    DerivativeError,
+    DerivativeErrors,
+    add_sums,
+    as_exact,
+    derivative_error,
+    plain_errors,
+    sums_of_errors,
+)
 
 
 def reference(predicted, exact):
@@ -128,3 +136,22 @@ def test_a_metric_that_was_reset_in_inference_mode_counts_outside_of_it():
         metric.reset()
     metric.update(torch.ones(2, 1), torch.zeros(2, 1), torch.zeros(2, 1))
     assert metric.compute()["rmse"] == 1
+
+
+def test_plain_numbers_are_those_of_tensors():
+    predicted = {
+        "usual": torch.randn(5), "no number": torch.tensor([1, torch.nan, 0, 0, 0]), "right": torch.zeros(5),
+        "of zeros": torch.ones(5), "infinite": torch.full((5,), torch.inf),
+    }  # fmt: skip
+    metric, total = DerivativeErrors(list(predicted), inputs=2), {}
+    for _ in range(3):
+        x, truth = torch.rand(5, 2), torch.rand(5)
+        pairs = {k: (y, truth if k in ("usual", "no number") else 0 * truth) for k, y in predicted.items()}
+        metric.update(pairs, x)
+        add_sums(total, dict(zip(pairs, sums_of_errors(list(pairs.values()), x).tolist(), strict=True)))
+    for name, error in metric.compute().items():
+        plain = plain_errors(total[name])
+        assert plain.keys() == error.keys() and isinstance(plain["count"], int)
+        for quantity, value in error.items():
+            np.testing.assert_array_equal(plain[quantity], value.numpy(), err_msg=f"{name} {quantity}")
+    assert np.isnan(plain_errors([0, 0, 0, -1, 0.5])["rmse"])

@@ -1,5 +1,6 @@
 """Errors of derivatives as torchmetrics: sums, never stored samples, reduced over batches and processes."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -112,6 +113,33 @@ def _columns(rows: Float64[Tensor, "quantities columns"]) -> dict[str, Tensor]:
     }
 
 
+def add_sums(total: dict[str, list[float]], more: Mapping[str, list[float]]) -> None:
+    """Add what was counted elsewhere to what was so far: by quantity, rows of `sums_of_errors` as plain numbers."""
+    for name, row in more.items():
+        known = total.get(name, row)
+        worst = row if _size(row[3]) > _size(known[3]) else known
+        sums = row[:3] if known is row else [a + b for a, b in zip(known[:3], row[:3], strict=True)]
+        total[name] = sums + worst[3:]
+
+
+def plain_errors(row: Sequence[float]) -> dict[str, Any]:
+    """What `derivative_error` returns, as numbers, of such a row: a dozen calls of torch would take far longer."""
+    squared_error, squared_truth, count, worst, *at = row
+    if not count:
+        return {"rmse": math.nan, "relative_l2": math.nan, "max": math.nan, "at": at, "count": 0}
+    if squared_error == 0:
+        relative = 0.0
+    else:
+        relative = math.sqrt(squared_error / squared_truth) if squared_truth else math.inf + squared_error
+    rmse = math.sqrt(squared_error / count)
+    return {"rmse": rmse, "relative_l2": relative, "max": worst, "at": at, "count": int(count)}
+
+
+def _size(worst: float) -> float:
+    """Of a worst error; that which is no number is the largest of all."""
+    return math.inf if math.isnan(worst) else worst
+
+
 def _no_worst(points: Tensor) -> Tensor:
     """A worst error that any other exceeds."""
     inputs = points.shape[1:].numel()
@@ -140,20 +168,16 @@ class DerivativeErrors(Metric):
     higher_is_better = False
     full_state_update = False
 
-    squared_error: Tensor
-    squared_truth: Tensor
-    count: Tensor
+    sums: Tensor
     worst: Tensor
 
     def __init__(self, names: Sequence[str], inputs: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.names = tuple(names)
         self._known_places: dict[tuple[str, ...], Tensor] = {}
-        zeros = torch.zeros(len(self.names), dtype=torch.float64)
-        self.add_state("squared_error", zeros, dist_reduce_fx="sum")
-        self.add_state("squared_truth", zeros.clone(), dist_reduce_fx="sum")
-        self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
-        self.add_state("worst", _no_worst(torch.empty(0, inputs)).repeat(len(zeros), 1), dist_reduce_fx=_worst_of)
+        sums, worst = torch.zeros(len(self.names), 3, dtype=torch.float64), _no_worst(torch.empty(0, inputs))
+        self.add_state("sums", sums, dist_reduce_fx="sum")
+        self.add_state("worst", worst.repeat(len(sums), 1), dist_reduce_fx=_worst_of)
 
     def update(
         self,
@@ -173,9 +197,7 @@ class DerivativeErrors(Metric):
             return
         rows = sums_of_errors(list(pairs.values()), points, exact)
         places = self._places(tuple(pairs))
-        self.squared_error = self.squared_error.index_add(0, places, rows[:, 0])
-        self.squared_truth = self.squared_truth.index_add(0, places, rows[:, 1])
-        self.count = self.count.index_add(0, places, rows[:, 2])
+        self.sums = self.sums.index_add(0, places, rows[:, :3])
         worst = _worst_of(torch.stack([self.worst[places], rows[:, 3:]]))
         self.worst = self.worst.index_copy(0, places, worst)
 
@@ -183,20 +205,14 @@ class DerivativeErrors(Metric):
         """By name, the errors over all that was counted, as in `derivative_error`; NaN where nothing was."""
         return dict(zip(self.names, _errors(self._rows()), strict=True))
 
-    def plain(self) -> dict[str, dict[str, Any]]:
-        """The same of this process alone as numbers and lists, in a fraction of the time."""
-        columns = {name: column.tolist() for name, column in _columns(self._rows()).items()}
-        return {name: {key: column[k] for key, column in columns.items()} for k, name in enumerate(self.names)}
-
     def _rows(self) -> Float64[Tensor, "quantities columns"]:
-        sums = torch.stack([self.squared_error, self.squared_truth, self.count], 1)
-        return torch.cat([sums, self.worst], 1)
+        return torch.cat([self.sums, self.worst], 1)
 
     def _places(self, names: tuple[str, ...]) -> Tensor:
         """Where quantities stand among all, (names,)."""
         known = self._known_places.get(names)
-        if known is None or known.device != self.count.device:
-            known = torch.tensor([self.names.index(name) for name in names], device=self.count.device)
+        if known is None or known.device != self.sums.device:
+            known = torch.tensor([self.names.index(name) for name in names], device=self.sums.device)
             self._known_places[names] = known
         return known
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from sobolev.monitor.budget import advice, affordable, coefficients, is_worth_measuring, steps_between
+from sobolev.monitor.budget import advice, affordable, coefficients, is_worth_measuring, part_done, steps_between
 
 
 def test_more_training_affords_more_points_and_more_inputs_fewer():
@@ -28,19 +28,34 @@ def test_steps_between_two_measurements(epochs, every, check, batches, steps):
 
 
 @pytest.mark.parametrize(
-    ("batches", "measured", "seconds", "worth"),
-    [(40, 500, 9.0, True), (39, 500, 9.0, False), (39, 500, 0.4, True), (39, 0, 9.0, True), (39, 1, 0.41, False)],
+    ("done", "before", "measured", "seconds", "worth"),
+    [
+        (0.52, 0.51, 500, 0.42, True),  # and 0.02 of what is paid once, of 10 s
+        (0.52, 0.51, 500, 0.44, False),
+        (0.51, 0.49, 500, 9.0, True),  # the fourth of eight
+        (0.51, 0.5, 500, 9.0, False),
+        (0.01, 0.0, 0, 9.0, True),
+        (0.01, 0.005, 1, 9.0, False),
+        (None, 0.0, 7, 9.0, True),
+        (None, 0.0, 8, 9.0, False),
+        (None, 0.0, 500, 0.42, True),
+    ],
 )
-def test_short_epochs_are_measured_as_often_as_takes_little(batches, measured, seconds, worth):
+def test_a_validation_is_measured_where_all_takes_little_and_evenly(done, before, measured, seconds, worth):
+    assert is_worth_measuring(done, before, measured, seconds, once=0.02, rest=10.0) == worth
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "batch", "batches", "done"),
+    [(10, -1, 39, 40, 0.5), (10, -1, 19, 40, 0.45), (-1, 1000, 0, 40, 0.2), (100, 250, 39, 40, 0.8),
+     (-1, -1, 0, 40, None), (10, -1, 5, float("inf"), 0.4), (None, 100, 0, 40, 1.0)],
+)  # fmt: skip
+def test_which_part_of_a_training_is_done(epochs, steps, batch, batches, done):
     trainer = SimpleNamespace(
-        check_val_every_n_epoch=1, num_training_batches=batches, val_check_batch=batches, max_epochs=1000,
-        current_epoch=502,
+        max_epochs=epochs, max_steps=steps, current_epoch=4, global_step=200, num_training_batches=batches,
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(batch_idx=batch)),
     )  # fmt: skip
-    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0) == worth
-    trainer.current_epoch = 503  # 8 * 63: every 63rd of 1000
-    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0)
-    trainer.max_epochs = -1
-    assert is_worth_measuring(trainer, measured, seconds, elapsed=10.0) == (worth or measured < 16)
+    assert part_done(trainer) == (None if done is None else pytest.approx(done))
 
 
 def test_a_line_only_where_it_took_too_much():

@@ -11,12 +11,11 @@ SHARE = 0.05
 
 _FEW_SECONDS = 5.0
 
-_IN_COURSE = 0.04
-"""Of the time so far: what measurements take where there is a choice; hooks and the log take theirs."""
+_IN_ALL = 0.045
+"""Of the time of everything else so far: what measurements take, and what is paid once, where there is a choice."""
 
-_ALWAYS_STEPS, _ALWAYS_EPOCHS = 40, 16
-"""Steps between two validations from which on each is measured; of shorter epochs so many over all of the training, or
-at the beginning where nobody knows its end."""
+_ALWAYS = 8
+"""So many measurements, evenly over all of the training, or at the beginning where nobody knows its end."""
 
 _AIM = 0.005
 """Of the training's time, by the arithmetic alone, which is a third of what the derivatives take; the audits, the log
@@ -59,20 +58,36 @@ def affordable_in_the_end(model: nn.Module, passes: int) -> int:
     return max(_FEWEST, round(_LAST_LOOK / (weights * passes)))
 
 
-def is_worth_measuring(trainer: Any, measured: int, seconds: float, elapsed: float) -> bool:
-    """Whether a validation of a training is measured: epochs may be shorter than a measurement takes.
+def is_worth_measuring(
+    done: float | None, before: float, measured: int, seconds: float, once: float, rest: float
+) -> bool:
+    """Whether a validation of a training is measured: epochs may be shorter than what a measurement may take.
+
+    What is paid once at the start, the audit and all that is slow at first, comes about once more at the end, and is
+    spread over the training.
 
     Args:
-        trainer: that trains.
+        done: which part of the training is, see `part_done`.
+        before: the same at the last measurement.
         measured: validations so far.
-        seconds: these took.
-        elapsed: since the training began.
+        seconds: these took, but for the first.
+        once: seconds that were paid at the start.
+        rest: seconds of everything else since the training began.
     """
-    if not measured or steps_between(trainer, 1) >= _ALWAYS_STEPS or seconds <= _IN_COURSE * elapsed:
+    if not measured or seconds + (once if done is None else 2 * once * done) <= _IN_ALL * rest:
         return True
-    if trainer.max_epochs is None or trainer.max_epochs < 0:
-        return measured < _ALWAYS_EPOCHS
-    return (trainer.current_epoch + 1) % -(-trainer.max_epochs // _ALWAYS_EPOCHS) == 0
+    return measured < _ALWAYS if done is None else int(_ALWAYS * done) > int(_ALWAYS * before)
+
+
+def part_done(trainer: Any) -> float | None:
+    """Which part of a training is done, from 0 to 1; None where nobody knows its end."""
+    parts = []
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        of_epoch = (trainer.fit_loop.epoch_loop.batch_idx + 1) / max(1, trainer.num_training_batches)
+        parts.append((trainer.current_epoch + min(of_epoch, 1.0)) / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        parts.append(trainer.global_step / trainer.max_steps)
+    return min(max(parts), 1.0) if parts else None
 
 
 def steps_between(trainer: Any, epochs: int) -> int:

@@ -95,6 +95,12 @@ class Estimation:
         plain = tuple(None if label is missing else label for label in found)
         (self._held_out if held_out else self._training).add(x, plain)
 
+    def wanted(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of these entries, one for each order, those that want an estimate."""
+        if self.when == "never":
+            return []
+        return [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
+
     def takes_little(self, trainer: Any, seconds: float) -> bool:
         """Whether the first estimate takes little of what a training has taken so far, in seconds."""
         if self._rows is not None or self._tried or hasattr(trainer.datamodule, "problem"):
@@ -125,8 +131,8 @@ class Estimation:
             last: nothing will follow, so that the network itself is looked at.
             now: else these and all that follow wait for the next call with it.
         """
-        unknown = [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
-        if self.when == "never" or not unknown:
+        unknown = self.wanted(errors)
+        if not unknown:
             return
         x, tower = self._everywhere(kept, trainer.world_size)
         if x is None:

@@ -1,21 +1,19 @@
 """Derivatives of a function at batches of points, compared with the truth where there is one."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import zip_longest
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.autodiff.tensor_classes import changed, ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.functions.notation import Place
-from sobolev.metrics import DerivativeErrors, Exact, as_exact
+from sobolev.metrics import Exact, add_sums, as_exact, plain_errors, sums_of_errors
 from sobolev.monitor.budget import coefficients
 
 Truth = tuple[Tensor | None, ...]
@@ -67,7 +65,6 @@ class Measurement:
         self.method: Method = method
         self.chunk_size: ChunkSize = chunk_size
         self.named_errors: list[dict[str, Any]] = []
-        self._metric: DerivativeErrors | None = None
         self.inputs, self.outputs, self.measured = 0, 1, order
         self._shapes: dict[torch.Size, int] = {}
         self._known: tuple[list[tuple[Tensor, int]], Exact | None] = ([], None)
@@ -77,8 +74,7 @@ class Measurement:
         """Forget all batches, but not what is known of the truths, which are the same at every validation."""
         self.kept: list[tuple[Tensor, tuple[Tensor, ...], Truth]] = []
         self.rows = 0
-        if self._metric is not None:
-            self._metric.reset()
+        self._sums: dict[str, list[float]] = {}
 
     def update(
         self,
@@ -143,21 +139,17 @@ class Measurement:
         exact = tuple(_fitting(k, *pair, required) for k, pair in enumerate(zip(values, truth, strict=True)))
         points = x.reshape(len(x), -1)
         if not self.rows:
-            self._prepare(points.shape[1], x.device)
+            self.inputs = points.shape[1]
         if points.shape[1] != self.inputs:  # sequences differ in length
             points = nn.functional.pad(points, (0, self.inputs - points.shape[1]))
         pairs = {f"error {k}": (values[k], true) for k, true in enumerate(exact) if true is not None}
         pairs |= self._named_pairs(x, values, exact)
         known = self._exact([true for _, true in pairs.values()]) if pairs and len(x) else None
         counts = dict(zip(pairs, known.counts, strict=True)) if known else {}
-        metric = self._metric
-        assert metric is not None
-        update = partial(DerivativeErrors.update, metric) if _alone() else metric.update
-        update(pairs, points, known)
+        self._add(pairs, points, known)
         unknown = {f"size {k}": (v, torch.zeros_like(v)) for k, v in enumerate(values) if not counts.get(f"error {k}")}
         unknown |= self._named_sizes(x, values, counts)
-        if unknown:
-            update(unknown, points)
+        self._add(unknown, points)
         self.rows += len(x)
         self._keep(x, tuple(values), exact, most_kept or FIGURE_POINTS)
 
@@ -180,14 +172,10 @@ class Measurement:
                 sizes[f"size {name}"] = entry, torch.zeros_like(entry)
         return sizes
 
-    def _prepare(self, inputs: int, device: torch.device | str) -> None:
-        """A metric for points of so many inputs; the one there is, if it is of that kind."""
-        if self._metric is not None and self.inputs == inputs and self._metric.count.device == torch.device(device):
-            return
-        orders = range(self.order + 1)
-        names = [f"{what} {k}" for what in ("error", "size") for k in orders]
-        names += [f"{what} {name}" for what in ("named", "size") for name in self.named]
-        self.inputs, self._metric = inputs, DerivativeErrors(names, inputs).to(device)
+    def _add(self, pairs: Mapping[str, tuple[Tensor, Tensor]], points: Tensor, exact: Exact | None = None) -> None:
+        if pairs:
+            rows = sums_of_errors(list(pairs.values()), points, exact).tolist()
+            add_sums(self._sums, dict(zip(pairs, rows, strict=True)))
 
     def _exact(self, tensors: list[Tensor]) -> Exact:
         """As `as_exact`, not computed again for tensors that are still the same."""
@@ -200,18 +188,17 @@ class Measurement:
             self._known = (versions, exact) if exact.columns.numel() <= _REMEMBERED else ([], None)
         return exact
 
-    def errors(self, device: torch.device | str = "cpu") -> tuple[list[dict[str, Any]], int]:
+    def errors(self) -> tuple[list[dict[str, Any]], int]:
         """An entry for each order, over all processes: `order`, `rmse`, `relative_l2`, `max`, `at`; how many points.
 
         An order nothing is known of has its own size in place of an error: `rms`, `max`, `at`. To be called by every
         process, also by one that had no batch.
-
-        Args:
-            device: where the processes exchange their sums.
         """
-        parts = gathered((self.rows, self.inputs if self.rows else 0))
-        points, inputs = sum(rows for rows, _ in parts), max(width for _, width in parts)
-        found = self._reduced(inputs, device) if points else {}
+        parts = gathered((self.rows, self.inputs, self._sums))
+        points, inputs = sum(rows for rows, *_ in parts), max(width if rows else 0 for rows, width, _ in parts)
+        if not self.rows:
+            self.inputs = inputs
+        found = _joined([sums for *_, sums in parts], inputs)
         entries = []
         for k in range(self.order + 1):
             if error := found.get(f"error {k}"):
@@ -226,22 +213,6 @@ class Measurement:
                 own = {"rms": size["rmse"], "max": size["max"], "at": size["at"]}
                 self.named_errors.append({"name": name, "order": len(place) - 1, **own})
         return entries, points
-
-    def _reduced(self, inputs: int, device: torch.device | str) -> dict[str, dict[str, Any]]:
-        """The errors over all processes as plain numbers, of those quantities that have a truth."""
-        if not self.rows:
-            self._prepare(inputs, device)
-        metric = self._metric
-        assert metric is not None
-        if self.inputs < inputs:  # another process has longer sequences
-            metric.worst = nn.functional.pad(metric.worst, (0, inputs - self.inputs))
-        if _alone():  # then torchmetrics has nothing to add to it
-            plain = metric.plain()
-        else:
-            plain = {name: {k: v.tolist() for k, v in error.items()} for name, error in metric.compute().items()}
-        for error in plain.values():  # torchmetrics makes a number of a list of one
-            error["at"] = error["at"] if isinstance(error["at"], list) else [error["at"]]
-        return {name: error for name, error in plain.items() if error.pop("count")}
 
     def figure_data(self) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """Points kept for a figure, and predicted and exact tensors by order."""
@@ -263,9 +234,13 @@ class Measurement:
             self.kept.append((x.cpu(), tuple(p.cpu() for p in predicted), exact))
 
 
-def _alone() -> bool:
-    """Whether there is no other process, so that a metric need not keep account of what is to be exchanged."""
-    return not (dist.is_available() and dist.is_initialized())
+def _joined(parts: list[dict[str, list[float]]], inputs: int) -> dict[str, dict[str, Any]]:
+    """The errors over all processes, of those quantities that have a truth."""
+    total: dict[str, list[float]] = {}
+    for sums in parts:  # where another process has longer sequences, this one's have zeros
+        add_sums(total, {name: row + [0.0] * (4 + inputs - len(row)) for name, row in sums.items()})
+    errors = {name: plain_errors(row) for name, row in total.items()}
+    return {name: error for name, error in errors.items() if error.pop("count")}
 
 
 def measured_order(order: int, x: Tensor, outputs: int = 1) -> int:

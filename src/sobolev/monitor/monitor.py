@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -32,6 +32,7 @@ from sobolev.monitor.budget import (
     affordable_in_the_end,
     coefficients,
     is_worth_measuring,
+    part_done,
 )
 from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.drawing_points import drawing_points, has_points, on_coarser_grid, on_whole_grid, outside_of
@@ -167,7 +168,7 @@ class DerivativeMonitor(ValidationHooks):
         self.max_points = max_points
         self.every_n_epochs = every_n_epochs
         self.estimate: When = estimate
-        self._stopwatch, self._once = Stopwatch(), Stopwatch()
+        self._clock = perf_counter
         self._id = awaits_results(self)
         self._forget()
         needs_trainer(self)
@@ -178,6 +179,8 @@ class DerivativeMonitor(ValidationHooks):
         Args:
             named: derivatives that the data have names for.
         """
+        self._stopwatch, self._once = Stopwatch(self._clock), Stopwatch(self._clock)
+        self._start = self._clock()
         self.measurement = Measurement(self.order, self.method, self.chunk_size, named)
         self.errors: list[dict[str, Any]] = []
         self.named_errors: list[dict[str, Any]] = []
@@ -196,18 +199,19 @@ class DerivativeMonitor(ValidationHooks):
         self._fingerprint: list[float] = []
         self._measured_epoch = 1 - self._period  # so that the first is measured, for whoever waits for a value
         self._due, self._watched = True, None
+        self._done = 0.0
         self._later: list[tuple[int, int, list[dict[str, Any]]]] = []
         self._off = self._failed = self._said_too_high = False
         self._said_factors: set[Target] = set()
 
     @property
     def seconds(self) -> float:
-        """Spent in the monitor so far."""
+        """Spent in the monitor so far, in the last training, validation or test."""
         return self._stopwatch.seconds
 
     @property
     def seconds_once(self) -> float:
-        """Of these, on the audit at the start, and on the audit, the measurement and the estimate at the end."""
+        """Of these, on the audit and the first measurement, and on audit, measurement and estimate at the end."""
         return self._once.seconds
 
     # What a subclass may do in its own way
@@ -311,7 +315,6 @@ class DerivativeMonitor(ValidationHooks):
         pass_over(self, trainer)
         if stage == "predict":  # what was measured before is not forgotten
             return
-        self._start = self._stopwatch.clock()
         data, named = getattr(trainer, "datamodule", None), named_places(getattr(trainer, "datamodule", None))
         self._forget(named or (all_places(data, self.order) if self.exact_function(trainer) is None else {}))
         self._off = is_sharded_otherwise(trainer.strategy)
@@ -324,7 +327,8 @@ class DerivativeMonitor(ValidationHooks):
     @override
     def on_fit_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         refuse_early_questions(trainer, self._scalars.tag("val", "d"))
-        add_charts(trainer, self.order + 1, self._scalars.tag)
+        with self._stopwatch, self._once:
+            add_charts(trainer, self.order + 1, self._scalars.tag)
 
     @override
     def on_sanity_check_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
@@ -392,7 +396,7 @@ class DerivativeMonitor(ValidationHooks):
     def _take(self, trainer: "Trainer", pl_module: "LightningModule", batch: Any) -> None:
         if self._off or self._failed:
             return
-        with self._stopwatch, self._letting_train(trainer):
+        with self._stopwatch, self._once_at_first(), self._letting_train(trainer):
             self._audit.see(batch)
             if self._estimation_collects(trainer) and not trainer.sanity_checking:  # the same rows come again
                 self._see_rows(pl_module, batch, held_out=True)
@@ -406,7 +410,7 @@ class DerivativeMonitor(ValidationHooks):
     def _end(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
         if self._off or self._gives_up(trainer):
             return
-        with self._stopwatch, self._letting_train(trainer):
+        with self._stopwatch, self._once_at_first(), self._letting_train(trainer):
             if not self._audit.done:
                 self._audit_first(trainer, pl_module)
             rest = self._rest(trainer, pl_module)
@@ -501,12 +505,14 @@ class DerivativeMonitor(ValidationHooks):
                     rank_zero_warn(f"DerivativeMonitor: {said}")
 
     def _conclude(self, trainer: "Trainer", pl_module: "LightningModule", *, last: bool) -> None:
-        self.errors, self.points = self.measurement.errors(pl_module.device)
+        self.errors, self.points = self.measurement.errors()
         self.named_errors = self.measurement.named_errors
         if trainer.sanity_checking:
             return
         if last:
             self._say_other_factors()
+        if not self.estimation.wanted(self.errors):
+            return
         if self._evaluations.alone(self._own):
             plain, now = last and self._evaluations.plain(self._own), last or self._estimates_now(trainer)
             self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain, now=now)
@@ -519,7 +525,7 @@ class DerivativeMonitor(ValidationHooks):
         """Whether estimates need not wait until the training has taken long enough, or ends."""
         if trainer.state.fn != "fit" or trainer.world_size > 1 or self._is_last(trainer) or self._is_watched(trainer):
             return True
-        return self.estimation.takes_little(trainer, self._stopwatch.clock() - self._start)
+        return self.estimation.takes_little(trainer, self._clock() - self._start)
 
     def _publish_later(self, trainer: "Trainer") -> None:
         """Estimates of errors for the epochs that had to do without."""
@@ -688,9 +694,15 @@ class DerivativeMonitor(ValidationHooks):
             return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
         if self._is_last(trainer) or self._is_watched(trainer):
             return True
-        seconds, elapsed = self.seconds - self.seconds_once, self._stopwatch.clock() - self._start
-        due = is_worth_measuring(trainer, len(self.history), seconds, elapsed)
-        return trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
+        done, once, rest = part_done(trainer), self.seconds_once, self._clock() - self._start - self.seconds
+        due = is_worth_measuring(done, self._done, len(self.history), self.seconds - once, once, rest)
+        due = trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
+        self._done = (done or 0.0) if due else self._done
+        return due
+
+    def _once_at_first(self) -> AbstractContextManager[Any]:
+        """What is made for the first time takes several times as long as later."""
+        return nullcontext() if self.history else self._once
 
     def _is_watched(self, trainer: "Trainer") -> bool:
         """Whether a callback, such as EarlyStopping, or a schedule waits for what is logged here."""
@@ -713,7 +725,7 @@ class DerivativeMonitor(ValidationHooks):
     def _figure_is_due(self, trainer: "Trainer") -> bool:
         done, every = trainer.current_epoch + 1, self.figure_every_n_epochs
         if every == "auto":
-            every = 60 if self.seconds + 1 < SHARE * (self._stopwatch.clock() - self._start) else None
+            every = 60 if self.seconds + 1 < SHARE * (self._clock() - self._start) else None
         due = isinstance(every, int) and done % every == 0 and not trainer.sanity_checking
         return due and bool(self.errors and self.measurement.kept)
 
