@@ -32,12 +32,12 @@ def test_steps_between_two_measurements(epochs, every, check, batches, steps):
     [
         (0.52, 0.51, 500, 0.42, True),  # and 0.02 of what is paid once, of 10 s
         (0.52, 0.51, 500, 0.44, False),
-        (0.51, 0.49, 500, 9.0, True),  # the fourth of eight
+        (0.51, 0.49, 500, 9.0, True),  # the eighth of sixteen
         (0.51, 0.5, 500, 9.0, False),
         (0.01, 0.0, 0, 9.0, True),
         (0.01, 0.005, 1, 9.0, False),
-        (None, 0.0, 7, 9.0, True),
-        (None, 0.0, 8, 9.0, False),
+        (None, 0.0, 15, 9.0, True),
+        (None, 0.0, 16, 9.0, False),
         (None, 0.0, 500, 0.42, True),
     ],
 )

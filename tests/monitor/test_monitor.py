@@ -552,7 +552,7 @@ def test_in_epochs_without_a_measurement_the_last_values_are_there_for_other_cal
     assert first == again != third == last
 
 
-@pytest.mark.parametrize(("every", "least", "most"), [("auto", 8, 99), (1, 100, 100)])
+@pytest.mark.parametrize(("every", "least", "most"), [("auto", 16, 99), (1, 100, 100)])
 def test_of_epochs_shorter_than_a_measurement_some_are_measured(tmp_path, every, least, most):
     x = torch.rand(16, 1)
     monitor = DerivativeMonitor(reference="x**2", every_n_epochs=every, **QUIET)
@@ -560,7 +560,7 @@ def test_of_epochs_shorter_than_a_measurement_some_are_measured(tmp_path, every,
     trainer.fit(Plain(), loader(x, x**2), loader(x, x**2))
     assert least <= len(monitor.history) <= most
     gaps = [b - a for a, b in pairwise(sorted(monitor.history))]
-    assert {1, 100} <= monitor.history.keys() and max(gaps) <= 13
+    assert {1, 100} <= monitor.history.keys() and max(gaps) <= 7
     assert monitor.errors[2]["rmse"] == pytest.approx(trainer.callback_metrics["val/d2_rmse"].item())
     assert 0 < monitor.seconds_once < monitor.seconds
 

@@ -14,7 +14,7 @@ _FEW_SECONDS = 5.0
 _IN_ALL = 0.045
 """Of the time of everything else so far: what measurements take, and what is paid once, where there is a choice."""
 
-_ALWAYS = 8
+_ALWAYS = 16
 """So many measurements, evenly over all of the training, or at the beginning where nobody knows its end."""
 
 _AIM = 0.005
@@ -63,15 +63,15 @@ def is_worth_measuring(
 ) -> bool:
     """Whether a validation of a training is measured: epochs may be shorter than what a measurement may take.
 
-    What is paid once at the start, the audit and all that is slow at first, comes about once more at the end, and is
-    spread over the training.
+    What is paid once, the audit, the first estimate and all that is slow at first, comes about once more at the end,
+    and is spread over the training.
 
     Args:
         done: which part of the training is, see `part_done`.
         before: the same at the last measurement.
         measured: validations so far.
         seconds: these took, but for the first.
-        once: seconds that were paid at the start.
+        once: seconds that are paid once, so far and soon.
         rest: seconds of everything else since the training began.
     """
     if not measured or seconds + (once if done is None else 2 * once * done) <= _IN_ALL * rest:

@@ -101,13 +101,18 @@ class Estimation:
             return []
         return [e for e in errors if 0 < e["order"] <= _HIGHEST and (self.when == "always" or "rmse" not in e)]
 
-    def takes_little(self, trainer: Any, seconds: float) -> bool:
-        """Whether the first estimate takes little of what a training has taken so far, in seconds."""
+    def first_takes(self, trainer: Any) -> float:
+        """Seconds that the first estimate will take, about; 0 where it is made, or none can be."""
         if self._rows is not None or self._tried or hasattr(trainer.datamodule, "problem"):
-            return True
+            return 0.0
         split = own_split(trainer, "training")
         rows, outputs = self._training.shape if split is None else (len(split.inputs), split.targets[0].numel())
-        return outputs * (_SECONDS + _A_ROW * min(rows, MOST)) < _SHARE * seconds
+        return outputs * (_SECONDS + _A_ROW * min(rows, MOST))
+
+    def takes_little(self, trainer: Any, seconds: float) -> bool:
+        """Whether the first estimate takes little of what a training has taken so far, in seconds."""
+        takes = self.first_takes(trainer)
+        return not takes or takes < _SHARE * seconds
 
     def add(
         self,

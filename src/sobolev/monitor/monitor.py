@@ -105,9 +105,9 @@ class DerivativeMonitor(ValidationHooks):
         max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
         every_n_epochs: in `fit`, measure at the first validation, then only when so many epochs have passed; in
-            between the last values are logged again. `"auto"`: at every epoch of 40 training steps or more, and where
-            a callback or a schedule waits for a value; of shorter ones at the first, the last and 16 over all of the
-            training, and in between as often as takes a few per cent of the time.
+            between the last values are logged again. `"auto"`: at each as long as the monitor takes less than 5 % of
+            the time, what is paid once included, and where a callback or a schedule waits for a value; at the first,
+            the last and 16 over all of the training in any case.
         estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
             beside the truth as well; or `"never"`.
 
@@ -211,7 +211,7 @@ class DerivativeMonitor(ValidationHooks):
 
     @property
     def seconds_once(self) -> float:
-        """Of these, on the audit and the first measurement, and on audit, measurement and estimate at the end."""
+        """Of these, on audit, measurement and estimate when each is made first, and at the end."""
         return self._once.seconds
 
     # What a subclass may do in its own way
@@ -515,7 +515,8 @@ class DerivativeMonitor(ValidationHooks):
             return
         if self._evaluations.alone(self._own):
             plain, now = last and self._evaluations.plain(self._own), last or self._estimates_now(trainer)
-            self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain, now=now)
+            with nullcontext() if self.estimation.estimate else self._once:
+                self.estimation.add(self.errors, trainer, pl_module, self.measurement.kept, last=plain, now=now)
             self._publish_later(trainer)
             self.estimation.add_named(self.named_errors, self.measurement.named)
         else:
@@ -695,7 +696,8 @@ class DerivativeMonitor(ValidationHooks):
         if self._is_last(trainer) or self._is_watched(trainer):
             return True
         done, once, rest = part_done(trainer), self.seconds_once, self._clock() - self._start - self.seconds
-        due = is_worth_measuring(done, self._done, len(self.history), self.seconds - once, once, rest)
+        ahead = self.estimation.first_takes(trainer) if self.estimation.wanted(self.errors) else 0.0
+        due = is_worth_measuring(done, self._done, len(self.history), self.seconds - once, once + ahead, rest)
         due = trainer.strategy.broadcast(due) if trainer.world_size > 1 else due
         self._done = (done or 0.0) if due else self._done
         return due
