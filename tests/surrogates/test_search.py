@@ -1,7 +1,10 @@
 """What the search learns, on functions with derivatives by sympy."""
 
+import math
+
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import sobolev
 from sobolev.networks.surrogate import Surrogate
@@ -83,6 +86,46 @@ def test_noise_is_estimated_and_not_learnt(rows):
     assert 0.07 < stages[-1].noise < 0.14
 
 
+def test_many_periods_under_noise_as_large_as_they():
+    """Fourteen years of months: a season, and a slow wave of half its size; curvature is the season's."""
+    months, errors = torch.arange(168, dtype=torch.float64)[:, None], []
+    truth = 3 * torch.cos(2 * torch.pi * months / 12) + 1.5 * torch.sin(2 * torch.pi * months / 44)
+    season = -3 * (torch.pi / 6) ** 2 * torch.cos(2 * torch.pi * months / 12)
+    for seed in range(5):
+        noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        y = truth + 2.2 * noise
+        found = sobolev.Standardized(Surrogate()).double().fit(months, y)
+        scales = found.input_mean, found.input_scale, found.output_mean, found.output_scale
+        *_, last = search(standardized(months, (y,), *scales), seed=seed)
+        found.network = network(last.fits)
+        with torch.no_grad():
+            assert relative(found(months), truth) < 0.6
+            errors.append(relative(sobolev.derivatives(found, months)[2], season))
+    assert sorted(errors)[2] < 0.5 and max(errors) < 1
+
+
+@pytest.mark.parametrize("units", [0, 2])
+def test_what_the_evidence_chooses_counts_as_much_as_differences_of_evidences_say(units):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    y = standard(torch.tanh(8 * x - 2) + 0.1 * torch.randn(x.shape, generator=generator, dtype=torch.float64))
+    groups, family = Labels(x, (y,)).entries(), Kernels(1, units=units)
+    family.learn(Labels(x, (y,)))
+    cost, parameters = family.cost(Labels(x, (y,))), [parameter for parameter, _ in family._with_precisions()]
+    start = parameters_to_vector(parameters)
+    steps = 1e-3 * torch.cat([torch.full_like(p, k**-0.5).flatten() for p, k in family._with_precisions()]).diag()
+
+    def loss(*off):
+        vector_to_parameters(start + sum(off), parameters)
+        return float(family._loss(groups))
+
+    second = [[(loss(a, b) - loss(a, -b) - loss(-a, b) + loss(-a, -b)) / 4e-6 for a in steps] for b in steps]
+    logarithms = torch.linalg.eigvalsh(torch.tensor(second, dtype=torch.float64)).clamp_min(1).log()
+    on = int((family.features.strengths.abs() > 0.03).sum())
+    assert cost == pytest.approx(0.5 * float(logarithms.sum()) - math.log(math.factorial(on) * 2**on), abs=0.1)
+    assert cost > 3
+
+
 def test_the_evidence_tells_apart_what_held_out_rows_do_not():
     """Of a noisy polynomial law."""
     generator = torch.Generator().manual_seed(3)
@@ -91,8 +134,8 @@ def test_the_evidence_tells_apart_what_held_out_rows_do_not():
     labels = Labels(x, (truth + 0.02 * torch.randn(truth.shape, generator=generator, dtype=torch.float64),))
     families = [Polynomials(2), Kernels(2, units=0)]
     for family in families:
-        family.learn(labels)
-    assert float(module._prior(families, labels)[0]) > 0.8
+        family.learn(labels[100:])
+    assert float(module._prior(families, labels[100:], labels[:100])[0]) > 0.8
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -203,6 +246,9 @@ class Sum:
     def evidence(self, labels):
         return 0.0
 
+    def cost(self, labels):
+        return 0.0
+
     def fit(self, labels):
         one = torch.ones(1, 1, dtype=torch.float64)
         features = lambda x: ((x[:, :1] > 0.5) & (x[:, 1:] < -0.5)).double()  # noqa: E731
@@ -244,6 +290,9 @@ class Set:
 
     def evidence(self, labels):
         return float(self.rows)
+
+    def cost(self, labels):
+        return 0.0
 
     def fit(self, labels):
         one = torch.ones(1, 1, dtype=torch.float64)

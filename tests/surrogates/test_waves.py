@@ -6,7 +6,7 @@ import torch
 import sobolev
 from sobolev.surrogates.labels import Labels
 from sobolev.surrogates.search import network, search
-from sobolev.surrogates.waves import Waves, highest_peak
+from sobolev.surrogates.waves import Waves, _Problem, highest_peak
 
 
 def drawn(formula, rows, end, seed=0):
@@ -55,6 +55,25 @@ def test_noise_is_no_wave():
     assert family.worth
     assert 0.08 < float(fit.noise) < 0.12
     assert relative(fit(x), torch.sin(20 * x[:, :1])) < 0.05
+
+
+def test_the_evidence_counts_how_few_of_all_frequencies_would_do():
+    """The mean of the profile likelihood over all of them, by the trapezoidal rule."""
+    x = torch.linspace(-1, 1, 60, dtype=torch.float64)[:, None]
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.sin(20 * x) + 0.5 * noise
+    family = learnt(x, y)[0]
+    assert family.frequencies.shape == (1, 1)
+    problem = _Problem(x, y, family._polynomials()(x))
+    free = len(x) - problem.polynomials.shape[1] - 2
+    best = problem.residuals(family.frequencies).square().sum()
+    highest = torch.pi * 59 / 2  # half periods from row to row
+    at = torch.linspace(0, highest, 20_001, dtype=torch.float64)
+    losses = torch.stack([problem.residuals(k.view(1, 1)).square().sum() for k in at])
+    mean = torch.trapezoid(torch.exp(-0.5 * free * (losses / best - 1)), at) / highest
+    assert family._cost_of_frequencies(Labels(x, (torch.sin(20 * x) + 0.5 * noise,))) == pytest.approx(
+        -float(mean.log()), abs=0.1
+    )
 
 
 def test_outputs_share_their_waves_and_rows_may_have_gaps():

@@ -66,6 +66,10 @@ class Family(Protocol):
         """Logarithm of the evidence of labels, with the numbers as they are, but for a constant common to families."""
         ...
 
+    def cost(self, labels: Labels) -> float:
+        """What the evidence of labels that numbers were chosen by overstates theirs by, see `cost_of_choice`."""
+        ...
+
     def fit(self, labels: Labels) -> Fit:
         """Solve for the weights, with the numbers as they are."""
         ...

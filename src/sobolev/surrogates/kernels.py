@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import bounded, kernel_evidence, kernel_solve
+from sobolev.surrogates.marginal import bounded, cost_of_choice, kernel_evidence, kernel_solve
 from sobolev.surrogates.minimise import minimise
 
 _LEAST_NOISE = -16.0
@@ -23,6 +25,12 @@ _SCALES = (0.3, 1.0, 3.0, 10.0, 30.0)
 MUCH_NOISE, LITTLE_NOISE = -2.0, -7.0
 """Logarithms of noises to begin with: from little, units may learn noise that there is, and do not find back; from
 much, they may take what is steep for noise."""
+
+_LABELS_FOR_COST = 300
+_OFF = 0.03
+"""Strength of a unit that the evidence does without."""
+_DIFFERENCE = 1e-4
+"""In units of the prior's deviations."""
 
 
 class Kernels:
@@ -70,26 +78,26 @@ class Kernels:
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
         groups = labels.first(self.labels).entries()
-        units = self.features.units
         if len(self.log_noise) != len(labels.tensors):
             self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
         if self.fresh and not len(self.features.strengths):  # units take what the longest lengths leave
             self._start(groups)
         self.fresh = False
         self._make_positive(groups)
-        parameters = [self.log_scales, self.constant, self.slope, self.log_noise]
-        parameters += [units.weight, units.bias, self.features.strengths]
-
+        parameters = [self.log_noise, *(parameter for parameter, _ in self._with_precisions())]
         self.loss = minimise(parameters, lambda: self._loss(groups), self.iterations)
 
     @torch.no_grad()
     def _start(self, groups: Sequence[Entries]) -> None:
         """Begin where the evidence is largest."""
-        losses = []
-        for scale in _SCALES:
-            self.log_scales.fill_(math.log(scale))
-            losses.append(float(self._loss(groups)))
-        self.log_scales.fill_(math.log(_SCALES[losses.index(min(losses))]))
+        losses = {}
+        for log_scale, log_noise in product(map(math.log, _SCALES), (float(self.log_noise[0]), 0.0)):
+            self.log_scales.fill_(log_scale)
+            self.log_noise.fill_(log_noise)
+            losses[log_scale, log_noise] = float(self._loss(groups))
+        log_scale, log_noise = min(losses, key=lambda start: losses[start])
+        self.log_scales.fill_(log_scale)
+        self.log_noise.fill_(log_noise)
 
     def _loss(self, groups: Sequence[Entries]) -> Tensor:
         noise = self._noise()
@@ -102,6 +110,37 @@ class Kernels:
     def evidence(self, labels: Labels) -> float:
         """See `Family`."""
         return -float(self._loss(labels.entries()))
+
+    def cost(self, labels: Labels) -> float:
+        """See `Family`; second derivatives are differences. Of units that are off the strengths alone count."""
+        groups = labels.first(_LABELS_FOR_COST).entries()
+        parameters = [parameter for parameter, _ in self._with_precisions()]
+        start = parameters_to_vector(parameters)
+        precision = torch.cat([torch.full_like(parameter, k).flatten() for parameter, k in self._with_precisions()])
+        off = self.features.strengths.abs() < _OFF
+        ignored = torch.cat([off.repeat_interleave(self.features.units.in_features), off, torch.zeros_like(off)])
+        precision[len(start) - len(ignored) :][ignored] = 0.0
+        steps = _DIFFERENCE * precision.clamp_min(1e-300).rsqrt().diag()[precision > 0]
+        here = self._gradient(groups, parameters)
+        hessian = torch.zeros(len(start), len(start), dtype=start.dtype)
+        rows = []
+        for step in steps:
+            vector_to_parameters(start + step, parameters)
+            rows.append((self._gradient(groups, parameters) - here) / step.norm())
+        vector_to_parameters(start, parameters)
+        hessian[precision > 0] = torch.stack(rows)
+        units = int((~off).sum())
+        alike = math.lgamma(units + 1) + units * math.log(2)  # in another order, of other signs
+        return max(0.0, float(cost_of_choice(hessian, precision)) - alike)
+
+    @torch.enable_grad()
+    def _gradient(self, groups: Sequence[Entries], parameters: Sequence[Tensor]) -> Tensor:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        found = torch.autograd.grad(self._loss(groups), parameters)
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        return parameters_to_vector(found)
 
     @torch.no_grad()
     def fit(self, labels: Labels) -> Fit:
@@ -158,10 +197,13 @@ class Kernels:
         inputs = self.log_scales.numel()
         return torch.cat([self.constant.exp().view(1), (self.slope.exp() / inputs**0.5).expand(inputs)])
 
-    def _prior(self) -> Tensor:
+    def _with_precisions(self) -> list[tuple[Tensor, float]]:
+        """What is chosen, and the precision of the normal prior of each."""
         units, inputs = self.features.units, self.log_scales.numel()
-        squares = (
-            inputs * units.weight.square().sum() + units.bias.square().sum() + self.features.strengths.square().sum()
-        )
-        lengths = (self.log_scales - math.log(0.5)).square().sum() / 9
-        return 0.5 * (squares + lengths + (self.constant.square() + self.slope.square()) / 9)
+        scales = [(self.log_scales, 1 / 9), (self.constant, 1 / 9), (self.slope, 1 / 9)]
+        return [*scales, (units.weight, float(inputs)), (units.bias, 1.0), (self.features.strengths, 1.0)]
+
+    def _prior(self) -> Tensor:
+        (scales, precision), *others = self._with_precisions()
+        squares = precision * (scales - math.log(0.5)).square().sum()
+        return 0.5 * (squares + torch.stack([k * parameter.square().sum() for parameter, k in others]).sum())

@@ -57,6 +57,11 @@ class Labels:
         """Some of the rows."""
         return Labels(self.x[rows], tuple(tensor[rows] for tensor in self.tensors))
 
+    def __add__(self, other: "Labels") -> "Labels":
+        """The rows of both."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return Labels(torch.cat([self.x, other.x]), tuple(torch.cat(pair) for pair in pairs))
+
     def columns(self) -> Iterator[tuple[By, Float64[Tensor, "rows outputs"]]]:
         """Every kind of label, by order and by input; of a Hessian the upper triangle."""
         inputs = self.x.shape[1]

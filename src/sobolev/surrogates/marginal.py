@@ -266,6 +266,24 @@ def _above_one(top: Tensor) -> tuple[Tensor, Tensor]:
     return top, below[:, width:]
 
 
+def cost_of_choice(
+    hessian: Float64[Tensor, "numbers numbers"], precision: Float64[Tensor, " numbers"]
+) -> Float64[Tensor, ""]:
+    """Logarithm of how much wider the prior of numbers is than their posterior, by Laplace's approximation.
+
+    What evidence at the most probable numbers overstates that of all of them by (MacKay, Bayesian interpolation, 1992,
+    section 2.2).
+
+    Args:
+        hessian: of minus the logarithm of evidence and prior.
+        precision: of the normal prior of each; 0: left out.
+    """
+    chosen = precision > 0
+    deviations = precision[chosen].rsqrt()
+    scaled = hessian[chosen][:, chosen] * deviations.outer(deviations)
+    return 0.5 * torch.linalg.eigvalsh((scaled + scaled.T) / 2).clamp_min(1.0).log().sum()
+
+
 def solve(features: Float64[Tensor, "rows features"], targets: Tensor, noise: float) -> Solution:
     """The most probable weights, and the errors of each row without it, in closed form."""
     rows, width = features.shape

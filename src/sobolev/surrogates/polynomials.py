@@ -15,7 +15,7 @@ from torch import Tensor
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import LogSizes, Parts, bounded, reduced, total_evidence
+from sobolev.surrogates.marginal import LogSizes, Parts, bounded, cost_of_choice, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.weights import solve_weights
 
@@ -252,10 +252,8 @@ class Polynomials:
         features = self._features(self.degrees, torch.ones(len(self.degrees), dtype=torch.float64))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
         degrees, inputs = self.degrees, self.inputs
-        precision, centre = torch.zeros_like(self.numbers), torch.zeros_like(self.numbers)
+        precision, centre = self._precision(), torch.zeros_like(self.numbers)
         _Prior.of(centre, inputs).decay.fill_(_START)
-        for part, value in zip(_Prior.of(precision, inputs), (0.25, self.width**-2, 4.0), strict=False):
-            part.fill_(value)
 
         def loss(numbers: Tensor) -> Parts:
             prior, off = _Prior.of(numbers, inputs), numbers - centre
@@ -263,6 +261,13 @@ class Polynomials:
             return total_evidence(data, _log_sizes(degrees, prior), prior.log_noise, LEAST_NOISE, own)
 
         return loss
+
+    def _precision(self) -> Float64[Tensor, " numbers"]:
+        """Of the normal prior of the numbers; 0: all are as likely."""
+        precision = torch.zeros_like(self.numbers)
+        for part, value in zip(_Prior.of(precision, self.inputs), (0.25, self.width**-2, 4.0), strict=False):
+            part.fill_(value)
+        return precision
 
     def evidence(self, labels: Labels) -> float:
         """See `Family`; of the mean."""
@@ -272,6 +277,10 @@ class Polynomials:
             found.append(math.log(part) - self._loss(groups)(self.numbers)[0])
         self._take([full])
         return float(torch.stack(found).logsumexp(0))
+
+    def cost(self, labels: Labels) -> float:
+        """See `Family`; of all terms."""
+        return float(cost_of_choice(self._loss(labels.entries())(self.numbers)[2], self._precision()))
 
     def fit(self, labels: Labels) -> Fit:
         """See `Family`; the features are the terms of all sums in the mean."""

@@ -23,7 +23,7 @@ _EXACT, _EXACT_WAVES = 1e-8, 1e-12
 _SPREAD = 0.1
 """Of the shares in a mean before the held-out rows were seen, at least."""
 _TEMPER = 4.0
-"""Logarithms of evidence that count for one: each leaves out constants, and takes for known what it chose."""
+"""Logarithms of evidence that count for one: each is approximate, and leaves out constants."""
 _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
@@ -103,8 +103,9 @@ def search(
             break
     right = errors.sqrt()
     wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
-    fits = []
-    for part, k in _chosen(shares(moments + wild.square().diag(), _prior(families, learnt.first(centres)), held_out)):
+    fits, kept_labels = [], labels[:held_out].first(round(_HELD_OUT * centres))
+    prior = _prior(families, learnt.first(round((1 - _HELD_OUT) * centres)), kept_labels)
+    for part, k in _chosen(shares(moments + wild.square().diag(), prior, held_out)):
         starts = [families[k], beginnings[k]] if len(labels) <= _FEW else [families[k]]
         fit = max((_learnt(family, labels) for family in starts), key=lambda fit: fit.evidence)
         if seen.beyond(fit).minimum(_TRUSTED * right[k]) <= torch.maximum(_WILD * right[k], wild[k]):
@@ -207,16 +208,19 @@ def _stage(says: str, fit: Fit, error: float | None, fits: tuple[tuple[float, Fi
     return Stage(says, fit.evidence, float(fit.noise[0].mean()), error, fits)
 
 
-def _prior(families: Sequence[Family], labels: Labels) -> Float64[Tensor, " families"]:
+def _prior(families: Sequence[Family], learnt: Labels, kept: Labels) -> Float64[Tensor, " families"]:
     """Parts by the evidence; several searches of one kind share theirs, since they err alike.
 
-    The evidence of a deep kernel takes its many weights for known, which flatters it: it counts as that of a kernel.
+    Held-out rows count, beside those that were learnt, by half, as the shares hear them again: whoever has learnt the
+    noise is surprised by them.
     """
     kinds = [family.kind for family in families]
-    counted = [("kernel" if "kernel" in kinds else kind) if kind == "deep kernel" else kind for kind in kinds]
-    evidence = {kind: families[kinds.index(kind)].evidence(labels) for kind in dict.fromkeys(counted)}
-    logarithms = [evidence[c] / _TEMPER - math.log(kinds.count(k)) for c, k in zip(counted, kinds, strict=True)]
-    return torch.tensor(logarithms, dtype=torch.float64).softmax(0)
+    logarithms = {}
+    for kind in dict.fromkeys(kinds):
+        family = families[kinds.index(kind)]
+        own = family.evidence(learnt)
+        logarithms[kind] = (own - family.cost(learnt)) / _TEMPER + (family.evidence(learnt + kept) - own) / 2
+    return torch.tensor([logarithms[kind] - math.log(kinds.count(kind)) for kind in kinds]).double().softmax(0)
 
 
 def shares(

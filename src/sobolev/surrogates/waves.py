@@ -18,7 +18,7 @@ from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.wave_features import WaveFeatures
 from sobolev.surrogates.family import Fit
 from sobolev.surrogates.labels import Entries, Labels
-from sobolev.surrogates.marginal import LogSizes, Parts, bounded, reduced, total_evidence
+from sobolev.surrogates.marginal import LogSizes, Parts, bounded, cost_of_choice, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
 from sobolev.surrogates.weights import solve_weights
@@ -58,14 +58,14 @@ class Waves:
     def __init__(self, inputs: int) -> None:
         self.frequencies = torch.zeros(0, inputs, dtype=torch.float64)
         self.left = 1.0
-        self.found = False
+        self.found = self.all_found = False
         # logarithms of the polynomials' decay, of the waves' size, of the noise of values, gradients and Hessians
         self.numbers = torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64)
 
     @property
     def worth(self) -> bool:
-        """Whether waves are most of what polynomials of low degree miss."""
-        return self.left < _WORTH
+        """Whether waves are most of what polynomials of low degree miss, or all that is no noise."""
+        return self.left < _WORTH or self.all_found
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
@@ -86,9 +86,28 @@ class Waves:
         """See `Family`."""
         return -float(self._loss(labels.entries())(self.numbers)[0])
 
+    def cost(self, labels: Labels) -> float:
+        """See `Family`."""
+        sizes = cost_of_choice(self._loss(labels.entries())(self.numbers)[2], self._precision())
+        return float(sizes) + self._cost_of_frequencies(labels)
+
     def fit(self, labels: Labels) -> Fit:
         """See `Family`."""
         return solve_weights(self.name, self._features, self._sizes(), self._noise(), labels, -self.loss)
+
+    def _cost_of_frequencies(self, labels: Labels) -> float:
+        """See `cost_of_choice`; their prior is uniform where they are looked for."""
+        if not len(self.frequencies):
+            return 0.0
+        known = labels.tensors[0].isfinite().all(1)
+        x, y = labels.x[known], labels.tensors[0][known]
+        waves, inputs = self.frequencies.shape
+        highest = [min(_HIGHEST[min(2, inputs)], steps) for steps in _steps(x)]
+        widths = 2 * math.pi * x.new_tensor(highest) / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
+        precision = _Problem(x, y, self._polynomials()(x)).precision(self.frequencies)
+        uniform = (2 * math.pi / widths.square().clamp_min(1e-300)).repeat(waves)  # as dense as a normal prior of this
+        alike = math.lgamma(waves + 1) + waves * math.log(2)  # in another order, of other signs
+        return max(0.0, float(cost_of_choice(precision, uniform)) - alike)
 
     def _find(self, x: Tensor, y: Tensor) -> None:
         """One after the other, as long as there is more in the spectrum than chance."""
@@ -98,10 +117,12 @@ class Waves:
         while len(self.frequencies) < most and residuals.norm() > _EXACT * y.norm():
             peak = highest_peak(x, residuals)
             if peak is None:
+                self.all_found = True
                 break
             self.frequencies = problem.refined(torch.cat([self.frequencies, peak[None]]))
             residuals = problem.residuals(self.frequencies)
         self.left = float(residuals.norm() / first.norm()) if len(self.frequencies) else 1.0
+        self.all_found &= len(self.frequencies) > 0
 
     def _weigh(self, groups: Sequence[Entries]) -> None:
         """Sizes and noise by the evidence."""
@@ -112,14 +133,19 @@ class Waves:
     def _loss(self, groups: Sequence[Entries]) -> Callable[[Tensor], Parts]:
         features = self._features(torch.ones_like(self._sizes()))
         data = [reduced(features.derivatives(part.x, part.by), part.targets, part.order) for part in groups]
-        precision = torch.zeros_like(self.numbers)
-        precision[0], precision[1] = 1.0, 0.25
+        precision = self._precision()
 
         def loss(numbers: Tensor) -> Parts:
             prior = 0.5 * (precision * numbers.square()).sum(), precision * numbers, precision.diag()
             return total_evidence(data, self._log_sizes(numbers), numbers[2:], LEAST_NOISE, prior)
 
         return loss
+
+    def _precision(self) -> Tensor:
+        """Of the normal prior of the numbers; 0: all are as likely."""
+        precision = torch.zeros_like(self.numbers)
+        precision[0], precision[1] = 1.0, 0.25
+        return precision
 
     def _log_sizes(self, numbers: Tensor) -> LogSizes:
         """Of all features, as functions of decay and size."""
@@ -190,6 +216,22 @@ class _Problem:
 
     def _step(self, frequencies: Tensor, weights: Tensor, residuals: Tensor) -> Tensor:
         """Gauss-Newton, all weights following."""
+        beside = self._beside(frequencies, weights).flatten(0, 1)
+        norms = beside.norm(dim=0).clamp_min(1e-300)
+        return (torch.linalg.lstsq(beside / norms, residuals.reshape(-1, 1)).solution[:, 0] / norms).view_as(
+            frequencies
+        )
+
+    def precision(self, frequencies: Tensor) -> Float64[Tensor, "parameters parameters"]:
+        """Of the posterior of frequencies, whatever the weights are."""
+        weights, residuals = self._solved(frequencies)
+        free = max(1, len(self.x) - len(weights))
+        deviations = (residuals.square().sum(0) / free).sqrt().clamp_min(_EXACT * self.y.norm())
+        beside = (self._beside(frequencies, weights) / deviations[:, None]).flatten(0, 1)
+        return beside.T @ beside
+
+    def _beside(self, frequencies: Tensor, weights: Tensor) -> Float64[Tensor, "rows outputs parameters"]:
+        """What a change of each frequency makes that no weights do."""
         features, sines, cosines = self._features(frequencies)
         waves = len(frequencies)
         of_sines, of_cosines = weights[-2 * waves :].split(waves)
@@ -197,11 +239,7 @@ class _Problem:
         by_frequency = (slopes[..., None] * self.x[:, None, None]).flatten(2)
         Q = torch.linalg.qr(features).Q
         columns = by_frequency.flatten(1)
-        beside = (columns - Q @ (Q.T @ columns)).view_as(by_frequency).flatten(0, 1)
-        norms = beside.norm(dim=0).clamp_min(1e-300)
-        return (torch.linalg.lstsq(beside / norms, residuals.reshape(-1, 1)).solution[:, 0] / norms).view_as(
-            frequencies
-        )
+        return (columns - Q @ (Q.T @ columns)).view_as(by_frequency)
 
 
 def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float64[Tensor, " inputs"] | None:
@@ -211,7 +249,7 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
     frequency cannot be told from lower ones in rows that are a grid, up to half a period a distinct value.
     """
     inputs = x.shape[1]
-    distinct = [len(column.unique()) - 1 for column in x.T]
+    distinct = _steps(x)
     step = math.pi / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
     chosen = list(combinations(range(inputs), min(2, inputs))) + ([(0, 1, 2)] if inputs == 3 else [])
     best, frequency, count = 0.0, torch.zeros_like(step), 0
@@ -229,6 +267,11 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
             for j, n, place in zip(axes, numbers, places, strict=True):
                 frequency[j] = n[place] * step[j]
     return frequency if count and best > (math.log(count) + _CHANCE) * residuals.square().sum() else None
+
+
+def _steps(x: Tensor) -> list[int]:
+    """From value to value of each input."""
+    return [len(column.unique()) - 1 for column in x.T]
 
 
 def _power(phases: Sequence[Tensor], residuals: Tensor) -> Tensor:
