@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import sobolev
 from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor
@@ -563,6 +563,14 @@ def test_of_epochs_shorter_than_a_measurement_some_are_measured(tmp_path, every,
     assert {1, 100} <= monitor.history.keys() and max(gaps) <= 7
     assert monitor.errors[2]["rmse"] == pytest.approx(trainer.callback_metrics["val/d2_rmse"].item())
     assert 0 < monitor.seconds_once < monitor.seconds
+
+
+def test_every_epoch_of_forty_steps_is_measured(tmp_path):
+    x = torch.rand(40, 1)
+    monitor = DerivativeMonitor(reference="x**2", **QUIET)
+    short = DataLoader(TensorDataset(x, x**2), batch_size=1)
+    quiet_trainer(tmp_path, monitor, max_epochs=25).fit(Plain(), short, loader(x, x**2))
+    assert list(monitor.history) == list(range(1, 26))
 
 
 @pytest.mark.parametrize("every", [2, 5])

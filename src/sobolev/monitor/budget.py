@@ -14,6 +14,9 @@ _FEW_SECONDS = 5.0
 _IN_ALL = 0.045
 """Of the time of everything else so far: what measurements take, and what is paid once, where there is a choice."""
 
+ALWAYS_STEPS = 40
+"""Steps between two validations from which on each is measured."""
+
 _ALWAYS = 16
 """So many measurements, evenly over all of the training, or at the beginning where nobody knows its end."""
 

@@ -26,6 +26,7 @@ from sobolev.functions import Function
 from sobolev.functions.notation import Place
 from sobolev.monitor.batch import Key, length, mapped
 from sobolev.monitor.budget import (
+    ALWAYS_STEPS,
     LONGEST_LAST_LOOK,
     SHARE,
     Stopwatch,
@@ -33,6 +34,7 @@ from sobolev.monitor.budget import (
     coefficients,
     is_worth_measuring,
     part_done,
+    steps_between,
 )
 from sobolev.monitor.contradicting_targets import contradiction, in_order_of, names_of, other_factor
 from sobolev.monitor.drawing_points import drawing_points, has_points, on_coarser_grid, on_whole_grid, outside_of
@@ -105,9 +107,9 @@ class DerivativeMonitor(ValidationHooks):
         max_points: at most so many points of the validation batches, evenly drawn; None: all. `"auto"`: all in
             `validate` and `test`, in `fit` as many as take a few per cent of the time of the training.
         every_n_epochs: in `fit`, measure at the first validation, then only when so many epochs have passed; in
-            between the last values are logged again. `"auto"`: at each as long as the monitor takes less than 5 % of
-            the time, what is paid once included, and where a callback or a schedule waits for a value; at the first,
-            the last and 16 over all of the training in any case.
+            between the last values are logged again. `"auto"`: at every epoch of 40 training steps or more, and where
+            a callback or a schedule waits for a value; of shorter ones at the first, the last and 16 over all of the
+            training, and at others as long as the monitor takes less than 5 % of the time, what is paid once included.
         estimate: errors up to order 2 are estimated from values alone `"auto"`: where no truth is known; `"always"`:
             beside the truth as well; or `"never"`.
 
@@ -693,7 +695,7 @@ class DerivativeMonitor(ValidationHooks):
             return True
         if isinstance(self.every_n_epochs, int):
             return trainer.current_epoch + 1 - self._measured_epoch >= self.every_n_epochs
-        if self._is_last(trainer) or self._is_watched(trainer):
+        if steps_between(trainer, 1) >= ALWAYS_STEPS or self._is_last(trainer) or self._is_watched(trainer):
             return True
         done, once, rest = part_done(trainer), self.seconds_once, self._clock() - self._start - self.seconds
         ahead = self.estimation.first_takes(trainer) if self.estimation.wanted(self.errors) else 0.0
