@@ -1,5 +1,6 @@
 """Waves are found to the last digits where a function is made of them, and left alone where it is not."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ import sobolev
 from sobolev.surrogates.labels import Labels
 from sobolev.surrogates.search import network, search
 from sobolev.surrogates.waves import Waves, _Problem, highest_peak
+from sobolev.surrogates.weights import least_squares
 
 
 def drawn(formula, rows, end, seed=0):
@@ -55,6 +57,28 @@ def test_noise_is_no_wave():
     assert family.worth
     assert 0.08 < float(fit.noise) < 0.12
     assert relative(fit(x), torch.sin(20 * x[:, :1])) < 0.05
+
+
+def test_the_same_rows_leave_the_same_whatever_memory_held():
+    """A tensor of whole numbers that was there before decides which columns PyTorch's default takes first."""
+    x = 2 * torch.rand(585, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    features = torch.cos(torch.arange(60) * torch.arccos(x / 1.2))
+    targets = torch.cos(4 * x) + 1e-3 * torch.sin(60 * x)
+    best, first = np.linalg.lstsq(features.numpy(), targets.numpy(), rcond=None)[0], least_squares(features, targets)
+    left = np.linalg.norm(features.numpy() @ best - targets.numpy())
+    assert float((features @ first - targets).norm()) == pytest.approx(left, rel=1e-3)
+    for k in range(20):
+        for size in (60, 61, 64, 120):
+            torch.full((size,), k, dtype=torch.int32)  # and forgotten
+        assert torch.equal(least_squares(features, targets), first)
+
+
+def test_rounding_is_no_wave():
+    """In what is left of clean rows any frequency is as good as another: 1e12 would ruin derivatives, not values."""
+    x, y, *_ = drawn("sin(40*x)", 600, 1.0)
+    problem = _Problem(x, y, torch.ones_like(x))
+    found = problem.refined(torch.tensor([[40.0], [900.0], [930.0]], dtype=torch.float64))
+    assert (found.abs() <= torch.pi * 601 / (x.max() - x.min())).all()
 
 
 def test_the_evidence_counts_how_few_of_all_frequencies_would_do():

@@ -12,6 +12,7 @@ from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.most_probable import MostProbable, most_probable
 from sobolev.estimates.upper_triangles import upper_triangles
 from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
+from sobolev.surrogates.weights import least_squares
 
 CENTRES = 1000
 """So many labels carry a kernel."""
@@ -100,7 +101,7 @@ class KernelHypothesis:
         factors = torch.stack([_cholesky(matrix, each * share) for each in found.noise.tolist()])
         trends = solve_triangular(factors, _trend(kept)[None], upper=False)
         y = solve_triangular(factors, (kept.weights[:, None] * kept.y).T[:, :, None], upper=False)
-        slopes = torch.linalg.lstsq(trends, y).solution
+        slopes = least_squares(trends, y)
         tails, stretch, noise = kernel.tails, kernel.stretch, found.prior * found.noise
         known = kept.x.clone(), kept.by.clone(), kept.weights.clone(), factors, trends
         return cls(tails, stretch, noise, found.prior, *known, slopes, y - trends @ slopes)

@@ -21,7 +21,7 @@ from sobolev.surrogates.labels import Entries, Labels
 from sobolev.surrogates.marginal import LogSizes, Parts, bounded, cost_of_choice, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
-from sobolev.surrogates.weights import solve_weights
+from sobolev.surrogates.weights import least_squares, solve_weights
 
 _MOST = 16
 """Waves."""
@@ -38,7 +38,7 @@ _CHANCE = 8.0
 _WORTH = 0.2
 """Of what the polynomials miss, waves must leave less than this part; else they are no good description."""
 _ROUGH, _EXACT = 1e-2, 1e-13
-"""Of the values' size: what polynomials must miss, and what more waves are looked for down to."""
+"""Of the values' size: what polynomials must miss, waves may leave as noise, and more waves are looked for down to."""
 _FARTHEST = 50.0
 """Logarithms up to which sizes are looked for."""
 _STEPS = 12
@@ -101,13 +101,11 @@ class Waves:
             return 0.0
         known = labels.tensors[0].isfinite().all(1)
         x, y = labels.x[known], labels.tensors[0][known]
-        waves, inputs = self.frequencies.shape
-        highest = [min(_HIGHEST[min(2, inputs)], steps) for steps in _steps(x)]
-        widths = 2 * math.pi * x.new_tensor(highest) / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
-        precision = _Problem(x, y, self._polynomials()(x)).precision(self.frequencies)
-        uniform = (2 * math.pi / widths.square().clamp_min(1e-300)).repeat(waves)  # as dense as a normal prior of this
+        waves, problem = len(self.frequencies), _Problem(x, y, self._polynomials()(x))
+        widths = (2 * problem.highest).clamp_min(1e-150).repeat(waves)
+        uniform = 2 * math.pi / widths.square()  # as dense as a normal prior of this precision
         alike = math.lgamma(waves + 1) + waves * math.log(2)  # in another order, of other signs
-        return max(0.0, float(cost_of_choice(precision, uniform)) - alike)
+        return max(0.0, float(cost_of_choice(problem.precision(self.frequencies), uniform)) - alike)
 
     def _find(self, x: Tensor, y: Tensor) -> None:
         """One after the other, as long as there is more in the spectrum than chance."""
@@ -122,7 +120,7 @@ class Waves:
             self.frequencies = problem.refined(torch.cat([self.frequencies, peak[None]]))
             residuals = problem.residuals(self.frequencies)
         self.left = float(residuals.norm() / first.norm()) if len(self.frequencies) else 1.0
-        self.all_found &= len(self.frequencies) > 0
+        self.all_found &= len(self.frequencies) > 0 and bool(residuals.norm() > _ROUGH * y.norm())
 
     def _weigh(self, groups: Sequence[Entries]) -> None:
         """Sizes and noise by the evidence."""
@@ -185,17 +183,21 @@ class _Problem:
 
     def __init__(self, x: Tensor, y: Tensor, polynomials: Tensor) -> None:
         self.x, self.y, self.polynomials = x, y, polynomials
+        self.highest = _highest(x)
 
     def residuals(self, frequencies: Tensor) -> Float64[Tensor, "rows outputs"]:
         """What no weights reach."""
         return self._solved(frequencies)[1]
 
     def refined(self, frequencies: Float64[Tensor, "waves inputs"]) -> Float64[Tensor, "waves inputs"]:
-        """Those nearby that leave least."""
+        """Those nearby that leave least, none of them higher than where peaks are looked for.
+
+        What is left of clean rows is rounding, in which any frequency is as good as another.
+        """
         for _ in range(_STEPS if len(frequencies) else 0):
             weights, before = self._solved(frequencies)
             step, part = self._step(frequencies, weights, before), 1.0
-            while part > 1e-3 and not self.residuals(frequencies + part * step).norm() < before.norm():
+            while part > 1e-3 and not self._is_better(frequencies + part * step, before):
                 part /= 4
             if part <= 1e-3:
                 break
@@ -204,6 +206,10 @@ class _Problem:
                 break
         return frequencies
 
+    def _is_better(self, frequencies: Tensor, before: Tensor) -> bool:
+        within = bool((frequencies.abs() <= self.highest).all())
+        return within and bool(self.residuals(frequencies).norm() < before.norm())
+
     def _features(self, frequencies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         phases = self.x @ frequencies.T
         sines, cosines = phases.sin(), phases.cos()
@@ -211,16 +217,14 @@ class _Problem:
 
     def _solved(self, frequencies: Tensor) -> tuple[Tensor, Tensor]:
         features = self._features(frequencies)[0]
-        weights = torch.linalg.lstsq(features, self.y).solution
+        weights = least_squares(features, self.y)
         return weights, self.y - features @ weights
 
     def _step(self, frequencies: Tensor, weights: Tensor, residuals: Tensor) -> Tensor:
         """Gauss-Newton, all weights following."""
         beside = self._beside(frequencies, weights).flatten(0, 1)
         norms = beside.norm(dim=0).clamp_min(1e-300)
-        return (torch.linalg.lstsq(beside / norms, residuals.reshape(-1, 1)).solution[:, 0] / norms).view_as(
-            frequencies
-        )
+        return (least_squares(beside / norms, residuals.reshape(-1, 1))[:, 0] / norms).view_as(frequencies)
 
     def precision(self, frequencies: Tensor) -> Float64[Tensor, "parameters parameters"]:
         """Of the posterior of frequencies, whatever the weights are."""
@@ -272,6 +276,12 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
 def _steps(x: Tensor) -> list[int]:
     """From value to value of each input."""
     return [len(column.unique()) - 1 for column in x.T]
+
+
+def _highest(x: Float64[Tensor, "rows inputs"]) -> Float64[Tensor, " inputs"]:
+    """Where peaks are looked for, and a half period in the range of an input more."""
+    halves = [min(_HIGHEST[min(2, x.shape[1])], steps) + 1 for steps in _steps(x)]
+    return math.pi * x.new_tensor(halves) / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
 
 
 def _power(phases: Sequence[Tensor], residuals: Tensor) -> Tensor:

@@ -12,6 +12,18 @@ from sobolev.surrogates.labels import Entries, Labels
 from sobolev.surrogates.marginal import solve
 
 
+def least_squares(
+    features: Float64[Tensor, "*batch rows features"], targets: Float64[Tensor, "*batch rows outputs"]
+) -> Float64[Tensor, "*batch features outputs"]:
+    """The weights that leave least, of all such the smallest.
+
+    Not by LAPACK's `gelsy`, which PyTorch takes where nothing is said: up to 2.13 it begins from memory that nobody has
+    cleared, and what it answers differs from call to call (pytorch issues 71222 and 187411).
+    """
+    driver = "gelsd" if features.device.type == "cpu" else "gels"  # all there is elsewhere
+    return torch.linalg.lstsq(features, targets, driver=driver).solution
+
+
 @torch.no_grad()
 def solve_weights(
     name: str,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sobolev.functions.notation import derivative_notation, some
 from sobolev.networks.scales import spread
+from sobolev.surrogates.weights import least_squares
 
 Entry = tuple[int, ...]
 """A derivative: the number of its output, then of its inputs in ascending order."""
@@ -155,7 +156,7 @@ def _remedies(changes: Changes, found: Tensor, entries: Sequence[Entry], names: 
             f"about {factor:.3g} times the labels would fit, as if they were in other units",
             *_shares(found, factor * total),
         )
-    factors = torch.linalg.lstsq(said.flatten(0, 1), found.flatten()[:, None]).solution[:, 0]
+    factors = least_squares(said.flatten(0, 1), found.flatten()[:, None])[:, 0]
     shares = (factors.square() * said.square().sum((0, 1))) / found.square().sum()
     other = [i for i, share in enumerate(shares.tolist()) if abs(factors[i] - 1) > _SAME and share > 1 - _EXPLAINED]
     if other:
