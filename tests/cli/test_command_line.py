@@ -18,7 +18,7 @@ import yaml
 from cases import SMALL, command, environment
 
 import sobolev
-from sobolev.cli.command_line import COMMANDS, main
+from sobolev.cli.command_line import COMMANDS, _run, main
 from sobolev.cli.lightning_cli import CONFIGS
 from sobolev.data.description import description_in
 
@@ -735,3 +735,10 @@ def test_a_checkpoint_that_does_not_know_its_data_is_not_taken_for_the_default_j
         status, _, err = run(subcommand, "--ckpt_path", "old.ckpt", small=False)
         assert status and "old.ckpt does not say what data" in err
     assert run("validate", "--ckpt_path", last)[0] == 0
+
+
+def test_our_own_commands_take_words_as_lightnings_do(monkeypatch):
+    given = []
+    monkeypatch.setattr("sobolev.cli.audit.run", given.extend)
+    _run(["audit", "--ckpt_path", "last.ckpt", "--data", "mine.csv"])
+    assert given == ["--ckpt_path", "last.ckpt", "--data=TableData", "--data.path=mine.csv"]

@@ -83,6 +83,7 @@ def _run(given: list[str]) -> None:
     if given[0] not in OWN_COMMANDS and given[-1] in ("-h", "--help") and len(given) > 1:
         import_module("sobolev.cli.help").print_help(given[0], given[1:-1])
         return
+    given = as_parsed(given)
     if given[0] in OWN_COMMANDS:
         status = import_module(f"sobolev.cli.{given[0]}").run(given[1:])
         if status is not None:
@@ -91,7 +92,7 @@ def _run(given: list[str]) -> None:
         sys.path.append(str(Path.cwd()))  # modules of one's own, as `python -m sobolev` finds them
         if given[-2:] in (["--help", "all"], ["-h", "all"]):
             given = given[:-1]
-        sys.argv[1:] = as_parsed(given)  # LightningCLI reads it, and so do the processes that a strategy starts
+        sys.argv[1:] = given  # LightningCLI reads it, and so do the processes that a strategy starts
         from sobolev.cli.lightning_cli import SobolevCLI
 
         SobolevCLI()

@@ -27,6 +27,7 @@ MUCH_NOISE, LITTLE_NOISE = -2.0, -7.0
 much, they may take what is steep for noise."""
 
 _LABELS_FOR_COST = 300
+"""By which second derivatives of the evidence are measured; of more, the cost grows with their logarithm alone."""
 _OFF = 0.03
 """Strength of a unit that the evidence does without."""
 _DIFFERENCE = 1e-4
@@ -114,21 +115,22 @@ class Kernels:
     def cost(self, labels: Labels) -> float:
         """See `Family`; second derivatives are differences. Of units that are off the strengths alone count."""
         groups = labels.first(_LABELS_FOR_COST).entries()
-        parameters = [parameter for parameter, _ in self._with_precisions()]
+        parameters, sizes = zip(*self._with_precisions(), strict=True)
         start = parameters_to_vector(parameters)
-        precision = torch.cat([torch.full_like(parameter, k).flatten() for parameter, k in self._with_precisions()])
+        precision = torch.cat(
+            [torch.full_like(part, size).flatten() for part, size in zip(parameters, sizes, strict=True)]
+        )
         off = self.features.strengths.abs() < _OFF
         ignored = torch.cat([off.repeat_interleave(self.features.units.in_features), off, torch.zeros_like(off)])
         precision[len(start) - len(ignored) :][ignored] = 0.0
-        steps = _DIFFERENCE * precision.clamp_min(1e-300).rsqrt().diag()[precision > 0]
         here = self._gradient(groups, parameters)
-        hessian = torch.zeros(len(start), len(start), dtype=start.dtype)
-        rows = []
-        for step in steps:
+        hessian = start.new_zeros(len(start), len(start))
+        for place in precision.nonzero()[:, 0].tolist():
+            step = torch.zeros_like(start)
+            step[place] = _DIFFERENCE * precision[place].rsqrt()
             vector_to_parameters(start + step, parameters)
-            rows.append((self._gradient(groups, parameters) - here) / step.norm())
+            hessian[place] = (self._gradient(groups, parameters) - here) / step[place]
         vector_to_parameters(start, parameters)
-        hessian[precision > 0] = torch.stack(rows)
         units = int((~off).sum())
         alike = math.lgamma(units + 1) + units * math.log(2)  # in another order, of other signs
         return max(0.0, float(cost_of_choice(hessian, precision)) - alike)

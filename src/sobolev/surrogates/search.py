@@ -214,8 +214,9 @@ def _prior(families: Sequence[Family], learnt: Labels, kept: Labels) -> Float64[
     Held-out rows count, beside those that were learnt, by half, as the shares hear them again: whoever has learnt the
     noise is surprised by them.
     """
-    kinds = [family.kind for family in families]
-    logarithms = {}
+    kinds, logarithms = [family.kind for family in families], {}
+    if len(set(kinds)) == 1:
+        return torch.full((len(kinds),), 1 / len(kinds), dtype=torch.float64)
     for kind in dict.fromkeys(kinds):
         family = families[kinds.index(kind)]
         own = family.evidence(learnt)
