@@ -149,9 +149,11 @@ def test_plain_numbers_are_those_of_tensors():
         pairs = {k: (y, truth if k in ("usual", "no number") else 0 * truth) for k, y in predicted.items()}
         metric.update(pairs, x)
         add_sums(total, dict(zip(pairs, sums_of_errors(list(pairs.values()), x).tolist(), strict=True)))
+    found = plain_errors(total)
     for name, error in metric.compute().items():
-        plain = plain_errors(total[name])
+        plain = found[name]
         assert plain.keys() == error.keys() and isinstance(plain["count"], int)
         for quantity, value in error.items():
             np.testing.assert_array_equal(plain[quantity], value.numpy(), err_msg=f"{name} {quantity}")
-    assert np.isnan(plain_errors([0, 0, 0, -1, 0.5])["rmse"])
+    assert np.isnan(plain_errors({"none": [0, 0, 0, -1, 0.5]})["none"]["rmse"])
+    assert plain_errors({}) == {}

@@ -122,17 +122,14 @@ def add_sums(total: dict[str, list[float]], more: Mapping[str, list[float]]) -> 
         total[name] = sums + worst[3:]
 
 
-def plain_errors(row: Sequence[float]) -> dict[str, Any]:
-    """What `derivative_error` returns, as numbers, of such a row: a dozen calls of torch would take far longer."""
-    squared_error, squared_truth, count, worst, *at = row
-    if not count:
-        return {"rmse": math.nan, "relative_l2": math.nan, "max": math.nan, "at": at, "count": 0}
-    if squared_error == 0:
-        relative = 0.0
-    else:
-        relative = math.sqrt(squared_error / squared_truth) if squared_truth else math.inf + squared_error
-    rmse = math.sqrt(squared_error / count)
-    return {"rmse": rmse, "relative_l2": relative, "max": worst, "at": at, "count": int(count)}
+def plain_errors(sums: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """By quantity, what `derivative_error` returns as plain numbers, of such rows."""
+    if not sums:
+        return {}
+    columns = {
+        key: column.tolist() for key, column in _columns(torch.tensor([*sums.values()], dtype=torch.float64)).items()
+    }
+    return {name: {key: column[k] for key, column in columns.items()} for k, name in enumerate(sums)}
 
 
 def _size(worst: float) -> float:

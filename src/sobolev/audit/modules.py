@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 _DEPTH = 5
-_FOREIGN = ("torch", "lightning", "pytorch_lightning", "torchmetrics", "numpy", "builtins")
+LIBRARIES = ("torch", "lightning", "pytorch_lightning", "torchmetrics", "numpy", "builtins")
+"""Whose classes nobody has written for a model of their own."""
 
 
 def modules_behind(f: Any) -> dict[str, nn.Module]:
@@ -37,7 +38,7 @@ def label(path: str, module: nn.Module) -> str:
 def is_users_object(value: Any) -> bool:
     """An instance of a class that is neither Python's nor a library's of our field."""
     kind = type(value)
-    return kind is not OrderedDict and hasattr(value, "__dict__") and kind.__module__.split(".")[0] not in _FOREIGN
+    return kind is not OrderedDict and hasattr(value, "__dict__") and kind.__module__.split(".")[0] not in LIBRARIES
 
 
 def _collect(value: Any, name: str, roots: list, seen: set[int], depth: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sobolev.audit.modules import is_users_object
+from sobolev.audit.modules import LIBRARIES, is_users_object
 
 _DEPTH = 5
 _MOST_ENTRIES = 1000
@@ -21,7 +21,7 @@ _MOST_NUMBERS = 1 << 24
 """Tensors are copied, in case they are written to, while all together have no more numbers."""
 _LEFT = ("_parameters", "_buffers", "_modules", "training")
 _SURROUNDINGS = {"lightning", "pytorch_lightning", "lightning_fabric", "sobolev"}
-_LIBRARIES = _SURROUNDINGS | {"torch", "torchmetrics", "numpy", "builtins"}
+_LIBRARIES = _SURROUNDINGS.union(LIBRARIES)
 _CONTAINERS = (OrderedDict, dict, list, set, deque)
 _PLAIN = (bool, int, float, str, type(None))
 

@@ -239,8 +239,7 @@ def _joined(parts: list[dict[str, list[float]]], inputs: int) -> dict[str, dict[
     total: dict[str, list[float]] = {}
     for sums in parts:  # where another process has longer sequences, this one's have zeros
         add_sums(total, {name: row + [0.0] * (4 + inputs - len(row)) for name, row in sums.items()})
-    errors = {name: plain_errors(row) for name, row in total.items()}
-    return {name: error for name, error in errors.items() if error.pop("count")}
+    return {name: error for name, error in plain_errors(total).items() if error.pop("count")}
 
 
 def measured_order(order: int, x: Tensor, outputs: int = 1) -> int:
