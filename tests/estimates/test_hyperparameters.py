@@ -46,3 +46,17 @@ def test_noise_and_an_input_without_effect_are_found():
     lengths, _, noise = hyperparameters(x, y)
     assert 0.17 < noise < 0.23
     assert lengths[1] > 5 * lengths[0]
+
+
+def test_a_season_under_noise_of_its_size_is_not_taken_for_a_function_that_jumps_from_row_to_row():
+    """Fourteen years of months in an order that is random, half of them with a maximum of the evidence at no noise."""
+    months = torch.arange(168, dtype=torch.float64)[:, None]
+    season = 2**0.5 * torch.cos(2 * math.pi / 12 * months[:, 0] + 0.7)
+    noises = []
+    for seed in range(6):
+        generator = torch.Generator().manual_seed(seed)
+        y = season + torch.randn(168, generator=generator, dtype=torch.float64)
+        order = torch.randperm(168, generator=generator)
+        x = (months - months.mean()) / months.std()
+        noises.append(hyperparameters(x[order], ((y - y.mean()) / y.std())[order])[2])
+    assert all(0.5 < noise / 0.5**0.5 < 2.0 for noise in noises)

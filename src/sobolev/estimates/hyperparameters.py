@@ -15,6 +15,8 @@ _AMPLITUDES = (-30.0, 30.0)
 """Logarithms of the smallest and largest ones, in standard deviations of inputs and outputs."""
 _ROUGHLY = {"least_slope": 0.1, "least_change": 1e-3}
 """How exactly the maximum of many rows is looked for: a tenth of what tells one model from another."""
+_LITTLE, _MUCH = 0.05, 0.5
+"""Standard deviations of noise to begin with, in those of the outputs."""
 JITTER = 1e-10
 """Of the amplitude's square, added to the noise's: what float64 can tell apart."""
 
@@ -40,23 +42,25 @@ def hyperparameters(
         x: standardised inputs.
         y: standardised values.
     """
-    starts = [
-        torch.cat([x.new_full((x.shape[1],), math.log(s)), x.new_tensor([0.0, -3.0])]) for s in _starts(x.shape[1])
-    ]
     few = 80 if x.shape[1] <= _FEW_INPUTS else 150  # most of the way on few rows takes a part of the time
     exactly = {} if len(x) <= few else _ROUGHLY  # where the other rows have yet to be heard
-    theta = min((_maximum(x[:few], y[:few], start, **exactly) for start in starts), key=lambda pair: pair[0])[1]
-    if len(x) > few:
-        theta = _maximum(x, y, theta, **_ROUGHLY)[1]
-    lengths, amplitude, noise = _bounded(theta)
+    found = [_maximum(x[:few], y[:few], start, **exactly) for start in _starts(x, _LITTLE)]
+    least, best = min(found, key=lambda pair: pair[0])
+    much = least > (0.5 + math.log(_MUCH)) * len(x[:few])  # what such noise alone would have
+    if much and x.shape[1] <= _FEW_INPUTS:  # few rows do not tell it from oscillations
+        found = [_maximum(x, y, start, **_ROUGHLY) for start in [best, *_starts(x, _MUCH)]]
+        best = min(found, key=lambda pair: pair[0])[1]
+    elif len(x) > few:
+        best = _maximum(x, y, best, **_ROUGHLY)[1]
+    lengths, amplitude, noise = _bounded(best)
     return lengths, float(amplitude), math.hypot(float(noise), JITTER**0.5 * float(amplitude))
 
 
-def _starts(inputs: int) -> tuple[float, ...]:
-    """Length scales to begin with: the evidence of few inputs has several maxima."""
-    if inputs == 1:
-        return 1.0, 0.3, 0.05
-    return (1.0, 0.3) if inputs <= _FEW_INPUTS else (0.75 * inputs**0.5,)
+def _starts(x: Tensor, noise: float) -> list[Tensor]:
+    """Where to begin: the evidence of few inputs has several maxima, for different lengths."""
+    inputs = x.shape[1]
+    lengths = (1.0, 0.3, 0.05) if inputs == 1 else (1.0, 0.3) if inputs <= _FEW_INPUTS else (0.75 * inputs**0.5,)
+    return [x.new_tensor([math.log(length)] * inputs + [0.0, math.log(noise)]) for length in lengths]
 
 
 def _bounded(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
