@@ -253,3 +253,46 @@ def test_a_kernel_that_knows_gradients_is_a_process_of_values_and_gradients():
         gain = np.linalg.solve(differences @ covariance(places, places) @ differences.T + noise, cross.T)
         found.append(9 * np.diag(weights @ (covariance(stencil_x, stencil_x) - cross @ gain) @ weights.T))
     np.testing.assert_allclose(entries(posterior.mean_squares(model, CORNERS, 2)), np.array(found), rtol=5e-2)
+
+
+def test_a_steep_corner_has_wider_bars_than_the_smooth_rest():
+    x = torch.linspace(-1, 1, 61, dtype=torch.float64)[:, None]
+    between, corner = (x[1:] + x[:-1]) / 2, slice(-6, None)
+
+    def function(x):
+        return x.sin() + torch.exp((x - 1) / 0.05)
+
+    features = KernelFeatures(x.clone(), torch.tensor([3.0]), 0).double()
+    model = Standardized(Surrogate([features], 1, 1)).double().requires_grad_(False)
+    posterior = SurrogatePosterior.fit(model, x, function(x))
+    (bump,) = posterior.parts[0].hypotheses
+
+    def covariance(a):
+        scaled = 0.5 * np.square(3.0 * bump.stretch * (a - x.T).numpy())
+        return np.exp(-scaled) if bump.tails == 0 else (1 + bump.tails * scaled) ** (-1 / bump.tails)
+
+    line = np.column_stack([np.ones(61), x.numpy()])
+    A = np.block([[covariance(x) + float(bump.noise / bump.prior) * np.eye(61), line], [line.T, np.zeros((2, 2))]])
+    weights = np.linalg.solve(A, np.concatenate([function(x).numpy(), np.zeros((2, 1))]))
+    mean = np.column_stack([covariance(between), np.ones(60), between.numpy()]) @ weights
+    errors = mean - function(between).numpy()
+
+    def ratio(local, part):
+        bars = replace(posterior, local=local).mean_squares(model, between, 0)[0].sqrt().numpy()
+        return float(np.sqrt(np.square(bars[part]).mean() / np.square(errors[part]).mean()))
+
+    smooth = slice(0, 40)
+    assert ratio([], corner) < 0.2
+    assert 0.33 < ratio(posterior.local, corner) < 3
+    assert ratio(posterior.local, smooth) == pytest.approx(ratio([], smooth), rel=0.01)
+
+
+def test_held_out_values_that_contradict_a_posterior_are_believed():
+    x, unseen = inputs(60), inputs(10, seed=7)
+    standard = (x - torch.tensor([0.1, -0.3])) / torch.tensor([0.5, 2.0])
+    model = surrogate(kernel(standard)).requires_grad_(False)
+    y = torch.sin(3 * x[:, :1])
+    expected = SurrogatePosterior.fit(model, x, y).of_values(model, unseen)[0]
+    away = 5 * expected.sqrt() * torch.special.ndtri((torch.arange(10.0).double() + 0.5) / 10)[:, None]
+    estimate = DerivativeEstimate.fit(model, (x, y), (unseen, model(unseen) + away))
+    assert float(estimate.last_layer.levels) == pytest.approx(25, rel=0.25)

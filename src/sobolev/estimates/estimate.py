@@ -41,9 +41,9 @@ _KEPT, _HELD_OUT = 5000, 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
-_WITNESS_LEVEL, _POSTERIOR_LEVEL = (0.0, 1.0), (0.0, 0.5)
-"""Logarithms of the factors that the mean squares of a surrogate's witness and of its posteriors may be wrong by,
-and their standard deviations."""
+_LEVEL = 0.0, 1.0
+"""Logarithm of the factor that the mean squares of a surrogate's witness and of its posteriors may be wrong by, and its
+standard deviation."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
 _FEW_ROWS = 500
@@ -469,12 +469,11 @@ def _weighed(
     squares = torch.cat([witness[None], posterior.of_values(model, x)])
     noises = torch.cat([estimate.process_noise()[None], posterior.noise])
     noises = noises.where(noises > _LEAST_NOISE * estimate.spread, 0.0).square()
-    usual, found = [_WITNESS_LEVEL, *[_POSTERIOR_LEVEL] * len(posterior.parts)], []
+    found = []
     for o in range(y.shape[1]):
         known = y[:, o].isfinite()
         accounts = [
-            Account(each[known, o], float(noise[o]), *level)
-            for each, noise, level in zip(squares, noises, usual, strict=True)
+            Account(each[known, o], float(noise[o]), *_LEVEL) for each, noise in zip(squares, noises, strict=True)
         ]
         found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))

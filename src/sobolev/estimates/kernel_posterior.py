@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.linalg import solve_triangular
 
 from sobolev.estimates.label_rows import LabelRows
+from sobolev.estimates.local_levels import LeftOut
 from sobolev.estimates.most_probable import MostProbable, most_probable
 from sobolev.estimates.upper_triangles import upper_triangles
 from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
@@ -51,6 +52,12 @@ class KernelPosterior:
         bumps = [KernelHypothesis.fit(_Kernel(features, *tried[i]), labels, found[i]) for i in kept]
         shares = shares[kept] / shares[kept].sum(0)
         return cls(sum(s * b.noise for s, b in zip(shares, bumps, strict=True)), bumps, shares)  # pyright: ignore[reportArgumentType]
+
+    def left_out(self, features: KernelFeatures, labels: LabelRows) -> LeftOut:  # noqa: ARG002
+        """What the first rows, all of them values, are missed by if they are left out; the mean of the hypotheses."""
+        found = [bump.left_out() for bump in self.hypotheses]
+        parts = (sum(s * part for s, part in zip(self.shares, each, strict=True)) for each in zip(*found, strict=True))
+        return LeftOut(*parts)  # pyright: ignore[reportArgumentType]
 
     def squares(
         self, features: KernelFeatures, x: Float64[Tensor, "points inputs"], order: int, given: list[Tensor] | None
@@ -105,6 +112,19 @@ class KernelHypothesis:
         tails, stretch, noise = kernel.tails, kernel.stretch, found.prior * found.noise
         known = kept.x.clone(), kept.by.clone(), kept.weights.clone(), factors, trends
         return cls(tails, stretch, noise, found.prior, *known, slopes, y - trends @ slopes)
+
+    def left_out(self) -> LeftOut:
+        """Of its rows (Rasmussen & Williams, 2006, equation 5.12, where linear functions are not known before)."""
+        found = []
+        for o, factor in enumerate(self.factors):
+            inverse = solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
+            Q = torch.linalg.qr(self.trends[o])[0]
+            precision = inverse.square().sum(0) - (Q.T @ inverse).square().sum(0)
+            precision = precision.clamp_min(torch.finfo(factor.dtype).tiny)
+            residuals = (inverse.T @ self.along[o])[:, 0] / precision
+            found.append((residuals.square(), (self.prior[o] / precision - self.noise[o]).clamp_min(0)))
+        squares, variances = (torch.stack(column, 1) for column in zip(*found, strict=True))
+        return LeftOut(squares, variances)
 
     def squares(
         self,

@@ -18,6 +18,7 @@ from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.aliasing import Aliasing
 from sobolev.estimates.kernel_posterior import CENTRES, KernelHypothesis, KernelPosterior
 from sobolev.estimates.label_rows import LabelRows
+from sobolev.estimates.local_levels import LocalLevels
 from sobolev.estimates.upper_triangles import square
 from sobolev.estimates.weights_posterior import WeightsPosterior
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
@@ -47,6 +48,7 @@ class SurrogatePosterior:
         several: whether what the parts differ by from their mean, the network, counts.
         aliasing: what rows at few levels of an input cannot tell; None where there are many.
         at_rows: mean squares that polynomials expect at the rows, standardised, (parts, outputs); empty without.
+        local: what the mean squares of each part are multiplied by at least, from place to place; empty: by nothing.
     """
 
     parts: list[WeightsPosterior | KernelPosterior]
@@ -56,6 +58,7 @@ class SurrogatePosterior:
     several: bool
     aliasing: Aliasing | None = None
     at_rows: Float64[Tensor, "parts outputs"] = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+    local: list[LocalLevels] = field(default_factory=list)
 
     @classmethod
     def fit(
@@ -79,7 +82,9 @@ class SurrogatePosterior:
         parts = [_part(module, rows) for module in _features(network)]
         noise = torch.stack([part.noise for part in parts]).sqrt() * network.output_scale.cpu()
         ones, several = torch.ones_like(noise), len(parts) > 1 and len(rows.x) <= CENTRES
-        found = cls(parts, noise, ones / len(parts), ones, several)
+        pairs = zip(_features(network), parts, strict=True) if rows.plain and len(rows.x) <= CENTRES else ()
+        local = [LocalLevels.fit(rows.x.cpu(), part.left_out(module, rows), part.noise) for module, part in pairs]  # pyright: ignore[reportArgumentType]
+        found = cls(parts, noise, ones / len(parts), ones, several, local=local)
         aliasing = Aliasing.fit(inner, labels.x) if rows.plain else None
         if aliasing is None:
             return found
@@ -97,7 +102,7 @@ class SurrogatePosterior:
             order: up to which, at most 2.
             tower: the model's value and derivatives there, if they are known.
         """
-        shares, levels = self.shares[:, :, None], self.levels[:, :, None]
+        shares, levels = self.shares[:, :, None], self._levels(model, x)
         found, unseen = [], self._unseen(model, x, order)
         for k, parts in enumerate(zip(*self._squares(model, x, order, tower, inside=True), strict=True)):
             squares = [level * part + more[k] for level, part, more in zip(levels, parts, unseen, strict=True)]
@@ -108,6 +113,16 @@ class SurrogatePosterior:
     def of_values(self, model: nn.Module, x: Tensor) -> Float64[Tensor, "parts points outputs"]:
         """Mean squares of the errors of values, as each part sees them, before its level."""
         return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0, None)])
+
+    def _levels(self, model: nn.Module, x: Tensor) -> list[Float64[Tensor, "points outputs 1"]]:
+        """Of each part at points: that of held-out values, or what rows left out around there show if it is larger."""
+        if not self.local:
+            return list(self.levels[:, None, :, None])
+        network = _standardized(model, x)
+        assert network is not None
+        inputs = ((x - network.input_mean) / network.input_scale).cpu()
+        pairs = zip(self.levels, self.local, strict=True)
+        return [torch.maximum(level, local.at(inputs))[:, :, None] for level, local in pairs]
 
     def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
         """What aliasing adds to each part, for each order.
@@ -170,6 +185,7 @@ class SurrogatePosterior:
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The posterior whose `state` this is."""
         parts: dict[str, Any] = {"parts": [_family(part) for part in state["parts"]]}
+        parts["local"] = [LocalLevels(**each) for each in state.get("local", ())]
         if state.get("aliasing") is not None:
             parts["aliasing"] = Aliasing(**state["aliasing"])
         return cls(**(state | parts))

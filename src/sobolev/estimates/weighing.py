@@ -45,14 +45,18 @@ def weighed(
     return levels.exp(), evidences.softmax(0)
 
 
+def log_density(squares: Tensor, expected: Tensor) -> Tensor:
+    """Of residuals whose squares are expected to be so large, but for a constant; Student's, as some lie far out."""
+    return _student((squares / expected * _FREEDOM / (_FREEDOM - 2)).sqrt(), _FREEDOM) - 0.5 * expected.log()
+
+
 def _integrated(squares: Tensor, account: Account) -> tuple[Tensor, Tensor]:
     """Mean of the logarithm of the factor, and logarithm of the evidence of an account."""
     level, common = _LEVELS[:, None], _COMMON if account.noise > 0 else _COMMON.new_zeros(1)
     prior = _student((level - account.level) / account.spread, 3.0) + _student(common / _CERTAIN, 3.0)
     expected = level.exp()[..., None] * account.variances + account.noise  # (levels, 1, rows)
     total = (expected * common.exp()[:, None]).clamp_min(torch.finfo(squares.dtype).tiny)
-    residuals = _student((squares / total * _FREEDOM / (_FREEDOM - 2)).sqrt(), _FREEDOM)
-    logarithm = prior + (residuals - 0.5 * total.log()).sum(2)
+    logarithm = prior + log_density(squares, total).sum(2)
     weights = logarithm.flatten().softmax(0).reshape(logarithm.shape)
     evidence = logarithm.flatten().logsumexp(0) - prior.flatten().logsumexp(0)
     lower = (weights * common).sum().clamp_max(0.0)  # where there is more noise, that says nothing of the error

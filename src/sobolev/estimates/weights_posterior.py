@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from sobolev.estimates.label_rows import LabelRows
+from sobolev.estimates.local_levels import LeftOut
 from sobolev.estimates.most_probable import most_probable
 from sobolev.estimates.upper_triangles import of_features
 from sobolev.surrogates.marginal import solve
@@ -48,6 +49,22 @@ class WeightsPosterior:
         weights = torch.cat([solve(design, column[:, None], size).weights for column, size in pairs], 1)
         left = prior * noise / (S.square()[:, None] + noise)
         return cls(prior * noise, prior, weights, Vt.T, left)
+
+    def left_out(self, features: Any, labels: LabelRows) -> LeftOut:
+        """What rows, all of them values, are missed by if they are left out (Rasmussen & Williams, 2006, eq. 5.12)."""
+        design, y = features.derivatives(labels.x, labels.by).cpu(), labels.y
+        Q, R = torch.linalg.qr(design)
+        U, S, _ = torch.linalg.svd(R, full_matrices=False)
+        U, found = Q @ U, []
+        for o, noise in enumerate((self.noise / self.prior).tolist()):
+            inside = 1 / (S.square() + noise)
+            precision, alpha = U.square() @ inside, U @ (inside * (U.T @ y[:, o]))
+            if len(y) > len(S):
+                precision = precision + (1 - U.square().sum(1)).clamp_min(0) / noise
+                alpha = alpha + (y[:, o] - U @ (U.T @ y[:, o])) / noise
+            found.append(((alpha / precision).square(), self.prior[o] * (1 / precision - noise).clamp_min(0)))
+        squares, variances = (torch.stack(column, 1) for column in zip(*found, strict=True))
+        return LeftOut(squares, variances)
 
     def squares(
         self, features: Any, x: Float64[Tensor, "points inputs"], order: int, given: list[Tensor] | None
