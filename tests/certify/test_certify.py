@@ -9,6 +9,8 @@ from torch import nn
 
 import sobolev
 from sobolev.certify.search import Batch, Search
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
+from sobolev.networks.surrogate import Surrogate
 
 
 def _net(inputs: int, outputs: int = 1, activation: str = "tanh", seed: int = 0, hidden=(16, 16)) -> nn.Module:
@@ -200,6 +202,37 @@ def test_mistakes_are_explained(arguments, message):
 def test_a_forward_that_does_something_else_on_tensors_is_found_out(f):
     with pytest.raises(TypeError, match="other values on tensors"):
         sobolev.certify(f, "x", {"x": (0, 1)})
+
+
+def _chebyshev(degrees: list[list[int]]) -> ChebyshevFeatures:
+    """From -1 to 1, of size 1."""
+    sizes, ends = torch.ones(len(degrees), dtype=torch.float64), torch.ones(len(degrees[0]), dtype=torch.float64)
+    return ChebyshevFeatures(torch.tensor(degrees), sizes, -ends, ends)
+
+
+@pytest.mark.parametrize("degree", [2, 7, 120])
+def test_chebyshev_polynomials_reach_their_bounds(degree):
+    """Over [-1, 1] |T_n| <= 1, |T_n'| <= n² and |T_n''| <= n²(n² - 1)/3, attained at the ends (the brothers Markov)."""
+    certificate = sobolev.certify(_chebyshev([[degree]]), domain={"x": (-1, 1)}, order=2)
+    ranges = [certificate.ranges[name] for name in ("y", "dy_dx", "d2y_dx2")]
+    bounds = [1, degree**2, degree**2 * (degree**2 - 1) / 3]
+    assert certificate.complete
+    for (low, high), bound in zip(ranges, bounds, strict=True):
+        assert bound * (1 - 1e-12) <= max(-low, high) <= bound * 1.03 + 1e-12
+
+
+def test_a_surrogate_of_polynomials_is_proved_to_be_near_its_function():
+    features = _chebyshev([[i, j] for i in range(9) for j in range(9) if 1 < i + j < 9])
+    network = Surrogate([features], 2, 1).double().requires_grad_(False)
+    x = 2 * torch.rand(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 1
+    known = torch.cat([x, features(x), torch.ones_like(x[:, :1])], 1)
+    *weights, bias = torch.linalg.lstsq(known, (x[:, 0] * x[:, 1]).exp(), driver="gelsd").solution
+    network.last.weight[0], network.last.bias[0] = torch.stack(weights), bias
+    box = {"x": (-1, 1), "y": (-1, 1)}
+    certificate = sobolev.certify(network, "exp(x*y)", box, order=1, tolerance=0.5)
+    dense = _dense(network, sobolev.Function("exp(x*y)", variables=["x", "y"]), box, 2000)
+    assert certificate.complete and certificate.upper[0] < 1e-2
+    assert all(found <= bound for found, bound in zip(dense, certificate.upper, strict=False))
 
 
 def test_a_refusal_names_operation_and_module():

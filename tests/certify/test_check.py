@@ -10,6 +10,7 @@ from torch import nn
 import sobolev
 from sobolev.certify import check
 from sobolev.certify.check import covers
+from sobolev.networks.chebyshev_features import ChebyshevFeatures
 
 
 def _certificate(tmp_path, inputs=1, activation="tanh", function="x**2*exp(-x/3)", order=2):
@@ -25,6 +26,13 @@ def _certificate(tmp_path, inputs=1, activation="tanh", function="x**2*exp(-x/3)
 @pytest.mark.parametrize("activation", ["tanh", "silu", "softplus", "sigmoid", "gelu"])
 def test_what_is_proved_is_proved_again(tmp_path, activation):
     assert check(_certificate(tmp_path, activation=activation)) == []
+
+
+def test_polynomials(tmp_path):
+    ends = torch.ones(2, dtype=torch.float64)
+    features = ChebyshevFeatures(torch.tensor([[5, 0], [2, 3]]), ends / 2, -ends, ends)
+    sobolev.certify(features, domain={"x": (-1, 1), "y": (0, 1)}, order=1).save(tmp_path / "proof.json")
+    assert check(json.loads((tmp_path / "proof.json").read_text())) == []
 
 
 def test_two_inputs_and_the_network_alone(tmp_path):

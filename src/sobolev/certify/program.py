@@ -241,6 +241,8 @@ _OPERATIONS: dict[str, Callable[..., Value]] = {
     "gelu": _gelu,
     "silu": lambda r, x, inplace=False: r.step("silu", x),  # noqa: ARG005
     "dropout": _dropout,
+    "zeros_like": lambda r, x, **_: r.step("mul", x, 0),
+    "ones_like": lambda r, x, **_: r.step("add", r.step("mul", x, 0), 1),
 }
 _NAMED = (
     "tanh sigmoid sin cos tan exp log erf erfc ndtr atan asin acos sinh cosh expm1 log1p asinh acosh atanh sqrt rsqrt"

@@ -1,5 +1,6 @@
 """Products of Chebyshev polynomials as features that know their sizes and derivatives."""
 
+import math
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class ChebyshevFeatures(nn.Module):
         return ChebyshevFeatures(self.degrees[kept], self.sizes[kept], low, high)
 
     def forward(self, x: Tensor) -> Tensor:
-        """By the recurrence of the polynomials, then one product over the inputs that occur."""
+        """The polynomials, then one product over the inputs that occur."""
         table = self._tables(x, 0)[0]
         terms = self.sizes.to(x.dtype)
         for j, highest in enumerate(self.highest):
@@ -76,14 +77,21 @@ class ChebyshevFeatures(nn.Module):
         return {"terms": self.width, "highest_degrees": self.highest}
 
     def _tables(self, x: Tensor, order: int) -> list[Tensor]:
-        """Every polynomial of every input and its derivatives, each (batch, inputs, 1 + highest degree)."""
+        """Every polynomial of every input and its derivatives, each (batch, inputs, 1 + highest degree).
+
+        From T_0 .. T_m to T_2m at once, T_(m+n) = 2 T_m T_n - T_(m-n): few operations, and bounds of rounding grow with
+        a power of the degree, where those of the recurrence by steps of one grow exponentially.
+        """
         x, slope = (x - self.centre) / self.radius, 1 / self.radius
-        one, zero, twice = torch.ones_like(x), torch.zeros_like(x), 2 * x
-        columns = [[one, x], [zero, zero + slope], [zero, zero]][: order + 1]
-        for _ in range(2, max(self.highest) + 1):
-            following = [twice * column[-1] - column[-2] for column in columns]
-            for k in range(1, order + 1):
-                following[k] = following[k] + 2 * k * slope * columns[k - 1][-1]
-            for column, term in zip(columns, following, strict=True):
-                column.append(term)
-        return [torch.stack(column, 2) for column in columns]
+        one, zero = torch.ones_like(x), torch.zeros_like(x)
+        known, highest = 1, max(self.highest)
+        tables = [torch.stack(pair, 2) for pair in ((one, x), (zero, zero + slope), (zero, zero))[: order + 1]]
+        while known < highest:
+            more = min(known, highest - known)
+            last, next_ones = ([t[:, :, part] for t in tables] for part in (slice(known, None), slice(1, more + 1)))
+            for k in reversed(range(order + 1)):
+                products = sum(math.comb(k, i) * last[i] * next_ones[k - i] for i in range(k + 1))
+                before = tables[k][:, :, known - more : known].flip(2)
+                tables[k] = torch.cat([tables[k], 2 * products - before], 2)
+            known += more
+        return tables

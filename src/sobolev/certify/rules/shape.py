@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sobolev.certify.balls import Ball
+from sobolev.certify.balls import Ball, exact
 from sobolev.certify.double_double import Pair
 from sobolev.certify.enclosure import Enclosure, constant
 from sobolev.certify.registry import NoEnclosureError, rule
@@ -124,9 +124,34 @@ def size(x: Enclosure, dim: int | None = None) -> Any:
     return torch.Size(x.shape) if dim is None else x.shape[dim]
 
 
-@rule("zeros_like", "ones_like")
-def _refused(*_: Any, **__: Any) -> Any:
-    raise NoEnclosureError("no proof goes through zeros_like or ones_like of what depends on the inputs")
+@rule("flip")
+def flip(x: Enclosure, *dims: Any) -> Enclosure:
+    """The order of axes behind the cells reversed."""
+    axes = dims[0] if isinstance(dims[0], Sequence) else dims
+    places = tuple(_behind(axis, x.ndim) + 1 for axis in axes)
+    return x.mapped(lambda part: np.flip(part, places))
+
+
+@rule("expand")
+def expand(x: Enclosure, *sizes: Any) -> Enclosure:
+    """Axes of length 1 behind the cells repeated."""
+    sizes = tuple(sizes[0]) if isinstance(sizes[0], Sequence) else sizes
+    if len(sizes) != x.ndim or sizes[0] not in (-1, x.shape[0]):
+        raise NoEnclosureError("no proof goes through an expansion by new axes or along the batch")
+    wanted = [old if new == -1 else new for old, new in zip(x.shape, sizes, strict=True)]
+    return x.mapped(lambda part: np.broadcast_to(part, (len(part), *wanted)).copy())
+
+
+@rule("zeros_like")
+def zeros_like(x: Enclosure, **_: Any) -> Enclosure:
+    """Zeros of the same shape."""
+    return constant(x.space, exact(np.zeros(x.shape)))
+
+
+@rule("ones_like")
+def ones_like(x: Enclosure, **_: Any) -> Enclosure:
+    """Ones of the same shape."""
+    return constant(x.space, exact(np.ones(x.shape)))
 
 
 def _joined(parts: Sequence[Enclosure], join: Callable[[list[np.ndarray]], np.ndarray]) -> Enclosure:
