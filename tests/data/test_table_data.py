@@ -152,6 +152,17 @@ def test_whether_there_are_more_rows_is_told_from_the_start_of_the_file(tmp_path
     assert data.exceeds(70) and not data.exceeds(80)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_ends_of_a_table_of_one_input_are_trained_on(tmp_path, seed):
+    x = [-3.0, *torch.linspace(-1, 1, 17).tolist(), 5.0, 0.55]
+    path = written(tmp_path, "x,y\n" + "\n".join(f"{v},{v * v + k}" for k, v in enumerate(x)))
+    parts = splits(TableData(path, seed=seed))
+    assert [len(part.inputs) for part in parts] == [16, 2, 2]
+    assert parts[0].inputs.min() == -3 and parts[0].inputs.max() == 5
+    every = torch.cat([part.targets for part in parts])
+    assert sorted(every[:, 0].tolist()) == pytest.approx(sorted(v * v + k for k, v in enumerate(x)))
+
+
 def test_bad_files_are_explained(tmp_path):
     frame().write_parquet(path := tmp_path / "t.parquet")
     path.write_bytes(path.read_bytes()[:-100])

@@ -35,7 +35,7 @@ class TableData(TensorDataModule):
         inputs: the columns of x, with or without the units in the header; None: all that are left.
         outputs: the columns of y; None: the last one that is neither an input nor a derivative. Of several, cells may
             be empty; rows in which all are, and no derivative is given, are left out. An output, or a derivative, that
-            fewer than ten rows have and others lack is not held out.
+            fewer than ten rows have and others lack is not held out, nor is the first or last row along a single input.
         derivatives: the column of each known derivative, named `dy/dx`, `d2y/dx2`, `d2y/dxdz` with the columns'
             own names for y, x and z: `{"dprice/dspot": "delta"}`. Cells in them may be empty, then those of y as well.
             None: none; where inputs or outputs are not named either, the columns that have such a name themselves.
@@ -170,7 +170,8 @@ class TableData(TensorDataModule):
         inputs, outputs = (_stack(columns, names) for names in (self.input_names, self.output_names))
         whole = Split(inputs, outputs, self._labels(columns), rows.places)
         order = torch.randperm(len(whole.inputs), generator=torch.Generator().manual_seed(self.seed))
-        order = order[(~scarce((whole.targets, *whole.labels))[order]).byte().argsort(stable=True)]  # training is first
+        learnt = scarce((whole.targets, *whole.labels)) | _outermost(inputs)
+        order = order[(~learnt[order]).byte().argsort(stable=True)]  # training is first
         training, validation, test = (_rows(whole, part) for part in order.split(self._sizes(len(order))))
         self._check_varied(training)
         self._warn_of(columns, rows.places)
@@ -247,6 +248,14 @@ class TableData(TensorDataModule):
                     f"{self.path}: column {name!r} is {column[0]:g} in every training row; nothing can be learned "
                     f"from it: leave it out of the {role}"
                 )
+
+
+def _outermost(inputs: Tensor) -> Tensor:
+    """Which rows, (rows,), are the ends of a table of one input: without them what is learnt ends before the table."""
+    found = torch.zeros(len(inputs), dtype=torch.bool)
+    if inputs.shape[1] == 1:
+        found[[int(inputs.argmin()), int(inputs.argmax())]] = True
+    return found
 
 
 def _roles(
