@@ -208,6 +208,19 @@ def test_a_kernel_finds_many_periods_under_much_noise():
     assert relative(standard(family.fit(labels)(x)), standard(truth)) < 0.5
 
 
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_noise_is_not_taken_for_a_function_that_jumps_from_row_to_row(inputs):
+    """Of 40 rows of a slope and noise; some draws have a maximum of the evidence at lengths below their distances."""
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        x = 2 * torch.rand(40, inputs, generator=generator, dtype=torch.float64) - 1
+        y = x[:, :1] + 0.3 * torch.randn(40, 1, generator=generator, dtype=torch.float64)
+        family = Kernels(inputs, units=0)
+        family.learn(Labels((x - x.mean(0)) / x.std(0), (standard(y),)))
+        distances = (x.amax(0) - x.amin(0)) / x.std(0) / 39
+        assert float((distances * family.log_scales.exp()).max()) < 0.25
+
+
 @pytest.mark.parametrize("units", [0, 8])
 def test_kernels_of_five_inputs_do_not_learn_the_noise(units):
     generator = torch.Generator().manual_seed(0)

@@ -28,6 +28,8 @@ much, they may take what is steep for noise."""
 
 _LABELS_FOR_COST = 300
 """By which second derivatives of the evidence are measured; of more, the cost grows with their logarithm alone."""
+_FAST = -math.log(0.01)
+"""That a length is below the distance between rows is as improbable as this."""
 _OFF = 0.03
 """Strength of a unit that the evidence does without."""
 _DIFFERENCE = 1e-4
@@ -65,7 +67,7 @@ class Kernels:
         self.name = self.kind + (" from little noise" if log_noise < MUCH_NOISE else "")
         self.labels, self.iterations, self.fresh, self.centres = labels, iterations, True, centres
         scales = torch.full((inputs,), math.log(_SCALES[0]), dtype=torch.float64)
-        self.log_scales = scales
+        self.log_scales, self.spacings = scales, torch.zeros_like(scales)
         self.features = KernelFeatures(torch.zeros(0, inputs), scales.exp(), units).double()
         with torch.no_grad():
             for parameter, size in ((self.features.units.weight, inputs**-0.5), (self.features.units.bias, 1.0)):
@@ -78,7 +80,8 @@ class Kernels:
 
     def learn(self, labels: Labels) -> None:
         """See `Family`."""
-        groups = labels.first(self.labels).entries()
+        labels = labels.first(self.labels)
+        groups, self.spacings = labels.entries(), _spacings(labels.x)
         if len(self.log_noise) != len(labels.tensors):
             self.log_noise = self.log_noise[:1].repeat(len(labels.tensors))
         if self.fresh and not len(self.features.strengths):  # units take what the longest lengths leave
@@ -206,6 +209,15 @@ class Kernels:
         return [*scales, (units.weight, float(inputs)), (units.bias, 1.0), (self.features.strengths, 1.0)]
 
     def _prior(self) -> Tensor:
+        """Normal, and of lengths what penalises complexity (Fuglstad et al., 2019, in one dimension): where rows do not
+        tell of each other, a function that jumps from one to the next explains them as well as noise."""
         (scales, precision), *others = self._with_precisions()
         squares = precision * (scales - math.log(0.5)).square().sum()
-        return 0.5 * (squares + torch.stack([k * parameter.square().sum() for parameter, k in others]).sum())
+        squares = squares + torch.stack([k * parameter.square().sum() for parameter, k in others]).sum()
+        return 0.5 * squares + _FAST * (self.spacings * scales.exp()).sqrt().sum()
+
+
+def _spacings(x: Tensor) -> Tensor:
+    """Mean distances between the different values of each input, (inputs,)."""
+    levels = torch.tensor([len(column.unique()) for column in x.T], dtype=x.dtype, device=x.device)
+    return (x.amax(0) - x.amin(0)) / (levels - 1).clamp_min(1)
