@@ -209,8 +209,10 @@ class Kernels:
         return [*scales, (units.weight, float(inputs)), (units.bias, 1.0), (self.features.strengths, 1.0)]
 
     def _prior(self) -> Tensor:
-        """Normal, and of lengths what penalises complexity (Fuglstad et al., 2019, in one dimension): where rows do not
-        tell of each other, a function that jumps from one to the next explains them as well as noise."""
+        """Normal, and of lengths what penalises complexity (Fuglstad et al., 2019, in one dimension).
+
+        Where rows do not tell of each other, a function that jumps from one to the next explains them as noise does.
+        """
         (scales, precision), *others = self._with_precisions()
         squares = precision * (scales - math.log(0.5)).square().sum()
         squares = squares + torch.stack([k * parameter.square().sum() for parameter, k in others]).sum()
