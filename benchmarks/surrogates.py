@@ -33,7 +33,7 @@ CACHE = HOME / "surrogates.jsonl"
 KEY = ("function", "rows", "noise", "seed", "surrogate", "state")
 POINTS = 500
 SEEDS = (0,)
-SETTINGS = (*product((100, 300), (0.0, 0.02, 0.1)), (3000, 0.0), (3000, 0.02), (3000, 0.1))
+SETTINGS = (*product((100, 300, 3000), (0.0, 0.02, 0.1)), (10_000, 0.0))
 """Rows, and noise in standard deviations of the values."""
 GRADIENT_ROWS = 100
 """With labels of gradients; without noise."""
