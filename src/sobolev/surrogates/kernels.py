@@ -10,7 +10,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from sobolev.networks.kernel_features import KernelFeatures, covariance, linear_features, places
 from sobolev.surrogates.family import Fit
-from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.labels import Entries, Labels, levels
 from sobolev.surrogates.marginal import bounded, cost_of_choice, kernel_evidence, kernel_solve
 from sobolev.surrogates.minimise import minimise
 
@@ -221,5 +221,4 @@ class Kernels:
 
 def _spacings(x: Tensor) -> Tensor:
     """Mean distances between the different values of each input, (inputs,)."""
-    levels = torch.tensor([len(column.unique()) for column in x.T], dtype=x.dtype, device=x.device)
-    return (x.amax(0) - x.amin(0)) / (levels - 1).clamp_min(1)
+    return (x.amax(0) - x.amin(0)) / (x.new_tensor(levels(x)) - 1).clamp_min(1)

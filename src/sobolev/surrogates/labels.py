@@ -106,6 +106,11 @@ class Labels:
         return found
 
 
+def levels(x: Float64[Tensor, "rows inputs"]) -> list[int]:
+    """How many different values each input takes."""
+    return [len(column.unique()) for column in x.T]
+
+
 def scarce(tensors: Sequence[Float64[Tensor, "rows outputs *inputs"]]) -> Bool[Tensor, " rows"]:
     """The rows with a label of a kind that others lack, and too few have for one to be held out."""
     known = torch.cat([tensor.flatten(1).isfinite() for tensor in tensors], 1)

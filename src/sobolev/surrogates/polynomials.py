@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.surrogates.family import Fit
-from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.labels import Entries, Labels, levels
 from sobolev.surrogates.marginal import LogSizes, Parts, bounded, cost_of_choice, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.weights import solve_weights
@@ -142,8 +142,7 @@ class Polynomials:
 
     def _limits(self, labels: Labels) -> list[int]:
         """Degrees of each input below which they are told by the rows: of a grid there are as many as levels."""
-        levels = [len(column.unique()) for column in labels.x.T]
-        told = [count * len(labels.tensors) if 2 * count <= len(labels) else self.highest for count in levels]
+        told = [count * len(labels.tensors) if 2 * count <= len(labels) else self.highest for count in levels(labels.x)]
         return [min(count, self.highest) for count in told]
 
     def _weigh_low_degrees(self, groups: Sequence[Entries]) -> None:

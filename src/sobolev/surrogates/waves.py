@@ -17,7 +17,7 @@ from torch import Tensor
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.wave_features import WaveFeatures
 from sobolev.surrogates.family import Fit
-from sobolev.surrogates.labels import Entries, Labels
+from sobolev.surrogates.labels import Entries, Labels, levels
 from sobolev.surrogates.marginal import LogSizes, Parts, bounded, cost_of_choice, reduced, total_evidence
 from sobolev.surrogates.minimise import minimise_by_newton
 from sobolev.surrogates.polynomials import LEAST_NOISE, MARGINS, of_total_degree
@@ -253,7 +253,7 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
     frequency cannot be told from lower ones in rows that are a grid, up to half a period a distinct value.
     """
     inputs = x.shape[1]
-    distinct = _steps(x)
+    distinct = [count - 1 for count in levels(x)]
     step = math.pi / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
     chosen = list(combinations(range(inputs), min(2, inputs))) + ([(0, 1, 2)] if inputs == 3 else [])
     best, frequency, count = 0.0, torch.zeros_like(step), 0
@@ -273,14 +273,9 @@ def highest_peak(x: Float64[Tensor, "rows inputs"], residuals: Tensor) -> Float6
     return frequency if count and best > (math.log(count) + _CHANCE) * residuals.square().sum() else None
 
 
-def _steps(x: Tensor) -> list[int]:
-    """From value to value of each input."""
-    return [len(column.unique()) - 1 for column in x.T]
-
-
 def _highest(x: Float64[Tensor, "rows inputs"]) -> Float64[Tensor, " inputs"]:
     """Where peaks are looked for, and a half period in the range of an input more."""
-    halves = [min(_HIGHEST[min(2, x.shape[1])], steps) + 1 for steps in _steps(x)]
+    halves = [min(_HIGHEST[min(2, x.shape[1])], count - 1) + 1 for count in levels(x)]
     return math.pi * x.new_tensor(halves) / (x.amax(0) - x.amin(0)).clamp_min(1e-300)
 
 
