@@ -172,6 +172,17 @@ def test_shares_are_those_of_the_prior_where_rows_do_not_tell_and_none_where_the
     assert shares(two, equal[:2], 10**6)[0] == pytest.approx(0.75, abs=1e-4)
 
 
+def test_the_evidence_is_asked_of_rivals_alone(monkeypatch):
+    """Of many rows it takes longer than to learn what held-out rows have told apart."""
+
+    def evidence(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Polynomials, "evidence", evidence)
+    *_, stages = learnt("tanh(4*x-3*y)", 100)
+    assert "polynomials" not in stages[-1].says
+
+
 def test_a_share_below_nothing_is_none():
     first, second = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 2.0, 2.1])
     errors = torch.stack([first, second]).double()

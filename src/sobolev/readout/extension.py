@@ -32,7 +32,7 @@ _UNLEARNT = 0.3
 """From which polynomials of high degree are tried: functions of two inputs that oscillate everywhere otherwise."""
 _ASPECTS, _MARGIN = (1.0, 4.0, 0.25), 0.1
 """Degrees in the one input by those in the other; from the rows to the edge of the box (see `Polynomials`)."""
-_MOST, _WORK = 1000, 5e11
+_MOST, _WORK = 1000, 2.5e11
 """At most so many features, and fewer where their squares times the labels are more than this."""
 _EQUATIONS = 5
 """For each feature, at least."""

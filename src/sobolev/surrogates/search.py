@@ -28,6 +28,8 @@ _SMALLEST = 0.02
 """A share that is worth its features."""
 _RIVAL = 3.0
 """Whoever errs so many times more than the best on held-out rows spoils the mean where none were held out."""
+_ROUNDING = 1e-32
+"""A mean square that is none."""
 _FEW = 40
 """Rows of which four fifths may tell another story than all: what is learnt begins anew as well."""
 _POINTS = 1000
@@ -103,16 +105,20 @@ def search(
             break
     right = errors.sqrt()
     wild = torch.stack([seen.beyond(fit) for fit in found]).minimum(_TRUSTED * right)
+    moments = moments + wild.square().diag()
+    rivals = (moments.diagonal() <= _RIVAL**2 * moments.diagonal().min().clamp_min(_ROUNDING)).nonzero()[:, 0]
     fits, kept_labels = [], labels[:held_out].first(round(_HELD_OUT * centres))
-    prior = _prior(families, learnt.first(round((1 - _HELD_OUT) * centres)), kept_labels)
-    for part, k in _chosen(shares(moments + wild.square().diag(), prior, held_out)):
+    prior = _prior([families[k] for k in rivals.tolist()], learnt.first(round((1 - _HELD_OUT) * centres)), kept_labels)
+    parts = moments.new_zeros(len(found))
+    parts[rivals] = shares(moments[rivals][:, rivals], prior, held_out)
+    for part, k in _chosen(parts):
         starts = [families[k], beginnings[k]] if len(labels) <= _FEW else [families[k]]
         fit = max((_learnt(family, labels) for family in starts), key=lambda fit: fit.evidence)
         if seen.beyond(fit).minimum(_TRUSTED * right[k]) <= torch.maximum(_WILD * right[k], wild[k]):
             fits.append((part, fit))
-    fits = _summing_to_one(fits) or [(1.0, found[int((errors + wild.square()).argmin())])]
-    parts = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
-    yield _stage(f"chosen: {parts}", fits[0][1], None, tuple(fits))
+    fits = _summing_to_one(fits) or [(1.0, found[int(moments.diagonal().argmin())])]
+    said = " + ".join(f"{part:.0%} {fit.name}" for part, fit in fits)
+    yield _stage(f"chosen: {said}", fits[0][1], None, tuple(fits))
 
 
 def _learnt(family: Family, labels: Labels) -> Fit:
@@ -238,10 +244,10 @@ def shares(
         rows: how many the means are over.
     """
     count = len(moments)
-    least = moments.diagonal().min().clamp_min(1e-32)
+    least = moments.diagonal().min().clamp_min(_ROUNDING)
     own = 1 / (prior * (1 - prior)).clamp_min(_SPREAD**2)  # the variance of what is all with this probability, or none
     precision = rows * moments / least + own.diag()
-    found, active = moments.new_zeros(count), (moments.diagonal() <= _RIVAL**2 * least).nonzero()[:, 0].tolist()
+    found, active = moments.new_zeros(count), list(range(count))
     while True:
         sides = moments.new_ones(len(active), 2)
         sides[:, 0] = (prior * own)[active]
