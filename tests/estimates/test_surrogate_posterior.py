@@ -179,7 +179,7 @@ def likely_at_least(count, share):
 
 def test_estimates_of_an_evidence_regressor_are_near_the_errors():
     """As often as docs/estimates.md says, but for chance: rounding alone decides which of the networks are off."""
-    covered, ratios = [], []
+    covered, ratios, ratios_outside = [], [], []
     for seed, (function, count, noise) in product(range(6), [(wave, 60, 0.0), (wave, 100, 0.05), (front, 120, 0.02)]):
         x, points = inputs(count + count // 9, seed), 0.95 * inputs(200, seed=9)
         noises = torch.randn(len(x), 1, generator=torch.Generator().manual_seed(5 + seed), dtype=torch.float64)
@@ -194,12 +194,19 @@ def test_estimates_of_an_evidence_regressor_are_near_the_errors():
             ratios[-1].append(expected.rmse / float(error.square().mean().sqrt()))
             covered.append(float((error.abs() <= 1.645 * bars).double().mean()))
         assert not found.outside.all()
-        beyond = estimate.at(module, points + torch.tensor([2.5, 0.0]))
-        assert beyond.outside.all()
-        assert beyond.deviations[1].mean() > 10 * found.deviations[1].mean()
+        around = 1.5 * points[points.abs().amax(1) > 0.75]
+        near, exact = estimate.at(module, around), derivative_tensors(function, around, 2)
+        assert near.outside.all()
+        parts = zip(near.deviations, near.derivatives, exact, strict=True)
+        ratios_outside.append([float(bars.norm() / (mine - truth).norm()) for bars, mine, truth in parts])
+        far = estimate.at(module, points + torch.tensor([2.5, 0.0]))
+        assert far.outside.all()
+        assert far.deviations[1].mean() > 3 * found.deviations[1].mean()
     for factor, share in ((2, 0.9), (4, 0.97)):  # of the networks, in every order
         fewest = likely_at_least(len(ratios), share)
         assert all(sum(1 / factor < ratio < factor for ratio in order) >= fewest for order in zip(*ratios, strict=True))
+    fewest = likely_at_least(len(ratios), 0.8)
+    assert all(sum(1 / 4 < ratio < 4 for ratio in order) >= fewest for order in zip(*ratios_outside, strict=True))
     assert 0.8 < sum(covered) / len(covered) < 0.97
 
 

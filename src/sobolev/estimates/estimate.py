@@ -36,6 +36,8 @@ KEY = "derivative_estimate"
 _POINTS, _FEWEST_POINTS, _SECONDS = 256, 40, 1024
 """Root mean squares are taken over at most so many points, over fewer where these have more second derivatives than
 that, but not below the second number."""
+_ONCE = 4
+"""Times as many where somebody asks: a few points where a function is steep make half of the mean square."""
 _KEPT, _HELD_OUT = 5000, 500
 """So many rows of the training and of those held out are kept; witnesses see all that `shuffled` returns."""
 _WITNESS, _NETWORK = 0.1, 1e-3
@@ -46,6 +48,8 @@ _LEVEL = 0.0, 1.0
 standard deviation."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
+_FARTHEST = 2.0
+"""Times the radius of the rows up to which a surrogate's posteriors are enlarged beside what they grow by."""
 _FEW_ROWS = 500
 """Rows up to which four times as many are imagined."""
 _FEWEST, _FEWEST_ROWS = 5, 4
@@ -232,11 +236,13 @@ class DerivativeEstimate:
         """Of the errors at every point, (points, outputs, *inputs) for each order, and which points lie outside.
 
         What network and witness differ by is averaged over the neighbourhood, as it changes its sign there; outside
-        of the rows the point's own difference counts, if it is larger, and all grows with the distance.
+        of the rows the point's own difference counts, if it is larger, and all grows with the distance. Posteriors of a
+        surrogate know how they grow there, and grow by little more; no farther than what is said without them.
         """
         order, points = len(tower) - 1, x.detach().double().cpu().reshape(len(x), -1)
         reference, outside = self.reference(x, order), self.domain.outside(points)
-        growth = torch.where(outside, 1 + self.domain.remoteness(points).square(), 1.0)
+        remoteness = torch.where(outside, self.domain.remoteness(points), 0.0)
+        growth, of_posteriors = 1 + remoteness.square(), 1 + remoteness.clamp_max(_FARTHEST).square()
         found = []
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             difference = (mean - given.detach().double().cpu().reshape(mean.shape)).square()
@@ -245,12 +251,19 @@ class DerivativeEstimate:
             typical = self.apart[k].mean(0, keepdim=True) if self.apart else difference
             farther = torch.maximum(torch.maximum(near, difference), typical) * _like(growth, difference, 0)
             squares = variance + torch.where(beyond, farther, near)
-            blended = self._blended(squares, own[k].reshape(squares.shape) if own else None)
-            found.append(torch.where(beyond, squares, blended * _like(self.scales[k], squares, 1)))
+            blended = self._blended(variance + near, own[k].reshape(squares.shape) if own else None)
+            blended = blended * _like(self.scales[k], squares, 1)
+            if isinstance(self.last_layer, SurrogatePosterior):
+                squares = torch.minimum(squares, blended * _like(of_posteriors, squares, 0))
+            found.append(torch.where(beyond, squares, blended))
         return found, outside
 
     def expected(
-        self, tower: Sequence[Tensor], reference: Reference, own: Sequence[Tensor] | None = None
+        self,
+        tower: Sequence[Tensor],
+        reference: Reference,
+        own: Sequence[Tensor] | None = None,
+        everywhere: Sequence[Tensor] | None = None,
     ) -> list[Expected]:
         """Root mean squares over some points, for each order.
 
@@ -258,13 +271,15 @@ class DerivativeEstimate:
             tower: the network's value and derivatives, (points, *out, *in ...).
             reference: what the witnesses know there.
             own: what the last layer's posterior says there.
+            everywhere: mean squares at every point; None: all points lie inside, and they come from the others.
         """
         found = []
-        everywhere = self._squares(tower, reference, own)
+        if everywhere is None:
+            parts = zip(self._squares(tower, reference, own), self.scales, strict=False)
+            everywhere = [squares * _like(scales, squares, 1) for squares, scales in parts]
         for k, (mean, variance, given) in enumerate(zip(*reference, tower, strict=True)):
             given = given.detach().double().cpu().reshape(mean.shape)
-            squares = everywhere[k] * _like(self.scales[k], mean, 1)
-            share = _like(self.own, mean, 1)
+            squares, share = everywhere[k], _like(self.own, mean, 1)
             sizes = (1 - share) * (mean.square() + variance) + share * given.square()
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, sizes, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
@@ -277,12 +292,15 @@ class DerivativeEstimate:
     @torch.no_grad()
     def errors(self, model: nn.Module, x: Tensor, order: int = 2, method: Method = "auto") -> list[Expected]:
         """Root mean squares of the errors over points (points, *in), some of them, for each order up to 2."""
-        x = _some(x, points_for(x[0].numel()))
+        x = _some(x, _ONCE * points_for(x[0].numel()))
         with double(model):
             x = x.to(next((p.device for p in model.parameters()), x.device)).double()
             tower = derivative_tensors(model, x, order, method=method)
             own = self._own_mean_squares(model, x, order, tower)
-        return self.expected(tower, self.reference(x, order), own)
+        surrogate = isinstance(self.last_layer, SurrogatePosterior)
+        return self.expected(
+            tower, self.reference(x, order), own, self.mean_squares(tower, x, own)[0] if surrogate else None
+        )
 
     def like(self, reference: Reference, other: Self) -> Reference:
         """What these witnesses know where others of the same rows know that: variances may have been enlarged since."""
