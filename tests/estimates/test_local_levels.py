@@ -35,6 +35,14 @@ def test_a_corner_whose_errors_are_larger_than_expected_is_found():
     assert there == pytest.approx(100.0, rel=0.6)
 
 
+def test_the_ends_of_a_line_are_extrapolated_and_say_nothing():
+    sizes = torch.ones(80, dtype=torch.float64)
+    sizes[[0, 79]] = 1e4
+    _, (here, there) = levels_of(sizes)
+    assert here < 3
+    assert there < 3
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_places_that_are_alike_are_not_told_apart(seed):
     x = normal(60, 2, seed=seed)

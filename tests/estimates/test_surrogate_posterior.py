@@ -125,6 +125,19 @@ def test_families_that_differ_leave_more_open():
     assert (apart[0] - alone[0] >= 0.499 * gap).all()
 
 
+@pytest.mark.parametrize(("level", "of_derivatives"), [(0.01, 0.1), (4.0, 4.0)])
+def test_what_values_show_less_than_a_kernel_expects_says_half_of_derivatives(level, of_derivatives):
+    x = inputs(40)
+    standard = (x - torch.tensor([0.1, -0.3])) / torch.tensor([0.5, 2.0])
+    for features, factor in ((kernel(standard), of_derivatives), (polynomial(), level)):
+        model = surrogate(features).requires_grad_(False)
+        posterior = replace(SurrogatePosterior.fit(model, x, torch.sin(3 * x[:, :1])), local=[])
+        plain = posterior.mean_squares(model, CORNERS, 2)
+        found = replace(posterior, levels=torch.full_like(posterior.levels, level)).mean_squares(model, CORNERS, 2)
+        for mine, own, wanted in zip(found, plain, (level, factor, factor), strict=True):
+            torch.testing.assert_close(mine, wanted * own)
+
+
 def test_noise_is_that_of_the_labels():
     model, x = surrogate(polynomial(), outputs=2), inputs(300)
     noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(1)).double() * torch.tensor([0.01, 0.5])

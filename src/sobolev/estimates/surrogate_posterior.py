@@ -102,10 +102,11 @@ class SurrogatePosterior:
             order: up to which, at most 2.
             tower: the model's value and derivatives there, if they are known.
         """
-        shares, levels = self.shares[:, :, None], self._levels(model, x)
+        shares, levels = self.shares[:, :, None], [self._levels(model, x, k) for k in range(min(order, 1) + 1)]
         found, unseen = [], self._unseen(model, x, order)
         for k, parts in enumerate(zip(*self._squares(model, x, order, tower, inside=True), strict=True)):
-            squares = [level * part + more[k] for level, part, more in zip(levels, parts, unseen, strict=True)]
+            own = zip(levels[min(k, 1)], parts, unseen, strict=True)
+            squares = [level * part + more[k] for level, part, more in own]
             deviation = torch.stack([s * each.sqrt() for s, each in zip(shares, squares, strict=True)]).sum(0)
             found.append(deviation[..., 0] if k == 0 else deviation if k == 1 else square(deviation))
         return [deviation.square() for deviation in found]
@@ -114,14 +115,24 @@ class SurrogatePosterior:
         """Mean squares of the errors of values, as each part sees them, before its level."""
         return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0, None)])
 
-    def _levels(self, model: nn.Module, x: Tensor) -> list[Float64[Tensor, "points outputs 1"]]:
-        """Of each part at points: that of held-out values, or what rows left out around there show if it is larger."""
+    def _levels(self, model: nn.Module, x: Tensor, order: int) -> list[Float64[Tensor, "points outputs 1"]]:
+        """Of each part at points: that of held-out values, or what rows left out around there show if it is larger.
+
+        Where a kernel expects more of values than they show, it is noise that it must take for granted in float64, and
+        long waves. Of the shorter ones, which derivatives are made of, that says half as much (in logarithms).
+        """
+        pairs = list(zip(self.levels, self.parts, strict=True))
+        kernels = [order > 0 and isinstance(part, KernelPosterior) for _, part in pairs]
+        levels = [
+            level.where(level > 1, level.sqrt()) if kernel else level
+            for (level, _), kernel in zip(pairs, kernels, strict=True)
+        ]
         if not self.local:
-            return list(self.levels[:, None, :, None])
+            return [level[None, :, None] for level in levels]
         network = _standardized(model, x)
         assert network is not None
         inputs = ((x - network.input_mean) / network.input_scale).cpu()
-        pairs = zip(self.levels, self.local, strict=True)
+        pairs = zip(levels, self.local, strict=True)
         return [torch.maximum(level, local.at(inputs))[:, :, None] for level, local in pairs]
 
     def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
