@@ -50,7 +50,7 @@ class LeastSquaresReadout(Callback):
             layer.
         method: as in `sobolev.derivatives`.
         evidence: at the end, for a standardised `MLP` and float64, with more features than were trained: random units,
-            and those that the evidence finds on 10,000 rows (see `EvidenceRegressor`), solved for on all rows. They
+            and those that the evidence finds on 5,000 rows (see `EvidenceRegressor`), solved for on all rows. They
             take the place of the last layer where held-out rows say that they are better. For many rows.
         inputs: names or positions of the entries of a batch that forward takes, in its order; None: the first.
         targets: the same of the targets and derivative labels; None: what stands behind the inputs.
