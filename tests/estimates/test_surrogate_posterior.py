@@ -138,6 +138,22 @@ def test_what_values_show_less_than_a_kernel_expects_says_half_of_derivatives(le
             torch.testing.assert_close(mine, wanted * own)
 
 
+def test_of_many_rows_those_held_out_tell_of_places():
+    model, x, unseen = surrogate(polynomial()), inputs(1100), inputs(200, seed=1)
+    posterior = SurrogatePosterior.fit(model, x, x[:, :1].square() * x[:, 1:])
+    assert not posterior.local
+    corner = (unseen > 0.2).all(1, keepdim=True)
+    squares = posterior.of_values(model, unseen)[0] * torch.where(corner, 100.0, 1.0)
+    errors = torch.randn(200, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * squares.sqrt()
+    told, points = posterior.with_places(model, unseen, errors.square()), torch.tensor([[0.6, 0.6], [-0.6, -0.6]])
+    found, plain = (each.mean_squares(model, points.double(), 1) for each in (told, posterior))
+    for mine, own in zip(found, plain, strict=True):
+        there, here = mine / own
+        assert there.min() > 30
+        assert here.max() < 3
+    assert posterior.with_places(model, unseen, errors.log()).local == []  # NaN: not all are known
+
+
 def test_noise_is_that_of_the_labels():
     model, x = surrogate(polynomial(), outputs=2), inputs(300)
     noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(1)).double() * torch.tensor([0.01, 0.5])

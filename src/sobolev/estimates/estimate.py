@@ -496,6 +496,7 @@ def _weighed(
         found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
     own = 1 - shares[0]
+    posterior = posterior.with_places(model, x, residuals)
     posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own.clamp_min(1e-300))
     repeated = (estimate.noise > 0) & (estimate.noise != estimate.process_noise())
     seen = (noises * shares).sum(0).sqrt()

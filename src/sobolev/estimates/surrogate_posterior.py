@@ -18,7 +18,7 @@ from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.aliasing import Aliasing
 from sobolev.estimates.kernel_posterior import CENTRES, KernelHypothesis, KernelPosterior
 from sobolev.estimates.label_rows import LabelRows
-from sobolev.estimates.local_levels import LocalLevels
+from sobolev.estimates.local_levels import LeftOut, LocalLevels
 from sobolev.estimates.upper_triangles import square
 from sobolev.estimates.weights_posterior import WeightsPosterior
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
@@ -49,6 +49,7 @@ class SurrogatePosterior:
         aliasing: what rows at few levels of an input cannot tell; None where there are many.
         at_rows: mean squares that polynomials expect at the rows, standardised, (parts, outputs); empty without.
         local: what the mean squares of each part are multiplied by at least, from place to place; empty: by nothing.
+            Rows left out in turn say it, of more than 1,000 those held out.
     """
 
     parts: list[WeightsPosterior | KernelPosterior]
@@ -91,6 +92,20 @@ class SurrogatePosterior:
         at_rows = found.of_values(model, x[:_AT_ROWS]).mean(1) / network.output_scale.cpu().square()
         return replace(found, aliasing=aliasing, at_rows=at_rows)
 
+    def with_places(self, model: nn.Module, x: Tensor, squares: Float64[Tensor, "rows outputs"]) -> Self:
+        """With levels from place to place by held-out values, where rows left out in turn have not told them.
+
+        Args:
+            model: the one it was fitted to, in eval mode and float64.
+            x: rows that were held out, (rows, inputs).
+            squares: of what their values are missed by; NaN is no value.
+        """
+        if self.local or not squares.isfinite().all():
+            return self
+        pairs = zip(self.of_values(model, x), self.noise.square(), strict=True)
+        inputs = _inputs(model, x)
+        return replace(self, local=[LocalLevels.fit(inputs, LeftOut(squares, own), noise) for own, noise in pairs])
+
     def mean_squares(
         self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None = None
     ) -> list[Float64[Tensor, "points outputs *inputs"]]:
@@ -129,10 +144,7 @@ class SurrogatePosterior:
         ]
         if not self.local:
             return [level[None, :, None] for level in levels]
-        network = _standardized(model, x)
-        assert network is not None
-        inputs = ((x - network.input_mean) / network.input_scale).cpu()
-        pairs = zip(levels, self.local, strict=True)
+        pairs, inputs = zip(levels, self.local, strict=True), _inputs(model, x)
         return [torch.maximum(level, local.at(inputs))[:, :, None] for level, local in pairs]
 
     def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
@@ -221,6 +233,13 @@ def _standardized(model: nn.Module, x: Tensor) -> Standardized | None:
         if isinstance(module, Standardized) and isinstance(module.network, Surrogate) and x.dim() == 2:
             return module if torch.equal(model(x[:8]), module(x[:8])) else None
     return None
+
+
+def _inputs(model: nn.Module, x: Tensor) -> Float64[Tensor, "points inputs"]:
+    """Standardised, on the CPU."""
+    network = _standardized(model, x)
+    assert network is not None
+    return ((x - network.input_mean) / network.input_scale).cpu()
 
 
 def _in_units(squares: list[Tensor], network: Standardized) -> list[Tensor]:
