@@ -143,15 +143,16 @@ def test_of_many_rows_those_held_out_tell_of_places():
     posterior = SurrogatePosterior.fit(model, x, x[:, :1].square() * x[:, 1:])
     assert not posterior.local
     corner = (unseen > 0.2).all(1, keepdim=True)
-    squares = posterior.of_values(model, unseen)[0] * torch.where(corner, 100.0, 1.0)
-    errors = torch.randn(200, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * squares.sqrt()
-    told, points = posterior.with_places(model, unseen, errors.square()), torch.tensor([[0.6, 0.6], [-0.6, -0.6]])
+    expected, points = posterior.of_values(model, unseen), torch.tensor([[0.6, 0.6], [-0.6, -0.6]])
+    sizes = expected[0].sqrt() * torch.where(corner, 10.0, 1.0)
+    errors = torch.randn(200, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * sizes
+    told = posterior.with_places(model, unseen, errors.square(), expected)
     found, plain = (each.mean_squares(model, points.double(), 1) for each in (told, posterior))
     for mine, own in zip(found, plain, strict=True):
         there, here = mine / own
         assert there.min() > 30
         assert here.max() < 3
-    assert posterior.with_places(model, unseen, errors.log()).local == []  # NaN: not all are known
+    assert posterior.with_places(model, unseen, errors.log(), expected).local == []  # NaN: not all are known
 
 
 def test_noise_is_that_of_the_labels():

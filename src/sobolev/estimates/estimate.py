@@ -231,7 +231,11 @@ class DerivativeEstimate:
         return Estimated([t.cpu() for t in tower], shaped, outside)
 
     def mean_squares(
-        self, tower: Sequence[Tensor], x: Tensor, own: Sequence[Tensor] | None = None
+        self,
+        tower: Sequence[Tensor],
+        x: Tensor,
+        own: Sequence[Tensor] | None = None,
+        reference: Reference | None = None,
     ) -> tuple[list[Tensor], Bool[Tensor, " points"]]:
         """Of the errors at every point, (points, outputs, *inputs) for each order, and which points lie outside.
 
@@ -240,7 +244,7 @@ class DerivativeEstimate:
         surrogate know how they grow there, and grow by little more; no farther than what is said without them.
         """
         order, points = len(tower) - 1, x.detach().double().cpu().reshape(len(x), -1)
-        reference, outside = self.reference(x, order), self.domain.outside(points)
+        reference, outside = reference or self.reference(x, order), self.domain.outside(points)
         remoteness = torch.where(outside, self.domain.remoteness(points), 0.0)
         growth, of_posteriors = 1 + remoteness.square(), 1 + remoteness.clamp_max(_FARTHEST).square()
         found = []
@@ -297,10 +301,10 @@ class DerivativeEstimate:
             x = x.to(next((p.device for p in model.parameters()), x.device)).double()
             tower = derivative_tensors(model, x, order, method=method)
             own = self._own_mean_squares(model, x, order, tower)
-        surrogate = isinstance(self.last_layer, SurrogatePosterior)
-        return self.expected(
-            tower, self.reference(x, order), own, self.mean_squares(tower, x, own)[0] if surrogate else None
-        )
+        reference, everywhere = self.reference(x, order), None
+        if isinstance(self.last_layer, SurrogatePosterior):
+            everywhere, _ = self.mean_squares(tower, x, own, reference)
+        return self.expected(tower, reference, own, everywhere)
 
     def like(self, reference: Reference, other: Self) -> Reference:
         """What these witnesses know where others of the same rows know that: variances may have been enlarged since."""
@@ -496,7 +500,7 @@ def _weighed(
         found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
     own = 1 - shares[0]
-    posterior = posterior.with_places(model, x, residuals)
+    posterior = posterior.with_places(model, x, residuals, squares[1:])
     posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own.clamp_min(1e-300))
     repeated = (estimate.noise > 0) & (estimate.noise != estimate.process_noise())
     seen = (noises * shares).sum(0).sqrt()

@@ -92,18 +92,24 @@ class SurrogatePosterior:
         at_rows = found.of_values(model, x[:_AT_ROWS]).mean(1) / network.output_scale.cpu().square()
         return replace(found, aliasing=aliasing, at_rows=at_rows)
 
-    def with_places(self, model: nn.Module, x: Tensor, squares: Float64[Tensor, "rows outputs"]) -> Self:
+    def with_places(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        squares: Float64[Tensor, "rows outputs"],
+        expected: Float64[Tensor, "parts rows outputs"],
+    ) -> Self:
         """With levels from place to place by held-out values, where rows left out in turn have not told them.
 
         Args:
             model: the one it was fitted to, in eval mode and float64.
             x: rows that were held out, (rows, inputs).
             squares: of what their values are missed by; NaN is no value.
+            expected: what each part expects of them, see `of_values`.
         """
         if self.local or not squares.isfinite().all():
             return self
-        pairs = zip(self.of_values(model, x), self.noise.square(), strict=True)
-        inputs = _inputs(model, x)
+        inputs, pairs = _inputs(model, x), zip(expected, self.noise.square(), strict=True)
         return replace(self, local=[LocalLevels.fit(inputs, LeftOut(squares, own), noise) for own, noise in pairs])
 
     def mean_squares(
@@ -117,11 +123,11 @@ class SurrogatePosterior:
             order: up to which, at most 2.
             tower: the model's value and derivatives there, if they are known.
         """
-        shares, levels = self.shares[:, :, None], [self._levels(model, x, k) for k in range(min(order, 1) + 1)]
+        shares, (of_values, of_derivatives) = self.shares[:, :, None], self._levels(model, x)
         found, unseen = [], self._unseen(model, x, order)
         for k, parts in enumerate(zip(*self._squares(model, x, order, tower, inside=True), strict=True)):
-            own = zip(levels[min(k, 1)], parts, unseen, strict=True)
-            squares = [level * part + more[k] for level, part, more in own]
+            levels = of_derivatives if k else of_values
+            squares = [level * part + more[k] for level, part, more in zip(levels, parts, unseen, strict=True)]
             deviation = torch.stack([s * each.sqrt() for s, each in zip(shares, squares, strict=True)]).sum(0)
             found.append(deviation[..., 0] if k == 0 else deviation if k == 1 else square(deviation))
         return [deviation.square() for deviation in found]
@@ -130,22 +136,28 @@ class SurrogatePosterior:
         """Mean squares of the errors of values, as each part sees them, before its level."""
         return torch.stack([part[0][..., 0] for part in self._squares(model, x, 0, None)])
 
-    def _levels(self, model: nn.Module, x: Tensor, order: int) -> list[Float64[Tensor, "points outputs 1"]]:
-        """Of each part at points: that of held-out values, or what rows left out around there show if it is larger.
+    def _levels(
+        self, model: nn.Module, x: Tensor
+    ) -> tuple[list[Float64[Tensor, "points outputs 1"]], list[Float64[Tensor, "points outputs 1"]]]:
+        """Of each part's values and derivatives at points: that of held-out values, or what the place shows if larger.
 
         Where a kernel expects more of values than they show, it is noise that it must take for granted in float64, and
         long waves. Of the shorter ones, which derivatives are made of, that says half as much (in logarithms).
         """
-        pairs = list(zip(self.levels, self.parts, strict=True))
-        kernels = [order > 0 and isinstance(part, KernelPosterior) for _, part in pairs]
-        levels = [
-            level.where(level > 1, level.sqrt()) if kernel else level
-            for (level, _), kernel in zip(pairs, kernels, strict=True)
+        of_values = list(self.levels)
+        of_derivatives = [
+            level.where(level > 1, level.sqrt()) if isinstance(part, KernelPosterior) else level
+            for level, part in zip(of_values, self.parts, strict=True)
         ]
-        if not self.local:
-            return [level[None, :, None] for level in levels]
-        pairs, inputs = zip(levels, self.local, strict=True), _inputs(model, x)
-        return [torch.maximum(level, local.at(inputs))[:, :, None] for level, local in pairs]
+        least = [torch.zeros_like(level)[None] for level in of_values]
+        if self.local:
+            inputs = _inputs(model, x)
+            least = [local.at(inputs) for local in self.local]
+        values, derivatives = (
+            [torch.maximum(level, own)[:, :, None] for level, own in zip(levels, least, strict=True)]
+            for levels in (of_values, of_derivatives)
+        )
+        return values, derivatives
 
     def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
         """What aliasing adds to each part, for each order.
