@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from sobolev.estimates.upper_triangles import upper_triangles
 
-_MOST_LEVELS = 12
+_MOST_LEVELS = 24
 """Of an input: more tell degrees that a smooth function does not have, and equidistant ones lose all digits."""
+_ROUNDING = 8 * torch.finfo(torch.float64).eps
 _LEAST_ROWS = 2
 """At a level, on average: inputs whose values do not come again have no levels."""
 _POINTS = 24
@@ -40,22 +41,24 @@ class Aliasing:
         levels: of each input that has few, (levels,); of the others empty.
         tails: expected squares of the next coefficients along each of these inputs, for each order: of the value, the
             slopes and the second derivatives, (degrees, entries, outputs); of the others empty.
-        own: mean squares of what the network itself has of such polynomials, for each order, (outputs, entries).
-        typical: the mean of `squares` at the same points.
+        answered: by how much a network goes through what each of these degrees adds to the rows, from 0 to 1,
+            (degrees, outputs); of the others empty.
     """
 
     levels: list[Tensor]
     tails: list[list[Tensor]]
-    own: list[Tensor]
-    typical: list[Tensor]
+    answered: list[Tensor]
 
     @classmethod
-    def fit(cls, network: nn.Module, x: Float64[Tensor, "rows inputs"]) -> Self | None:
+    def fit(
+        cls, network: nn.Module, x: Float64[Tensor, "rows inputs"], noise: Float64[Tensor, " outputs"]
+    ) -> Self | None:
         """Of the rows a network was trained on; None where every input has many levels.
 
         Args:
             network: maps (batch, inputs) to (batch, outputs).
             x: rows.
+            noise: variances of the noise of their labels.
         """
         levels = [torch.unique(column) for column in x.T.cpu()]
         few = [1 < len(own) <= min(_MOST_LEVELS, len(x) // _LEAST_ROWS) for own in levels]
@@ -65,36 +68,30 @@ class Aliasing:
         low, high = x.amin(0).cpu(), x.amax(0).cpu()
         share = torch.rand(_POINTS, x.shape[1], generator=torch.Generator().manual_seed(0), dtype=x.dtype)
         points = (low + share * (high - low)).to(x)
-        tails: list[list[Tensor]] = []
-        tower = [part.transpose(1, 2) for part in upper_triangles(network, points, 2)]
-        own = [torch.zeros_like(part) for part in tower]
+        tails: list[list[Tensor]] = [[] for _ in levels]
+        answered = [noise.new_zeros(0, len(noise)) for _ in levels]
         for i, axis in enumerate(levels):
-            tails.append([])
             if len(axis):
-                coefficients = _along(network, points, i, axis)
-                tails[i] = [_tail(part.square().mean(0)) for part in coefficients]
-                through = _through(points, i, axis, coefficients)
-                own = [total + (part - same).square() for total, part, same in zip(own, tower, through, strict=True)]
-        found = cls(levels, tails, [part.mean(0) for part in own], [])
-        typical = [part.mean(0) for part in found.squares(points, 2)]
-        return cls(levels, tails, found.own, typical)
+                tails[i] = [_tail(*squares) for squares in _along(network, points, i, axis)]
+                answered[i] = _answered(axis, tails[i][0][:, 0], noise)
+        return cls(levels, tails, answered)
 
     def squares(
         self, x: Float64[Tensor, "points inputs"], order: int
     ) -> list[Float64[Tensor, "points outputs entries"]]:
         """Expected squares at points of what vanishes at all rows, by orders."""
-        x, outputs = x.cpu(), self.own[0].shape[0]
+        x, outputs = x.cpu(), self.answered[0].shape[1]
         found = [x.new_zeros(len(x), outputs, len(entries)) for entries in _entries(x.shape[1], order)]
-        for i, (axis, tails) in enumerate(zip(self.levels, self.tails, strict=True)):
+        for i, (axis, tails, answered) in enumerate(zip(self.levels, self.tails, self.answered, strict=True)):
             if not len(axis):
                 continue
-            left = [_interpolation_errors(axis, x[:, i], times).square() for times in range(order + 1)]
+            left = [_interpolation_errors(axis, x[:, i], times, answered).square() for times in range(order + 1)]
             places = [{entry: k for k, entry in enumerate(entries)} for entries in _entries(x.shape[1], order)]
             for total, entries in zip(found, places, strict=True):
                 for entry, k in entries.items():
                     others = tuple(j for j in entry if j != i)
                     tail = tails[len(others)][:, places[len(others)][others]]
-                    total[:, :, k] += left[len(entry) - len(others)] @ tail
+                    total[:, :, k] += torch.einsum("pdo,do->po", left[len(entry) - len(others)], tail)
         return found
 
     def carried(self, x: Float64[Tensor, "points inputs"], order: int) -> list[Float64[Tensor, "points entries"]]:
@@ -128,39 +125,49 @@ def _entries(inputs: int, order: int) -> list[list[tuple[int, ...]]]:
 
 def _along(
     network: nn.Module, points: Tensor, i: int, axis: Tensor
-) -> list[Float64[Tensor, "points degrees entries outputs"]]:
-    """Chebyshev coefficients along an input, through its levels, all other inputs being those of the points."""
+) -> list[tuple[Float64[Tensor, "degrees entries outputs"], Float64[Tensor, "degrees entries outputs"]]]:
+    """Mean squares of Chebyshev coefficients along an input, for each order, and of what rounding makes of them.
+
+    Through its levels, all other inputs being those of the points; many equidistant levels hardly tell high degrees.
+    """
     many = points.repeat_interleave(len(axis), 0)
     many[:, i] = axis.to(points).repeat(len(points))
     inverse = torch.linalg.inv(_chebyshev(axis, axis, len(axis), 0))
-    parts = (part.unflatten(0, (len(points), len(axis))) for part in upper_triangles(network, many, 2))
-    return [torch.einsum("kl,pleo->pkeo", inverse, part) for part in parts]
-
-
-def _through(
-    points: Tensor, i: int, axis: Tensor, coefficients: list[Tensor]
-) -> list[Float64[Tensor, "points outputs entries"]]:
-    """The polynomials through the values at the levels of an input, for each order."""
-    entries = _entries(points.shape[1], 2)
-    at = [_chebyshev(axis, points[:, i].cpu(), len(axis), times) for times in range(3)]
     found = []
-    for own in entries:
-        columns = []
-        for entry in own:
-            others = tuple(j for j in entry if j != i)
-            known = coefficients[len(others)][:, :, entries[len(others)].index(others)]
-            columns.append(torch.einsum("pk,pko->po", at[len(entry) - len(others)], known))
-        found.append(torch.stack(columns, 2))
+    for part in upper_triangles(network, many, 2):
+        part = part.unflatten(0, (len(points), len(axis)))
+        squares = torch.einsum("kl,pleo->pkeo", inverse, part).square().mean(0)
+        found.append((squares, torch.einsum("kl,leo->keo", (_ROUNDING * inverse).square(), part.square().mean(0))))
     return found
 
 
-def _interpolation_errors(axis: Tensor, x: Tensor, times: int) -> Float64[Tensor, "points degrees"]:
-    """Derivatives of the Chebyshev polynomials beyond the levels, less those that are the same at every level."""
-    count = len(axis)
-    inverse = torch.linalg.inv(_chebyshev(axis, axis, count, 0))
-    same = inverse @ _chebyshev(axis, axis, count + _BEYOND, 0)[:, count:]
-    everywhere = _chebyshev(axis, x, count + _BEYOND, times)
-    return everywhere[:, count:] - everywhere[:, :count] @ same
+def _answered(
+    axis: Tensor, squares: Float64[Tensor, "degrees outputs"], noise: Float64[Tensor, " outputs"]
+) -> Float64[Tensor, "degrees outputs"]:
+    """Where what lower degrees would have to be, to go through the next ones, is less than noise, a network does not.
+
+    Args:
+        axis: levels.
+        squares: expected, of the coefficients of the next degrees.
+        noise: variance.
+    """
+    grown = _lower_degrees(axis).square().sum(0)[:, None]
+    return squares / (squares + grown * noise).clamp_min(torch.finfo(squares.dtype).tiny)
+
+
+def _lower_degrees(axis: Tensor) -> Float64[Tensor, "levels degrees"]:
+    """Chebyshev coefficients of the polynomials that are the same as the next degrees at every level."""
+    everywhere = _chebyshev(axis, axis, len(axis) + _BEYOND, 0)
+    return torch.linalg.inv(everywhere[:, : len(axis)]) @ everywhere[:, len(axis) :]
+
+
+def _interpolation_errors(
+    axis: Tensor, x: Tensor, times: int, answered: Float64[Tensor, "degrees outputs"]
+) -> Float64[Tensor, "points degrees outputs"]:
+    """Derivatives of the Chebyshev polynomials beyond the levels, less what a network has of them."""
+    everywhere, count = _chebyshev(axis, x, len(axis) + _BEYOND, times), len(axis)
+    same = everywhere[:, :count] @ _lower_degrees(axis)
+    return everywhere[:, count:, None] - answered * same[:, :, None]
 
 
 def _chebyshev(axis: Tensor, x: Tensor, count: int, times: int) -> Float64[Tensor, "points degrees"]:
@@ -174,16 +181,18 @@ def _chebyshev(axis: Tensor, x: Tensor, count: int, times: int) -> Float64[Tenso
     return torch.stack([torch.from_numpy(column + 0 * place) for column in columns], 1) / half**times
 
 
-def _tail(squares: Float64[Tensor, "degrees entries outputs"]) -> Float64[Tensor, "beyond entries outputs"]:
+def _tail(
+    squares: Float64[Tensor, "degrees entries outputs"], rounding: Float64[Tensor, "degrees entries outputs"]
+) -> Float64[Tensor, "beyond entries outputs"]:
     """The next squares of coefficients that are normal, of variance a q^2k, a and q unknown: their geometric mean."""
-    known = squares[1:].clamp_min(1e-300)
+    known, least = (part[1:].clamp_min(1e-300) for part in (squares, rounding))
     degrees = torch.arange(1, len(squares) + _BEYOND, dtype=squares.dtype)
     double = torch.linspace(_HALF - _SPREAD, _HALF + _SPREAD, 41, dtype=squares.dtype)
     falls = -2 * double.exp()[:, None] * degrees  # logarithms of q^2k, (factors, degrees)
     sizes = known.amax(0).log() + torch.linspace(-6.0, 30.0, 145, dtype=squares.dtype)[:, None, None]
     weights = -0.5 * (double - _HALF).square()[:, None, None, None].expand(-1, *sizes.shape).clone()
     for k, square in enumerate(known):
-        variance = sizes + falls[:, k, None, None, None]
+        variance = torch.logaddexp(sizes + falls[:, k, None, None, None], least[k].log())
         weights += -0.5 * (variance + square * (-variance).clamp(max=700.0).exp())
     weights = weights.flatten(0, 1).softmax(0).unflatten(0, (len(double), len(sizes)))
     size, fall = (weights * sizes).sum((0, 1)), torch.einsum("qaeo,qk->keo", weights, falls[:, len(known) :])

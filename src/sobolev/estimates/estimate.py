@@ -48,6 +48,8 @@ _LEVEL = 0.0, 1.0
 standard deviation."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
+_UNTESTED = 2.0
+"""Times what the witness says that mean squares are at most where no row tests a surrogate's coordinates."""
 _FARTHEST = 2.0
 """Times the radius of the rows up to which a surrogate's posteriors are enlarged beside what they grow by."""
 _FEW_ROWS = 500
@@ -352,7 +354,8 @@ class DerivativeEstimate:
         share, tiny = _like(self.own, squares, 1), torch.finfo(own.dtype).tiny
         if isinstance(self.last_layer, SurrogatePosterior):
             witness = _like(self.level, squares, 1) * squares
-            return ((1 - share) * witness.sqrt() + share * own.sqrt()).square()
+            blended = ((1 - share) * witness.sqrt() + share * own.sqrt()).square()
+            return torch.minimum(blended, _UNTESTED * squares) if self.last_layer.untested else blended
         return squares.clamp_min(tiny) ** (1 - share) * own.clamp_min(tiny) ** share
 
     @cached_property

@@ -86,11 +86,17 @@ class SurrogatePosterior:
         pairs = zip(_features(network), parts, strict=True) if rows.plain and len(rows.x) <= CENTRES else ()
         local = [LocalLevels.fit(rows.x.cpu(), part.left_out(module, rows), part.noise) for module, part in pairs]  # pyright: ignore[reportArgumentType]
         found = cls(parts, noise, ones / len(parts), ones, several, local=local)
-        aliasing = Aliasing.fit(inner, labels.x) if rows.plain else None
+        least = torch.stack([part.noise for part in parts]).amin(0)
+        aliasing = Aliasing.fit(inner, labels.x, least) if rows.plain else None
         if aliasing is None:
             return found
         at_rows = found.of_values(model, x[:_AT_ROWS]).mean(1) / network.output_scale.cpu().square()
         return replace(found, aliasing=aliasing, at_rows=at_rows)
+
+    @property
+    def untested(self) -> bool:
+        """Whether rows lie on a grid, where none tests which points between levels a kernel takes to be far apart."""
+        return self.aliasing is not None and any(isinstance(part, KernelPosterior) for part in self.parts)
 
     def with_places(
         self,
@@ -142,13 +148,17 @@ class SurrogatePosterior:
         """Of each part's values and derivatives at points: that of held-out values, or what the place shows if larger.
 
         Where a kernel expects more of values than they show, it is noise that it must take for granted in float64, and
-        long waves. Of the shorter ones, which derivatives are made of, that says half as much (in logarithms).
+        long waves. Of the shorter ones, which derivatives are made of, that says half as much (in logarithms); on a
+        grid nothing, and of values between the levels neither.
         """
+        power = 0.5 if self.aliasing is None else 0.0
         of_values = list(self.levels)
         of_derivatives = [
-            level.where(level > 1, level.sqrt()) if isinstance(part, KernelPosterior) else level
+            level.where(level > 1, level**power) if isinstance(part, KernelPosterior) else level
             for level, part in zip(of_values, self.parts, strict=True)
         ]
+        if self.aliasing is not None:
+            of_values = of_derivatives
         least = [torch.zeros_like(level)[None] for level in of_values]
         if self.local:
             inputs = _inputs(model, x)
@@ -160,23 +170,15 @@ class SurrogatePosterior:
         return values, derivatives
 
     def _unseen(self, model: nn.Module, x: Tensor, order: int) -> list[list[Tensor]]:
-        """What aliasing adds to each part, for each order.
-
-        Polynomials know no degrees but their own, and those of the network that the levels do not tell are chance.
-        Kernels know of all; what is added is how much more the network has of them than its lower degrees promise.
-        """
+        """What aliasing adds to each part, for each order: polynomials, and waves, know no degrees but their own."""
+        nothing = [torch.zeros(1, dtype=torch.float64)] * (order + 1)
         if self.aliasing is None:
-            return [[torch.zeros(1, dtype=torch.float64)] * (order + 1) for _ in self.parts]
+            return [nothing for _ in self.parts]
         network = _standardized(model, x)
         assert network is not None
-        known = self.aliasing.squares((x - network.input_mean) / network.input_scale, order)
-        pairs = list(zip(self.aliasing.own, self.aliasing.typical, strict=True))[: order + 1]
-        polynomials = [more + own for more, (own, _) in zip(known, pairs, strict=True)]
-        kernels = [
-            (own - typical).clamp_min(0).expand_as(more) for more, (own, typical) in zip(known, pairs, strict=True)
-        ]
-        polynomials, kernels = (_in_units(each, network) for each in (polynomials, kernels))
-        return [polynomials if isinstance(each, ChebyshevFeatures) else kernels for each in _features(network)]
+        inputs = (x - network.input_mean) / network.input_scale
+        unseen = _in_units(self.aliasing.squares(inputs, order), network)
+        return [nothing if isinstance(part, KernelPosterior) else unseen for part in self.parts]
 
     def _squares(
         self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor] | None, *, inside: bool = False
