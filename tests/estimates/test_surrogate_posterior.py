@@ -335,3 +335,18 @@ def test_held_out_values_that_contradict_a_posterior_are_believed():
     away = 5 * expected.sqrt() * torch.special.ndtri((torch.arange(10.0).double() + 0.5) / 10)[:, None]
     estimate = DerivativeEstimate.fit(model, (x, y), (unseen, model(unseen) + away))
     assert float(estimate.last_layer.levels) == pytest.approx(25, rel=0.25)
+
+
+def test_rounding_of_values_is_no_error_of_derivatives():
+    """Nothing is wrong but the last digits of values, which derivatives were blamed for."""
+    model = surrogate(polynomial()).requires_grad_(False)
+    model.output_mean = torch.tensor([100.0], dtype=torch.float64)
+    x, unseen = inputs(300), inputs(30, seed=7)
+    rounding = 4 * torch.finfo(torch.float64).eps * 100
+    away = rounding * torch.special.ndtri((torch.arange(30.0).double() + 0.5) / 30)[:, None]
+    estimate = DerivativeEstimate.fit(model, (x, model(x)), (unseen, model(unseen) + away))
+    expected = estimate.last_layer.of_values(model, unseen).mean().sqrt()
+    assert expected < rounding / 5
+    assert float(estimate.last_layer.levels) < 4
+    assert (estimate.at(model, unseen).deviations[0] > 0.9 * rounding).all()
+    assert not estimate.noise.any()

@@ -48,6 +48,8 @@ _LEVEL = 0.0, 1.0
 standard deviation."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
+_ROUNDING = 4 * torch.finfo(torch.float64).eps
+"""Of the values' size: what labels and what a network says are rounded by, which is no error of derivatives."""
 _UNTESTED = 2.0
 """Times what the witness says that mean squares are at most where no row tests a surrogate's coordinates."""
 _FARTHEST = 2.0
@@ -332,11 +334,16 @@ class DerivativeEstimate:
         """Standard deviations of the labels' noise as the witnesses see it, (outputs,)."""
         return torch.tensor([witness.noise for witness in self.witnesses], dtype=torch.float64)
 
+    def rounding(self) -> Float64[Tensor, " outputs"]:
+        """What values are rounded by, (outputs,)."""
+        return _ROUNDING * self.training[1].square().nanmean(0).sqrt()
+
     def _own_mean_squares(
         self, model: nn.Module, x: Tensor, order: int, tower: Sequence[Tensor]
     ) -> list[Tensor] | None:
         if isinstance(self.last_layer, SurrogatePosterior):
-            return self.last_layer.mean_squares(model, x, order, tower)
+            values, *others = self.last_layer.mean_squares(model, x, order, tower)
+            return [values + self.rounding().square(), *others]
         return None if self.last_layer is None else self.last_layer.mean_squares(model, x, order)
 
     def _squares(self, tower: Sequence[Tensor], reference: Reference, own: Sequence[Tensor] | None) -> list[Tensor]:
@@ -493,7 +500,7 @@ def _weighed(
     residuals, witness = (y - given).square(), (mean - given).square() + variance
     squares = torch.cat([witness[None], posterior.of_values(model, x)])
     noises = torch.cat([estimate.process_noise()[None], posterior.noise])
-    noises = noises.where(noises > _LEAST_NOISE * estimate.spread, 0.0).square()
+    noises = noises.where(noises > _LEAST_NOISE * estimate.spread, estimate.rounding()).square()
     found = []
     for o in range(y.shape[1]):
         known = y[:, o].isfinite()
