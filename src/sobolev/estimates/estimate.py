@@ -43,9 +43,6 @@ _KEPT, _HELD_OUT = 5000, 500
 _WITNESS, _NETWORK = 0.1, 1e-3
 """Mean squares of held-out residuals, in units of what the witness expects: above the first it is heard alone, below
 the second not at all."""
-_LEVEL = 0.0, 1.0
-"""Logarithm of the factor that the mean squares of a surrogate's witness and of its posteriors may be wrong by, and its
-standard deviation."""
 _LEAST_NOISE = 1e-9
 """Of the values' spread: what looks like less noise is none, as labels hold either fewer digits or nearly all."""
 _ROUNDING = 4 * torch.finfo(torch.float64).eps
@@ -504,9 +501,7 @@ def _weighed(
     found = []
     for o in range(y.shape[1]):
         known = y[:, o].isfinite()
-        accounts = [
-            Account(each[known, o], float(noise[o]), *_LEVEL) for each, noise in zip(squares, noises, strict=True)
-        ]
+        accounts = [Account(each[known, o], float(noise[o])) for each, noise in zip(squares, noises, strict=True)]
         found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
     own = 1 - shares[0]

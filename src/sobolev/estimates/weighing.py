@@ -9,6 +9,8 @@ from torch import Tensor
 _LEVELS = torch.linspace(-14.0, 14.0, 141, dtype=torch.float64)
 _COMMON = torch.linspace(-8.0, 2.0, 41, dtype=torch.float64)
 """Logarithms of the factors that are tried: of an account's variances, and of these and the noise."""
+_SPREAD = 1.0
+"""Standard deviation, from case to case, of the logarithm of the factor that an account's variances are wrong by."""
 _CERTAIN = 0.3
 """Standard deviation of the logarithm of the noise's variance, which the rows of the training tell."""
 _FREEDOM = 5.0
@@ -21,20 +23,16 @@ class Account(NamedTuple):
     Attributes:
         variances: expected squares of the error, (rows,).
         noise: variance of the labels' noise.
-        level: logarithm of the factor that such variances are usually wrong by.
-        spread: by how much it differs from case to case.
     """
 
     variances: Float64[Tensor, " rows"]
     noise: float
-    level: float
-    spread: float
 
 
 def weighed(
     squares: Float64[Tensor, " rows"], accounts: list[Account]
 ) -> tuple[Float64[Tensor, " accounts"], Float64[Tensor, " accounts"]]:
-    """By what the variances of each are to be multiplied, and how probable each is; nothing is known before.
+    """By what the variances of each are to be multiplied, and how probable each is; before, all are as likely.
 
     Args:
         squares: of the residuals.
@@ -53,7 +51,7 @@ def log_density(squares: Tensor, expected: Tensor) -> Tensor:
 def _integrated(squares: Tensor, account: Account) -> tuple[Tensor, Tensor]:
     """Mean of the logarithm of the factor, and logarithm of the evidence of an account."""
     level, common = _LEVELS[:, None], _COMMON if account.noise > 0 else _COMMON.new_zeros(1)
-    prior = _student((level - account.level) / account.spread, 3.0) + _student(common / _CERTAIN, 3.0)
+    prior = _student(level / _SPREAD, 3.0) + _student(common / _CERTAIN, 3.0)
     expected = level.exp()[..., None] * account.variances + account.noise  # (levels, 1, rows)
     total = (expected * common.exp()[:, None]).clamp_min(torch.finfo(squares.dtype).tiny)
     logarithm = prior + log_density(squares, total).sum(2)
