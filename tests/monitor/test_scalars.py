@@ -190,6 +190,8 @@ def main():
     (found["loss"],) = trainer.validate(Regressor(MLP(hidden=(4,))), data, verbose=False)
     with open(f"{folder}/{devices}-{trainer.global_rank}.json", "w") as file:
         json.dump(found, file)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 
 
 if __name__ == "__main__":
