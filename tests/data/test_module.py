@@ -123,6 +123,7 @@ if __name__ == "__main__":
     run = trainer(sys.argv[1], 1, devices=2, strategy="ddp")
     run.fit(model, data)
     torch.save({"seen": model.seen, "all": data.training_inputs}, f"{sys.argv[1]}/{run.global_rank}.pt")
+    torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 

@@ -280,6 +280,8 @@ trainer = Trainer(max_epochs=2, accelerator="cpu", callbacks=[monitor, readout],
 trainer.fit(module, datamodule=data)
 torch.save({"weights": module.state_dict(), "rows": readout.result.rows, "errors": monitor.errors},
            f"{folder}/{devices}-{trainer.global_rank}.pt")
+if devices > 1:
+    torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 

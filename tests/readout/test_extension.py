@@ -182,6 +182,8 @@ trainer.fit(module, datamodule=data)
 derivatives = hessian(module, torch.rand(50, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
 torch.save({"weights": module.state_dict(), "features": readout.result.features, "after": readout.result.after,
             "derivatives": derivatives}, f"{folder}/{devices}-{trainer.global_rank}.pt")
+if devices > 1:
+    torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 

@@ -192,6 +192,8 @@ quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 trainer = Trainer(max_epochs=20, accelerator="cpu", **quiet, **strategy)
 trainer.fit(module, DataLoader(data, 16, shuffle=True), DataLoader(data, 40))
 torch.save({"weights": module.state_dict(), "rows": module.chosen["rows"]}, f"{devices}-{trainer.global_rank}.pt")
+if devices > 1:
+    torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 

@@ -319,6 +319,7 @@ if __name__ == "__main__":
     trainer = Trainer(**options, enable_progress_bar=False, enable_model_summary=False, strategy="ddp")
     trainer.fit(module, *loaders)
     torch.save((start, module.state_dict()), f"rank{trainer.global_rank}.pt")
+    torch.distributed.destroy_process_group()  # gloo's threads may abort an interpreter that ends without it
 """
 
 
