@@ -18,7 +18,7 @@ train: $(VENV)/.run  ## train on y = x², watch f' and f'', and say where the re
 	$(BIN)/python -m src.train $(ARGS)
 
 test: $(VENV)/.test  ## run the tests on all cores
-	@echo "Some 5,800 tests: nine to fourteen minutes on two cores; a dot is a test that passed."
+	@echo "Some 5,900 tests: nine to fifteen minutes on two cores; a dot is a test that passed."
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # What other processors compute: no vector instructions, AVX2, MKL's common code path; one thread and two.

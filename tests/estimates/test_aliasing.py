@@ -62,11 +62,8 @@ def test_through_less_than_noise_no_network_goes():
 
 def test_at_the_levels_nothing_is_left():
     x = grid(5, 2)
-    found = Aliasing.fit(
-        torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double(),
-        x,
-        torch.zeros(2).double(),
-    )
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    found = Aliasing.fit(network, x, torch.zeros(2).double())
     value, slopes, bends = found.squares(x, 2)
     assert value.abs().max() < 1e-20 and slopes.min() > 0 and bends.shape == (25, 2, 3)
     assert torch.allclose(found.carried(x, 0)[0], torch.ones(25, 1, dtype=torch.float64))

@@ -151,21 +151,13 @@ class SurrogatePosterior:
         long waves. Of the shorter ones, which derivatives are made of, that says half as much (in logarithms); on a
         grid nothing, and of values between the levels neither.
         """
-        power = 0.5 if self.aliasing is None else 0.0
-        of_values = list(self.levels)
-        of_derivatives = [
-            level.where(level > 1, level**power) if isinstance(part, KernelPosterior) else level
-            for level, part in zip(of_values, self.parts, strict=True)
-        ]
-        if self.aliasing is not None:
-            of_values = of_derivatives
-        least = [torch.zeros_like(level)[None] for level in of_values]
-        if self.local:
-            inputs = _inputs(model, x)
-            least = [local.at(inputs) for local in self.local]
+        powers = (1.0, 0.5) if self.aliasing is None else (0.0, 0.0)
+        inputs = _inputs(model, x)
+        least = [local.at(inputs) for local in self.local] or [torch.zeros_like(self.noise[:1])] * len(self.parts)
+        triples = list(zip(self.parts, self.levels, least, strict=True))
         values, derivatives = (
-            [torch.maximum(level, own)[:, :, None] for level, own in zip(levels, least, strict=True)]
-            for levels in (of_values, of_derivatives)
+            [torch.maximum(_believed(part, level, power), own)[:, :, None] for part, level, own in triples]
+            for power in powers
         )
         return values, derivatives
 
@@ -239,6 +231,11 @@ def _family(state: dict[str, Any]) -> WeightsPosterior | KernelPosterior:
         return WeightsPosterior(**state)
     parts: dict[str, Any] = {"hypotheses": [KernelHypothesis(**each) for each in state["hypotheses"]]}
     return KernelPosterior(**(state | parts))
+
+
+def _believed(part: WeightsPosterior | KernelPosterior, level: Tensor, power: float) -> Tensor:
+    """What values that are better than expected say, to a power where the part is a kernel."""
+    return level.where(level > 1, level**power) if isinstance(part, KernelPosterior) else level
 
 
 def _standardized(model: nn.Module, x: Tensor) -> Standardized | None:
