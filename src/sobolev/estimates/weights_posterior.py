@@ -11,7 +11,6 @@ from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.local_levels import LeftOut
 from sobolev.estimates.most_probable import most_probable
 from sobolev.estimates.upper_triangles import of_features
-from sobolev.surrogates.marginal import solve
 
 _ROUNDING = torch.finfo(torch.float64).eps
 
@@ -45,9 +44,8 @@ class WeightsPosterior:
         U, S, Vt = torch.linalg.svd(design, full_matrices=False)
         along = U.T @ y
         noise, prior, _ = most_probable(S.square(), along, (y - U @ along).square().sum(0), rows, _ROUNDING**2)
-        pairs = zip(y.T, noise.sqrt().tolist(), strict=True)
-        weights = torch.cat([solve(design, column[:, None], size).weights for column, size in pairs], 1)
-        left = prior * noise / (S.square()[:, None] + noise)
+        total = S.square()[:, None] + noise
+        weights, left = Vt.T @ (S[:, None] / total * along), prior * noise / total
         return cls(prior * noise, prior, weights, Vt.T, left)
 
     def left_out(self, features: Any, labels: LabelRows) -> LeftOut:
@@ -80,8 +78,10 @@ class WeightsPosterior:
         found = []
         for k, entries in enumerate(of_features(features, x, order)):
             along = entries @ self.directions
-            beyond = (entries - along @ self.directions.T).square().sum(2)
-            left = torch.einsum("ped,do->poe", along.square(), self.left) + beyond[:, None] * self.prior[:, None]
+            left = torch.einsum("ped,do->poe", along.square(), self.left)
+            if self.directions.shape[1] < len(self.directions):
+                beyond = (entries - along @ self.directions.T).square().sum(2)
+                left = left + beyond[:, None] * self.prior[:, None]
             away = 0.0 if given is None else (entries @ self.weights).transpose(1, 2) - given[k]
             found.append(left + away**2)
         return found
