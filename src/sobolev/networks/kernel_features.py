@@ -81,7 +81,8 @@ class KernelFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """exp(-r² / 2), r² as one product, which is smooth at the centres; and derivatives of it by the centres."""
         here = Places(self.coordinates(x), (), x)
-        return torch.cat([_covariance(here, there) for there in self._centre_places()], 1)
+        bumps = [_covariance(here, there) for there in self._centre_places()]
+        return bumps[0] if len(bumps) == 1 else torch.cat(bumps, 1)
 
     def derivatives(
         self, x: Float[Tensor, "rows inputs"], by: Int64[Tensor, "rows 2"]
@@ -149,10 +150,17 @@ def _covariance(here: Places, there: Places) -> Tensor:
     """exp(e), e = -r² / 2, differentiated by the inputs of both sides: e's derivatives over all partitions of them."""
     middle = there.points.detach().mean(0)  # distances are measured from here: from afar they lose digits
     here, there = (side._replace(points=side.points - middle) for side in (here, there))
-    squares = (here.points * here.points).sum(1, keepdim=True) + (there.points * there.points).sum(1)
-    bumps = torch.exp(-0.5 * (squares - 2 * (here.points @ there.points.T)))
+    bumps = torch.exp(_with_squares(here.points, 0) @ _with_squares(there.points, 1).T)
     sides = [(0, i) for i in range(len(here.slopes))] + [(1, i) for i in range(len(there.slopes))]
     return bumps if not sides else bumps * _sum_over_partitions(here, there, sides)
+
+
+def _with_squares(points: Tensor, column: int) -> Tensor:
+    """Columns whose products with those of others, which have the square in the other place, are -|z - z'|² / 2."""
+    half = -0.5 * (points * points).sum(1, keepdim=True)
+    pair = [torch.ones_like(half), torch.ones_like(half)]
+    pair[column] = half
+    return torch.cat([points, *pair], 1)
 
 
 def _sum_over_partitions(here: Places, there: Places, sides: list[tuple[int, int]]) -> Tensor | float:

@@ -56,12 +56,14 @@ class Space:
         if self.second == "sum":
             return multiply(a, b).sum(0, keepdim=True)
         if self.second == "pairs":
-            i, j = torch.triu_indices(self.directions, self.directions, device=a.device)
-            return (multiply(a[i], b[j]) + multiply(a[j], b[i])) / 2
+            each = range(self.directions)
+            return torch.cat([multiply(a[i : i + 1], b[i:]) + multiply(a[i:], b[i : i + 1]) for i in each]) / 2
         return multiply(a, b)
 
     def squares(self, a: Tensor) -> Tensor:
         """The squares of first degrees, as the second degree holds them."""
+        if self.second == "pairs":
+            return products_of_pairs(a)
         return sum_of_squares(a)[None] if self.second == "sum" else self.second_degree(torch.mul, a, a)
 
     def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
@@ -89,6 +91,18 @@ class Space:
         for i in range(min(len(a), self.order - 1)):
             length = min(len(b), self.order - 1 - i)
             total[i + 1 : i + 1 + length] += multiply(a[i : i + 1], b[:length])
+
+
+def products_of_pairs(a: Tensor) -> Tensor:
+    """a_i a_j along the first axis for every i <= j, in the order of `torch.triu_indices`."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.cat([a[i] * a[i:] for i in range(len(a))])
+    products, start = a.new_empty(len(a) * (len(a) + 1) // 2, *a.shape[1:]), 0
+    for i in range(len(a)):  # each is written where it belongs
+        end = start + len(a) - i
+        torch.mul(a[i], a[i:], out=products[start:end])
+        start = end
+    return products
 
 
 def sum_of_squares(a: Tensor) -> Tensor:
