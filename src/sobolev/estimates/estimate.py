@@ -269,6 +269,8 @@ class DerivativeEstimate:
         reference: Reference,
         own: Sequence[Tensor] | None = None,
         everywhere: Sequence[Tensor] | None = None,
+        *,
+        rates: bool = True,
     ) -> list[Expected]:
         """Root mean squares over some points, for each order.
 
@@ -277,6 +279,7 @@ class DerivativeEstimate:
             reference: what the witnesses know there.
             own: what the last layer's posterior says there.
             everywhere: mean squares at every point; None: all points lie inside, and they come from the others.
+            rates: whether it is found out what more rows would bring, which takes a while.
         """
         found = []
         if everywhere is None:
@@ -289,7 +292,7 @@ class DerivativeEstimate:
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, sizes, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
             noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
-            rate = self.rates[k] if noisy and rmse > POOR * size else None
+            rate = self.rates[k] if rates and noisy and rmse > POOR * size else None
             entries = squares.mean(0).sqrt(), sizes.mean(0).sqrt()
             found.append(Expected(k, rmse, size, open_, rate, *entries, self.domain.scale))
         return found

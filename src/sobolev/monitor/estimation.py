@@ -298,7 +298,8 @@ class Estimation:
             most = max(_IN_COURSE, min(_IN_THE_END, _ENTRIES_IN_THE_END // coefficients(x[0].numel(), order)))
             self._known = x, self._rows.typical(x, order, most if last else _IN_COURSE)
         reference = self.estimate.like(self._known[1], self._rows)
-        return self.estimate.expected(tower, reference, self.estimate.own_mean_squares(model, x, tower))
+        own = self.estimate.own_mean_squares(model, x, tower)
+        return self.estimate.expected(tower, reference, own, rates=last)
 
 
 class _Rows:
