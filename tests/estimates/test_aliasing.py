@@ -69,6 +69,15 @@ def test_at_the_levels_nothing_is_left():
     assert torch.allclose(found.carried(x, 0)[0], torch.ones(25, 1, dtype=torch.float64))
 
 
+def test_beside_an_input_of_many_levels_nothing_bounds_what_is_carried():
+    """Of a straight line through two levels the second derivative is 0, and infinity times that would be NaN."""
+    x = torch.stack([grid(5, 2)[:, 0], torch.linspace(-1, 1, 25, dtype=torch.float64)], 1)
+    x[:, 0] = x[:, 0].sign().where(x[:, 0] != 0, 1.0)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
+    found = Aliasing.fit(network, x, torch.zeros(1).double())
+    assert all(part.isinf().all() for part in found.carried(x, 2))
+
+
 def learnt_on_a_grid(function, low, high, levels, folder, digits=None):
     """Estimated and actual root mean squares at random points, for each order."""
     generator = torch.Generator().manual_seed(0)

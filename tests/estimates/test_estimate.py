@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from torch import nn
 
 from sobolev import derivatives
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates import DerivativeEstimate, verdict
 from sobolev.networks import MLP
 
@@ -145,6 +147,46 @@ def test_without_a_linear_last_layer_nothing_is_made_up():
 
 def test_without_held_out_rows_it_says_so():
     assert "no rows were held out" in DerivativeEstimate.fit(Known(), sample(50)).remark
+    assert "only 3 of the rows were held out" in DerivativeEstimate.fit(Known(), sample(50), sample(3, seed=1)).remark
+
+
+def test_values_that_are_all_the_same_teach_nothing():
+    x, _ = sample(50)
+    with pytest.raises(ValueError, match="the values are all the same"):
+        DerivativeEstimate.fit(Known(), (x, torch.ones_like(x[:, :1])))
+    with pytest.raises(ValueError, match="the values of output 2 are all the same"):
+        DerivativeEstimate.fit(Known(outputs=2), (x, torch.cat([x[:, :1], torch.ones_like(x[:, :1])], 1)))
+
+
+def test_points_that_are_no_numbers_are_named():
+    x, y = sample(50)
+    x[3] = torch.nan
+    with pytest.raises(ValueError, match="an input of training row 3"):
+        DerivativeEstimate.fit(Known(), (x, y))
+    with pytest.raises(ValueError, match="an input of held-out row 3"):
+        DerivativeEstimate.fit(Known(), sample(50), (x, y))
+
+
+def test_arrays_and_vectors_of_values_are_taken():
+    x, y = sample(50)
+    wanted, found = DerivativeEstimate.fit(Known(), (x, y)), DerivativeEstimate.fit(Known(), (x.numpy(), y[:, 0]))
+    assert [e.rmse for e in found.errors(Known(), x)] == [e.rmse for e in wanted.errors(Known(), x)]
+
+
+def test_a_function_is_no_module():
+    with pytest.raises(TypeError, match="give a torch.nn.Module"):
+        DerivativeEstimate.fit(torch.sin, sample(50))
+
+
+def test_a_derivative_is_not_said_to_be_larger_than_with_its_error_it_can_be():
+    """What a witness does not know would else make a wrong derivative a small part of a large one."""
+    x, y = sample(12, noise=0.3)
+    estimate = DerivativeEstimate.fit(Known(), (x, y))
+    half = replace(estimate, own=torch.full_like(estimate.own, 0.5))
+    tower = [0.01 * t for t in derivative_tensors(Known(), x, 2)]
+    found = half.expected(tower, estimate.reference(x), [torch.full_like(t, 1e-6) for t in tower])
+    for error, derivative in zip(found, tower, strict=True):
+        assert error.size <= math.hypot(float(derivative.square().mean().sqrt()), error.rmse) * (1 + 1e-9)
 
 
 def test_too_few_rows_are_refused():

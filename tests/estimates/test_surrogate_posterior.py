@@ -338,6 +338,14 @@ def test_held_out_values_that_contradict_a_posterior_are_believed():
     assert float(estimate.last_layer.levels) == pytest.approx(25, rel=0.25)
 
 
+def test_a_witness_that_is_surely_right_leaves_numbers():
+    """Of one output the held-out values may leave nothing to the posteriors."""
+    model, x, unseen = surrogate(polynomial()), inputs(40), inputs(60, seed=1)
+    y, far = x[:, :1].sin(), unseen[:, :1].sin()
+    estimate = DerivativeEstimate.fit(model.requires_grad_(False), (x, y), (unseen, far))
+    assert all(deviation.isfinite().all() for deviation in estimate.at(model, CORNERS).deviations)
+
+
 def test_rounding_of_values_is_no_error_of_derivatives():
     """Nothing is wrong but the last digits of values, which derivatives were blamed for."""
     model = surrogate(polynomial()).requires_grad_(False)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -47,10 +48,31 @@ def test_a_derivative_that_others_hide_in_their_units_is_named():
     bends = replace(
         slope,
         order=2,
-        entries=torch.tensor([[[1.0, 9e-3], [9e-3, 1e-12]]]),
+        entries=torch.tensor([[[1.0, 3.5e-3], [3.5e-3, 1e-12]]]),
         sizes=torch.tensor([[[1e3, 1e-2], [1e-2, 1e-10]]]),
     )
     assert verdict([bends], inputs=["length", "pressure"]).startswith("f'' by length and pressure is estimated")
+
+
+def test_what_is_said_of_all_together_does_not_depend_on_units():
+    """A pressure in bar, and in pascal: its derivative's numbers are 1e5 times smaller."""
+    errors, sizes, scatter = torch.tensor([[0.2, 0.5]]), torch.tensor([[1.0, 1.0]]), torch.tensor([1.0, 0.8])
+    said = []
+    for unit in (1.0, 1e5):
+        units = torch.tensor([1.0, unit])
+        parts = errors / units, sizes / units
+        rmse, size = (float(part.square().mean().sqrt()) for part in parts)
+        said.append(verdict([Expected(1, rmse, size, rmse, None, *parts, scatter * units)]))
+    assert said[0] == said[1]
+    together = math.hypot(0.2, 0.4) / math.hypot(1, 0.8)
+    assert said[0].startswith(f"f' is estimated to be wrong by {percent(together)}")
+
+
+def test_what_is_no_number_is_not_said_to_be_right():
+    broken = Expected(1, math.nan, math.nan, math.nan, None)
+    assert math.isnan(broken.relative)
+    assert math.isnan(Expected(1, math.nan, 0.0, math.nan, None).relative)
+    assert "NaN" in verdict([Expected(0, 0.1, 1.0, 0.1, None), broken])
 
 
 def test_good_derivatives_are_said_to_be_good():

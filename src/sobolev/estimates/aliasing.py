@@ -99,7 +99,7 @@ class Aliasing:
 
         Infinite where an input has many levels, so that there is no grid.
         """
-        x = x.cpu()
+        x, tiny = x.cpu(), torch.finfo(x.dtype).tiny  # as infinity times 0 is no number
         grown = []
         for i, axis in enumerate(self.levels):
             if not len(axis):
@@ -107,7 +107,7 @@ class Aliasing:
                 continue
             inverse = torch.linalg.inv(_chebyshev(axis, axis, len(axis), 0))
             parts = (_chebyshev(axis, x[:, i], len(axis), times) @ inverse for times in range(order + 1))
-            grown.append([part.square().sum(1) for part in parts])
+            grown.append([part.square().sum(1).clamp_min(tiny) for part in parts])
         return [
             torch.stack([reduce(mul, (own[e.count(i)] for i, own in enumerate(grown))) for e in entries], 1)
             for entries in _entries(x.shape[1], order)

@@ -147,16 +147,18 @@ class DerivativeEstimate:
             method: as in `sobolev.derivatives`.
 
         Raises:
-            ValueError: fewer than four rows with values.
+            ValueError: fewer than four rows with values, values that are all the same, an input that is not finite.
+            TypeError: the model is a function: give a module that calls it.
         """
+        if not isinstance(model, nn.Module):
+            kind = type(model).__name__
+            raise TypeError(f"model is a {kind}; give a torch.nn.Module, or one whose forward calls it")
         return cls.of_rows(training, held_out).judged(model, method)
 
     @classmethod
     def of_rows(cls, training: Samples, held_out: Samples | None = None) -> Self:
         """What rows alone say of the function, as in `fit`: `judged` then looks at a network."""
-        for part in (training, held_out or ()):
-            if len({len(tensor) for tensor in part}) > 1:
-                raise ValueError(f"points and labels differ in their number of rows: {[len(t) for t in part]}")
+        training, held_out = _checked(training, "training"), _checked(held_out or (), "held-out")
         shape = training[0].shape[1:]
         given = (label.detach().double().cpu() for label in training[2:4])
         x, y, *labels = shuffled(*_flat(training), *given)
@@ -164,6 +166,9 @@ class DerivativeEstimate:
         if not enough(training):
             raise ValueError("an error can be estimated from four rows with values or more; give more training rows")
         pairs = [(x[k], column[k]) for k, column in zip(known, y.T, strict=True)]
+        if same := [str(o + 1) for o, (_, values) in enumerate(pairs) if bool((values == values[0]).all())]:
+            which = f" of output {', '.join(same)}" if len(pairs) > 1 else ""
+            raise ValueError(f"the values{which} are all the same: there is nothing to be learnt from them")
         witnesses = [GaussianProcess.fit(*pair) for pair in pairs]
         outputs, domain = len(witnesses), Domain.of(x, points_for(x.shape[1]))
         repeated = [repeated_noise(*pair) for pair in pairs]
@@ -195,7 +200,8 @@ class DerivativeEstimate:
                 return _scaled(seen, model, held_out, method) if len(held_out) else seen  # pyright: ignore[reportReturnType]
             seen = replace(self, apart=_apart(self, model, probes, method))
             if len(held_out) < _FEWEST:
-                return replace(seen, remark="no rows were held out, so the estimate may be too large")
+                few = f"only {len(held_out)} of the rows" if len(held_out) else "no rows"
+                return replace(seen, remark=f"{few} were held out, so the estimate may be too large")
             seen = _compared(seen, model, held_out)
             seen = _with_last_layer(seen, model, device) if (seen.own > 0).any() else seen
             return _scaled(seen, model, held_out, method)  # pyright: ignore[reportReturnType]
@@ -289,6 +295,7 @@ class DerivativeEstimate:
             given = given.detach().double().cpu().reshape(mean.shape)
             squares, share = everywhere[k], _like(self.own, mean, 1)
             sizes = (1 - share) * (mean.square() + variance) + share * given.square()
+            sizes = torch.minimum(sizes, given.square() + squares)  # no larger than with its error it can be
             rmse, size, unknown = (float(t.mean().sqrt()) for t in (squares, sizes, variance))
             open_ = rmse if isinstance(self.last_layer, SurrogatePosterior) else min(unknown, rmse)  # it has learnt all
             noisy = (found[0].rmse if found else rmse) <= float(self.noise.square().mean().sqrt())
@@ -507,9 +514,10 @@ def _weighed(
         accounts = [Account(each[known, o], float(noise[o])) for each, noise in zip(squares, noises, strict=True)]
         found.append(weighed(residuals[known, o], accounts))
     levels, shares = (torch.stack(column, 1) for column in zip(*found, strict=True))
-    own = 1 - shares[0]
+    shares = shares.clamp_min(torch.finfo(shares.dtype).tiny)
+    own = shares[1:].sum(0)
     posterior = posterior.with_places(model, x, residuals, squares[1:])
-    posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own.clamp_min(1e-300))
+    posterior = replace(posterior, levels=levels[1:], shares=shares[1:] / own)
     repeated = (estimate.noise > 0) & (estimate.noise != estimate.process_noise())
     seen = (noises * shares).sum(0).sqrt()
     noise = estimate.noise.where(repeated, seen.where(seen > _LEAST_NOISE * estimate.spread, 0.0))
@@ -555,6 +563,18 @@ def _finite(training: list[Tensor], device: torch.device) -> tuple[Tensor, Tenso
     x, y = training
     known = y.isfinite().all(1)
     return x[known].to(device), y[known]
+
+
+def _checked(samples: Samples, name: str) -> list[Tensor]:
+    """Tensors with as many rows each, whose points are finite; one column of values may come as a vector."""
+    found = [torch.as_tensor(part) for part in samples]
+    if len({len(part) for part in found}) > 1:
+        lengths = [len(part) for part in found]
+        raise ValueError(f"points and labels of the {name} rows differ in their number of rows: {lengths}")
+    if found and not found[0].isfinite().all():
+        row = int((~found[0].flatten(1).isfinite()).any(1).nonzero()[0])
+        raise ValueError(f"an input of {name} row {row} (counted from 0) is NaN or infinite: leave the row out")
+    return [part[:, None] if k == 1 and part.dim() == 1 else part for k, part in enumerate(found)]
 
 
 def _flat(samples: Samples) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """An estimated error in a sentence."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,8 +15,9 @@ MORE = 4
 _ONE_BY_ONE = 10
 """So many outputs are judged one by one, and derivatives by so many inputs: their units may differ."""
 _MUCH, _MATTERS = 2.0, 0.1
-"""A derivative by one input is named where its relative error is so many times that of all together, and where it
-moves the output, within the scatter of the inputs, by so much of what that does which moves it most."""
+"""A derivative by one input is named where its relative error is so many times that of all together, or where it alone
+is not to be used; and where it moves the output, within the scatter of the inputs, by so much of what that does which
+moves it most."""
 _WORTH_IT, _LITTLE = 0.6, 0.8
 """What the error would have to fall to for training to be named, and to at least for more rows."""
 
@@ -47,8 +49,10 @@ class Expected:
 
     @property
     def relative(self) -> float:
-        """In sizes of the derivative itself."""
-        return self.rmse / self.size if self.size > 0 else float("inf") if self.rmse > 0 else 0.0
+        """In sizes of the derivative itself; NaN where either is none."""
+        if self.size == 0:
+            return 0.0 if self.rmse == 0 else math.inf if self.rmse > 0 else math.nan
+        return self.rmse / self.size
 
     @property
     def outputs(self) -> int:
@@ -66,14 +70,32 @@ class Expected:
         errors, sizes = (t.square().mean(0).sqrt().double() for t in (self.entries, self.sizes))
         if not 1 < len(self.scatter) <= _ONE_BY_ONE or sizes.shape != (len(self.scatter),) * self.order:
             return None
-        effects = sizes
-        for axis in range(self.order):
-            effects = effects * self.scatter.reshape(*(1,) * axis, -1, *(1,) * (self.order - axis - 1))
+        effects = sizes * self._scatters()
         matters = (effects >= _MATTERS * effects.max()) & (sizes > 0)
         relative = (errors / sizes).where(matters, 0.0)
-        if float(relative.max()) <= _MUCH * self.relative:
+        worst = float(relative.max())
+        if worst <= _MUCH * self.relative and not self.relative < USELESS <= worst:
             return None
         return tuple(sorted(int(i) for i in torch.unravel_index(relative.argmax(), relative.shape)))
+
+    def in_scatters(self) -> "Expected":
+        """Errors and sizes, together, in the scatter of each input: what goes into a sum then has one unit."""
+        if self.entries is None or self.sizes is None or self.scatter is None:
+            return self
+        if self.entries.shape[1:] != (len(self.scatter),) * self.order:
+            return self
+        entries, sizes = (t * self._scatters() for t in (self.entries, self.sizes))
+        rmse, size = (float(t.square().mean().sqrt()) for t in (entries, sizes))
+        share = self.unknown / self.rmse if self.rmse else 0.0
+        return replace(self, rmse=rmse, size=size, unknown=share * rmse)
+
+    def _scatters(self) -> Tensor:
+        """The products of the inputs' standard deviations for the entries, (*inputs)."""
+        assert self.scatter is not None
+        found = self.scatter.new_ones(())
+        for _ in range(self.order):
+            found = found[..., None] * self.scatter
+        return found
 
     def of_entry(self, by: tuple[int, ...]) -> "Expected":
         """The same of the derivative by some inputs; what the rows leave open is in proportion."""
@@ -120,8 +142,8 @@ class Expected:
 def verdict(expected: Sequence[Expected], names: Sequence[str] = (), inputs: Sequence[str] = ()) -> str:
     """One sentence: the lowest order that is not to be used, else the worst; of several outputs the worst of all.
 
-    Derivatives by different inputs have different units, and in a sum the large numbers hide the others: one that is
-    much worse than all together, and matters, is named.
+    Derivatives by different inputs have different units: they are put together in the scatter of each input, and one
+    that is much worse than all together, and matters, is named.
 
     Args:
         expected: an entry for each order.
@@ -133,6 +155,9 @@ def verdict(expected: Sequence[Expected], names: Sequence[str] = (), inputs: Seq
         if len(names) != expected[0].outputs:
             names = [f"output {o + 1}" for o in range(expected[0].outputs)]
         each = [(e.of_output(o), name) for e in expected for o, name in enumerate(names)]
+    if any(math.isnan(e.relative) for e, _ in each):
+        return "no error can be estimated: the network's values or derivatives are NaN or infinite"
+    each = [(e.in_scatters(), name) for e, name in each]
     parts: list[tuple[Expected, str, list[str]]] = [(e, name, []) for e, name in each]
     for e, name in each:
         if (by := e.worst_entry()) is not None:
