@@ -97,7 +97,7 @@ class Expected:
             found = found[..., None] * self.scatter
         return found
 
-    def of_entry(self, by: tuple[int, ...]) -> "Expected":
+    def of_entry(self, by: Sequence[int]) -> "Expected":
         """The same of the derivative by some inputs; what the rows leave open is in proportion."""
         return self._of_part((slice(None), *by))
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sobolev.autodiff.engine import Method
+from sobolev.autodiff.operators import derivative_tensors
 from sobolev.autodiff.tensor_classes import ordinary
 from sobolev.callbacks.processes import gathered
 from sobolev.callbacks.restored_state import one_thread
@@ -20,6 +21,7 @@ from sobolev.losses.labels import with_outputs
 from sobolev.monitor.budget import coefficients
 from sobolev.monitor.measurement import Truth
 from sobolev.monitor.weights import fingerprint
+from sobolev.readout.layer import double
 from sobolev.readout.training_data import own_split
 
 When = Literal["auto", "always", "never"]
@@ -40,6 +42,8 @@ _SHARE = 0.015
 """Of the training's time so far: when estimates no longer wait."""
 _SECONDS, _A_ROW = 0.06, 3e-5
 """What the first estimate takes, and more for each row, for each output."""
+_FEW = 64
+"""Points with fewer than these, others between the rows are looked at in the end, too."""
 _IN_COURSE, _IN_THE_END, _ENTRIES_IN_THE_END = 16, 64, 512
 """Points at which witnesses say how much they do not know, which takes most of the time; fewer of many entries."""
 
@@ -54,6 +58,7 @@ class Estimation:
     Attributes:
         estimate: of the last measurement; None before the first, and where there cannot be one.
         expected: what it says, an entry for each order.
+        points: at how many points.
         remark: why there is no estimate, or what keeps it from being better; empty if nothing.
         missing: why there are no rows, where that is known.
         waits: whether estimates of the last epoch and of those before are put off.
@@ -63,6 +68,7 @@ class Estimation:
         self.when, self._method = when, method
         self.estimate: DerivativeEstimate | None = None
         self.expected: list[Expected] = []
+        self.points = 0
         self.remark = ""
         self.missing = ""
         self.waits = False
@@ -161,6 +167,9 @@ class Estimation:
             for entries, points, found in self._waiting:
                 _put(self._expected(model, points, found, last=False), entries)
             self.estimate = self._judged(model) if last else self._rows
+            if self.estimate is not self._rows and len(x) < _FEW:
+                x, tower = self._with_probes(model, x, tower)
+            self.points = len(x)
             self.expected = self._expected(model, x, tower, last=last)
         self._waiting = []
         _put(self.expected, [errors[0], *unknown])  # labels of the value have noise, its error has not
@@ -181,12 +190,11 @@ class Estimation:
         of_inputs, of_outputs = x.std(0), [column[column.isfinite()].std() for column in y.T]
         for entry in errors:
             output, *by = places[entry["name"]]
-            known = self.expected[len(by)].entries if len(by) < len(self.expected) else None
-            if "rms" in entry and known is not None:
-                rmse, size = float(known[(output, *by)]), entry["rms"]
-                scatter = float(of_inputs[by].prod() / of_outputs[output])
-                entry |= {"estimated_rmse": rmse, "estimated_relative_l2": rmse / size if size else math.inf}
-                entry["of_scatter"] = size * scatter if math.isfinite(scatter) else 0.0
+            expected = self.expected[len(by)] if len(by) < len(self.expected) else None
+            if "rms" in entry and expected is not None and expected.entries is not None:
+                scatter, expected = float(of_inputs[by].prod() / of_outputs[output]), expected.of_output(output).of_entry(by)
+                entry |= {"estimated_rmse": expected.rmse, "estimated_relative_l2": expected.relative}
+                entry["of_scatter"] = entry["rms"] * scatter if math.isfinite(scatter) else 0.0
 
     def deviations(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
         """Standard deviations of the errors at points (points, *in), for a figure; None where it shows none."""
@@ -221,7 +229,8 @@ class Estimation:
             "verdict": verdict(self.expected, self._outputs, self._inputs),
             "noise": self.estimate.noise.tolist(),
             "noise_share": shares.tolist(),
-            "noise_text": noise_text(shares, missed / self.estimate.spread),
+            "noise_text": noise_text(shares, missed / self.estimate.spread, self._outputs),
+            "points": self.points,
             "rows": self.estimate.heard or len(self.estimate.training[0]),
             "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
             "remark": self.remark or self.estimate.remark,
@@ -290,6 +299,17 @@ class Estimation:
             self.remark = f"the estimate knows the rows only, and may be too large: {error}"
             return self._rows
 
+    def _with_probes(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Points that were measured, and others between the rows: a few held-out rows tell little of all places."""
+        assert self._rows is not None
+        probes = self._rows.domain.probes.reshape(-1, *x.shape[1:])
+        with double(model):
+            device = next((p.device for p in model.parameters()), x.device)
+            more = derivative_tensors(model, probes.to(device), len(tower) - 1, method=self._method)
+        pairs = zip([x, *tower], [probes, *more], strict=True)
+        x, *tower = (torch.cat([own.detach().double().cpu(), other.detach().cpu()]) for own, other in pairs)
+        return x, tower
+
     def _expected(self, model: nn.Module, x: Tensor, tower: list[Tensor], *, last: bool) -> list[Expected]:
         """What the witnesses know at points is computed once for all epochs."""
         assert self.estimate is not None and self._rows is not None
@@ -341,15 +361,18 @@ def _put(expected: list[Expected], entries: list[dict[str, Any]]) -> None:
             entry |= {"estimated_rmse": found.rmse, "estimated_relative_l2": found.relative}
 
 
-def noise_text(shares: Tensor, missed: Tensor) -> str:
+def noise_text(shares: Tensor, missed: Tensor, outputs: Sequence[str] = ()) -> str:
     """Little noise is no finding where the values themselves are hardly learnt: what is missed may be noise.
 
     Args:
         shares: the noise of each output, in standard deviations of its values, (outputs,).
         missed: the estimated error of each, likewise.
+        outputs: their names, where they have some.
     """
     if bool(((missed > _HARDLY) & (shares < missed)).any()):
         return "noise: not known, as too little is learnt to tell it from the rest"
     if not shares.any():
         return "noise: none is seen"
-    return f"noise: {', '.join(map(percent, shares.tolist()))} of the standard deviation"
+    names = [f" ({name})" for name in outputs] if len(outputs) == len(shares) > 1 else [""] * len(shares)
+    found = [percent(share) + name for share, name in zip(shares.tolist(), names, strict=True)]
+    return f"noise: {', '.join(found)} of the standard deviation of the values"

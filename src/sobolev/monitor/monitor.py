@@ -64,6 +64,11 @@ _RESULTS = ("errors", "named_errors", "findings", "points", "weights", "history"
 _MOST_INPUTS = 20
 """More are not drawn along each of them."""
 
+_MORE_THAN_INPUTS = (
+    "no error is estimated: forward takes more than the inputs. Put the network into a module whose forward takes them "
+    "alone, and give that, with the rows, to sobolev.DerivativeEstimate.fit"
+)
+
 _BLOCK = 256
 """Rows evaluated at a time where rows of other entries go with them."""
 
@@ -522,7 +527,7 @@ class DerivativeMonitor(ValidationHooks):
             self._publish_later(trainer)
             self.estimation.add_named(self.named_errors, self.measurement.named)
         else:
-            self.estimation.remark = "no error is estimated: forward takes more than the inputs"
+            self.estimation.remark = _MORE_THAN_INPUTS
 
     def _estimates_now(self, trainer: "Trainer") -> bool:
         """Whether estimates need not wait until the training has taken long enough, or ends."""

@@ -249,8 +249,10 @@ def _print(report: dict[str, Any], paths: list[Path]) -> None:
         table.add_column(name, justify="right", overflow="fold")
     for bare, entry in _rows(report):
         label = escape(_labelled(bare, entry))
-        table.add_row(label, *_cells(entry))
-        if "rmse" in entry and "estimated_rmse" in entry:
+        beside = "rmse" in entry and "estimated_rmse" in entry
+        to_labels = beside and entry["order"] in estimated_orders(report["derivatives"])
+        table.add_row(label + ", to the labels" * to_labels, *_cells(entry))
+        if beside:
             table.add_row(*_estimated_cells(label, entry))
     console.print(table)
     if unknown := _without_truth(report):
@@ -376,7 +378,7 @@ def _estimate_lines(estimate: dict[str, Any]) -> list[str]:
     """Verdict, noise and remark: `±` are estimates of errors, no errors."""
     lines = []
     if "verdict" in estimate:
-        shown = f"{estimate['rows']} rows and {estimate['held_out']} held out"
+        shown = f"{estimate['rows']} rows and {estimate['held_out']} held out, at {estimate['points']} points"
         lines.append(f"± is an estimate of the error, from {shown}: {estimate['verdict']}")
         lines.append(estimate["noise_text"])
     return lines + ([estimate["remark"]] if estimate.get("remark") else [])
