@@ -46,6 +46,11 @@ def changed(values, at, number):
         (torch.cat([X, X[:3]]), torch.cat([Z, Z[:2], Z[2:3] + 0.1]), ["a"], "rows 4 and 104 have the same inputs"),
         (torch.cat([X, X[:3]]), torch.cat([Z, Z[:3]]), ["a"], None),
         (torch.arange(990, 1000) + 0.0, Z[:10], ["a"], None),
+        (X.repeat(2), Z.repeat(2), ["a"], "100 of 200 rows are copies of others, in every column ("),
+        (torch.cat([X, X[:4]]), torch.cat([Z, Z[:4]]), ["a"], None),
+        (torch.exp(5 * (2 * X - 1)), Z, ["a"], "learnt far better from a column with its logarithm"),
+        (0.001 + X, Z, ["a"], None),
+        (0.0001 + X * X, Z, ["a"], None),
     ],
 )
 def test_a_line_for_each(x, y, names, words):

@@ -173,8 +173,17 @@ def test_arrays_and_vectors_of_values_are_taken():
     assert [e.rmse for e in found.errors(Known(), x)] == [e.rmse for e in wanted.errors(Known(), x)]
 
 
+def test_a_row_unlike_all_others_is_named():
+    x, y = sample(100, noise=0.02, outputs=2)
+    assert DerivativeEstimate.of_rows((x, y)).odd_row() is None
+    y[17, 1] += 3.0
+    odd = DerivativeEstimate.of_rows((x, y)).odd_row()
+    assert odd.output == 1 and odd.deviations > 6
+    torch.testing.assert_close(odd.point, x[17])
+
+
 def test_a_function_is_no_module():
-    with pytest.raises(TypeError, match="give a torch.nn.Module"):
+    with pytest.raises(TypeError, match="give a torch"):
         DerivativeEstimate.fit(torch.sin, sample(50))
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -80,3 +82,15 @@ def test_constant_values_have_no_derivatives():
     x, _ = sample(20)
     for mean, _ in GaussianProcess.fit(x, torch.full((20,), 3.0, dtype=torch.float64)).derivatives(x, 2)[1:]:
         assert mean.abs().max() < 1e-6
+
+
+def test_residuals_of_rows_left_out_are_those_of_processes_without_them():
+    x, y = sample(30, noise=5.0)
+    process = GaussianProcess.fit(x, y)
+    for row in (0, 7):
+        rest = torch.arange(len(x)) != row
+        others = replace(process.given(x[rest], y[rest]), inflation=1.0)
+        (mean, variance), *_ = others.derivatives(x[row : row + 1], 0)
+        wanted = (y[row] - mean) / (variance + process.noise**2).sqrt()
+        torch.testing.assert_close(process.left_out()[row : row + 1], wanted)
+    assert process.given(*sample(600)).left_out() is None

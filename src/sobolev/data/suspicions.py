@@ -17,6 +17,10 @@ _SINGLE_LARGEST, _SINGLE_SMALLEST, _SINGLE_SPREAD = 1e18, 1e-18, 1e-4
 """Beyond these float32 is not enough: squares of second derivatives overflow, or rounding is 1e-3 of the spread."""
 _DEPENDENT, _ROUNDED = 1e-5, 1e-2
 """Parts of the inputs' size: what a combination of dependent inputs varies by, and at most by rounding."""
+_COPIES = 20
+"""One of so many rows, of a table with as many, may be a copy of another by chance."""
+_LOW_HALF, _DECADES = 0.02, 1e3
+"""Half of an input's values lie below that part of the largest, and the smallest below the largest by such a factor."""
 _FILLERS = (1e20, 1e30, 1e35, 1e36)
 _CLOCK = re.compile(r"time|date|stamp|epoch|unix|clock", re.IGNORECASE)
 _EPOCHS = ((8e8, 3e9), (8e11, 3e12), (8e14, 3e15), (8e17, 3e18))
@@ -73,7 +77,7 @@ def beyond_single(names: Sequence[str], values: Float64[Tensor, "rows columns"])
 def suspicions(inputs: Columns, outputs: Columns) -> list[str]:
     """One sentence for each thing that looks like a mistake in the data."""
     checks: tuple[Callable[[Columns, Columns], Iterator[str]], ...] = (
-        _few_rows, _almost_constant, _fillers, _clocks, _collinear, _contradictions
+        _few_rows, _almost_constant, _fillers, _clocks, _collinear, _contradictions, _copies, _decades
     )  # fmt: skip
     return [sentence for check in checks for sentence in check(inputs, outputs)]
 
@@ -175,3 +179,29 @@ def _contradictions(inputs: Columns, outputs: Columns) -> Iterator[str]:
             f"rows {rows[0]} and {rows[1]} have the same inputs and different outputs, as have {len(bad)} pair(s) of "
             "rows in all: the outputs are noisy, or depend on something that is no input"
         )
+
+
+def _copies(inputs: Columns, outputs: Columns) -> Iterator[str]:
+    """Rows that are in the table more than once."""
+    rows = torch.cat([inputs.values, outputs.values], 1).nan_to_num(nan=0.0)
+    _, groups, counts = rows.unique(dim=0, return_inverse=True, return_counts=True)
+    copies = len(rows) - len(counts)
+    if len(counts) >= _COPIES and copies * _COPIES > len(rows) and len(outputs.values.unique(dim=0)) > 1:
+        of = (groups == int(counts.argmax())).nonzero()[:2, 0]
+        first, second = (int(inputs.rows[row]) for row in of)
+        yield (
+            f"{copies} of {len(rows)} rows are copies of others, in every column ({first} and {second} for instance): "
+            "rows that are held out have then been trained on, and say nothing of errors. Leave the copies out"
+        )
+
+
+def _decades(inputs: Columns, _: Columns) -> Iterator[str]:
+    """Sizes that differ by powers of ten, nearly all of them small."""
+    for name, column in zip(inputs.names, inputs.values.T, strict=True):
+        least, largest = float(column.min()), float(column.max())
+        if 0 < least * _DECADES < largest and float(column.median()) < _LOW_HALF * largest:
+            yield (
+                f"the input {name!r} goes from {least:.3g} to {largest:.3g}, and half of it lies below "
+                f"{float(column.median()):.3g}: a function that is as smooth for small numbers as for large ones is "
+                "learnt far better from a column with its logarithm"
+            )

@@ -53,6 +53,8 @@ _FARTHEST = 2.0
 """Times the radius of the rows up to which a surrogate's posteriors are enlarged beside what they grow by."""
 _FEW_ROWS = 500
 """Rows up to which four times as many are imagined."""
+_ODD, _ODD_ROWS = 6.0, 50
+"""Standard deviations from which on a row is unlike all others, of which there are so many."""
 _FEWEST, _FEWEST_ROWS = 5, 4
 """Rows held out from which on they can contradict the witness, and rows of the training from which on there is one."""
 
@@ -70,6 +72,20 @@ class Estimated(NamedTuple):
     derivatives: list[Tensor]
     deviations: list[Tensor]
     outside: Bool[Tensor, " points"]
+
+
+class OddRow(NamedTuple):
+    """A row that is unlike all others.
+
+    Attributes:
+        output: of which its value is meant.
+        point: where it is, (inputs,).
+        deviations: how far off it is, in standard deviations of what the others leave open.
+    """
+
+    output: int
+    point: Tensor
+    deviations: float
 
 
 class Reference(NamedTuple):
@@ -371,6 +387,17 @@ class DerivativeEstimate:
             blended = ((1 - share) * witness.sqrt() + share * own.sqrt()).square()
             return torch.minimum(blended, _UNTESTED * squares) if self.last_layer.untested else blended
         return squares.clamp_min(tiny) ** (1 - share) * own.clamp_min(tiny) ** share
+
+    def odd_row(self) -> OddRow | None:
+        """The row that lies farthest from what all others say of it, where that is far; of up to 512 rows."""
+        found = None
+        for o, witness in enumerate(self.witnesses):
+            away = witness.left_out() if len(witness.centres) >= _ODD_ROWS else None
+            if away is not None and float(away.abs().max()) > max(_ODD, found.deviations if found else 0.0):
+                row = int(away.abs().argmax())
+                point = witness.input_mean + witness.centres[row] * witness.input_scale
+                found = OddRow(o, point, float(away[row].abs()))
+        return found
 
     @cached_property
     def rates(self) -> list[float]:

@@ -77,6 +77,13 @@ class GaussianProcess:
         """The noise, 0 where it is what keeps the matrix positive rather than any of the labels."""
         return self.noise if self.noise > _SEEN * JITTER**0.5 * self.amplitude * self.output_scale else 0.0
 
+    def left_out(self) -> Float64[Tensor, " centres"] | None:
+        """Residuals of the rows, each left out in turn, in standard deviations; None where not all are centres.
+
+        Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equations 5.10 to 5.12.
+        """
+        return self.weights / self.factors[0].square().sum(0).sqrt() if len(self.factors) == 1 else None
+
     def given(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, " rows"]) -> Self:
         """The posterior of these hyperparameters after other rows, in an order that is random."""
         inputs, values = (x - self.input_mean) / self.input_scale, (y - self.output_mean) / self.output_scale

@@ -175,7 +175,7 @@ class Estimation:
         _put(self.expected, [errors[0], *unknown])  # labels of the value have noise, its error has not
 
     def add_named(self, errors: list[dict[str, Any]], places: Mapping[str, Place]) -> None:
-        """The same for single entries, and what each does within the scatter of the data, where it has no truth.
+        """The same for single entries, their size, and what each does within the scatter of the data, without a truth.
 
         `of_scatter`: by how many of its own standard deviations the output changes with one of each input, times as
         often as the derivative is taken.
@@ -192,9 +192,13 @@ class Estimation:
             output, *by = places[entry["name"]]
             expected = self.expected[len(by)] if len(by) < len(self.expected) else None
             if "rms" in entry and expected is not None and expected.entries is not None:
-                scatter, expected = float(of_inputs[by].prod() / of_outputs[output]), expected.of_output(output).of_entry(by)
+                scatter, expected = (
+                    float(of_inputs[by].prod() / of_outputs[output]),
+                    expected.of_output(output).of_entry(by),
+                )
                 entry |= {"estimated_rmse": expected.rmse, "estimated_relative_l2": expected.relative}
-                entry["of_scatter"] = entry["rms"] * scatter if math.isfinite(scatter) else 0.0
+                entry["size"] = expected.size  # at the same points as the error
+                entry["of_scatter"] = expected.size * scatter if math.isfinite(scatter) else 0.0
 
     def deviations(self, model: nn.Module, x: Tensor, tower: list[Tensor]) -> list[Tensor] | None:
         """Standard deviations of the errors at points (points, *in), for a figure; None where it shows none."""
@@ -234,7 +238,23 @@ class Estimation:
             "rows": self.estimate.heard or len(self.estimate.training[0]),
             "held_out": len(self.estimate.held_out[0]) if self.estimate.held_out else 0,
             "remark": self.remark or self.estimate.remark,
+            "odd_row": self._odd_row(),
         }
+
+    def _odd_row(self) -> str:
+        """A sentence about a row that may be wrong; empty without."""
+        row = self.estimate.odd_row() if self.estimate is not None else None
+        if row is None:
+            return ""
+        inputs, outputs = self._inputs, self._outputs
+        if len(inputs) != len(row.point):
+            inputs = [f"input {i + 1}" for i in range(len(row.point))]
+        where = ", ".join(f"{name} = {value:.4g}" for name, value in zip(inputs, row.point.tolist(), strict=True))
+        of = f", in {outputs[row.output]}," if len(outputs) > 1 else ""
+        return (
+            f"the row at {where} lies{of} {row.deviations:.0f} standard deviations from what all others say: a wrong "
+            "value, or something that no other row has seen. Around it errors are larger than estimated"
+        )
 
     def _prepared(self, trainer: Any) -> bool:
         """Whether there are witnesses; made at the first call, from the rows of all processes."""

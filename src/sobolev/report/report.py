@@ -320,7 +320,7 @@ def _columns(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
     columns = {
         "derivative": [entry["name"] for entry in entries],
         "unit": [entry.get("unit", "") for entry in entries],
-        "size": [f"{entry['rms']:.3g}" for entry in entries],
+        "size": [f"{entry.get('size', entry['rms']):.3g}" for entry in entries],
     }
     if not any(columns["unit"]):
         del columns["unit"]
@@ -381,4 +381,4 @@ def _estimate_lines(estimate: dict[str, Any]) -> list[str]:
         shown = f"{estimate['rows']} rows and {estimate['held_out']} held out, at {estimate['points']} points"
         lines.append(f"± is an estimate of the error, from {shown}: {estimate['verdict']}")
         lines.append(estimate["noise_text"])
-    return lines + ([estimate["remark"]] if estimate.get("remark") else [])
+    return lines + [estimate[name] for name in ("remark", "odd_row") if estimate.get(name)]
