@@ -253,7 +253,7 @@ class Estimation:
         of = f", in {outputs[row.output]}," if len(outputs) > 1 else ""
         return (
             f"the row at {where} lies{of} {row.deviations:.0f} standard deviations from what all others say: a wrong "
-            "value, or something that no other row has seen. Around it errors are larger than estimated"
+            "value, or something that no other row has seen. Errors around it may be larger than estimated"
         )
 
     def _prepared(self, trainer: Any) -> bool:
