@@ -264,7 +264,10 @@ class Estimation:
             if hasattr(trainer.datamodule, "problem"):
                 return False  # an equation has no rows with values
             if not training:
-                missing = self.missing or "no training row with inputs and values was seen"
+                missing = self.missing or (
+                    "no training row with inputs and values was seen; where they are in a batch, say "
+                    "DerivativeMonitor(inputs=..., targets=...)"
+                )
                 self.remark = f"no error is estimated: {missing}"
                 return False
             outputs = training[1].shape[1:].numel()

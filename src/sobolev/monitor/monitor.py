@@ -573,7 +573,9 @@ class DerivativeMonitor(ValidationHooks):
         samples = trainer.strategy.reduce_boolean_decision(bool(self._sampling.samples), all=False)
         if not samples:
             if not self.errors:
-                rank_zero_info("DerivativeMonitor measured nothing: there was no validation")
+                rank_zero_info(
+                    "DerivativeMonitor measured nothing: there was no validation; give the trainer validation data"
+                )
             return
         outdated = fingerprint(pl_module) != self._fingerprint or self.estimation.waits
         rest = self._is_measured_again(trainer)
