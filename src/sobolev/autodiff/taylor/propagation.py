@@ -9,7 +9,7 @@ from torch import Tensor
 from sobolev.autodiff.taylor.jet import Jet
 from sobolev.autodiff.taylor.matching import mapped, padded, padded_sum
 from sobolev.autodiff.taylor.sides import one_sided
-from sobolev.autodiff.taylor.space import BilinearMap, Space
+from sobolev.autodiff.taylor.space import BilinearMap, Space, stacked_products
 from sobolev.autodiff.tracing import traced
 
 
@@ -135,19 +135,6 @@ def with_square(r: Jet, squared: Callable[[], Jet]) -> Jet:
     if r.space.tape is None and len(r.higher) and r.space.order > 1 and not (looked_at and (r.value != 0).all()):
         r.squared = squared()
     return r
-
-
-def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """The products a b, each (rows, *shape) times (coefficients, 1 or rows, *shape), one below the other."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return torch.cat([a * b for a, b in pairs])
-    (first, _), *_ = pairs
-    products = first.new_empty(sum(b.shape[0] for _, b in pairs), *first.shape)
-    start = 0
-    for a, b in pairs:
-        torch.mul(a, b, out=products[start : start + b.shape[0]])
-        start += b.shape[0]
-    return products
 
 
 def _power_series(p: Tensor, coefficients: Sequence[Tensor]) -> Tensor:

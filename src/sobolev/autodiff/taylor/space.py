@@ -63,7 +63,7 @@ class Space:
     def squares(self, a: Tensor) -> Tensor:
         """The squares of first degrees, as the second degree holds them."""
         if self.second == "pairs":
-            return products_of_pairs(a)
+            return stacked_products(*((a[i], a[i:]) for i in range(len(a))))
         return sum_of_squares(a)[None] if self.second == "sum" else self.second_degree(torch.mul, a, a)
 
     def transposed_second_degree(self, a: Tensor, gradient: Tensor) -> Tensor:
@@ -93,15 +93,16 @@ class Space:
             total[i + 1 : i + 1 + length] += multiply(a[i : i + 1], b[:length])
 
 
-def products_of_pairs(a: Tensor) -> Tensor:
-    """a_i a_j along the first axis for every i <= j, in the order of `torch.triu_indices`."""
+def stacked_products(*pairs: tuple[Tensor, Tensor]) -> Tensor:
+    """The products a b, each (rows, *shape) times (coefficients, 1 or rows, *shape), one below the other."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return torch.cat([a[i] * a[i:] for i in range(len(a))])
-    products, start = a.new_empty(len(a) * (len(a) + 1) // 2, *a.shape[1:]), 0
-    for i in range(len(a)):  # each is written where it belongs
-        end = start + len(a) - i
-        torch.mul(a[i], a[i:], out=products[start:end])
-        start = end
+        return torch.cat([a * b for a, b in pairs])
+    (first, _), *_ = pairs
+    products = first.new_empty(sum(b.shape[0] for _, b in pairs), *first.shape)
+    start = 0
+    for a, b in pairs:
+        torch.mul(a, b, out=products[start : start + b.shape[0]])
+        start += b.shape[0]
     return products
 
 
