@@ -145,7 +145,8 @@ def _compare(row: list[Axes], plane: Plane, curve: Curve, truth: Truth, names: s
     _title(exact, name)
     low, high = style.log_limits(known.error)
     _bar(paint(error, np.maximum(known.error, low), LogNorm(low, high), ERRORS), error_bar)
-    _title(error, f"|error|  {style.score(known.predicted, known.exact)}", size=style.SMALL)
+    what = "to the data" if name == "data" else "|error|"
+    _title(error, f"{what}  {style.score(known.predicted, known.exact)}", size=style.SMALL)
     if not known.error.any():
         style.remark(error, "exactly 0")
 
