@@ -236,14 +236,14 @@ def test_a_network_that_does_not_say_what_goes_in(tmp_path):
         sobolev.export(nn.Tanh(), tmp_path / "m.onnx")
 
 
-def surrogate(by=None):
+def surrogate(by=None, units=2):
     """What few data are learnt by: polynomials, waves and bumps, and derivatives of bumps where `by` says so."""
     generator = torch.Generator().manual_seed(0)
     degrees = torch.tensor([[1, 0], [0, 3], [2, 1]])
     polynomials = ChebyshevFeatures(degrees, torch.tensor([1.0, 0.5, 2.0]), -torch.ones(2), torch.ones(2))
     centres = torch.rand(5, 2, generator=generator) * 2 - 1
     waves = WaveFeatures(torch.tensor([[1.0, 2.0]]), torch.tensor(1.0), polynomials)
-    bumps = KernelFeatures(centres, torch.tensor([1.0, 2.0]), units=2, by=by)
+    bumps = KernelFeatures(centres, torch.tensor([1.0, 2.0]), units, by)
     network = Surrogate([polynomials, waves, bumps], 2).double()
     for parameter in network.parameters():
         nn.init.normal_(parameter, generator=generator)
@@ -251,10 +251,11 @@ def surrogate(by=None):
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("units", [0, 2])
 @pytest.mark.parametrize("by", [None, torch.tensor([[-1, -1], [-1, -1], [0, -1], [1, -1], [0, 1]])])
-def test_surrogates_of_few_data(tmp_path, by, suffix):
+def test_surrogates_of_few_data(tmp_path, by, units, suffix):
     path = tmp_path / f"model{suffix}"
-    found = sobolev.export(surrogate(by), path, "hessian", inputs=(2,), dtype=torch.float64)
+    found = sobolev.export(surrogate(by, units), path, "hessian", inputs=(2,), dtype=torch.float64)
     assert len(found.errors) == 6
     assert max(found.errors.values()) < 1e-10
 

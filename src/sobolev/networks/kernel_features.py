@@ -76,7 +76,10 @@ class KernelFeatures(nn.Module):
 
     def coordinates(self, x: Tensor) -> Tensor:
         """Where the kernel measures distances, (batch, inputs + units)."""
-        return torch.cat([x * self.scales, torch.tanh(self.units(x)) * self.strengths], 1)
+        scaled = x * self.scales
+        if not len(self.strengths):
+            return scaled  # onnxruntime refuses the shapes that derivatives of tensors without columns have
+        return torch.cat([scaled, torch.tanh(self.units(x)) * self.strengths], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """exp(-r² / 2), r² as one product, which is smooth at the centres; and derivatives of it by the centres."""
