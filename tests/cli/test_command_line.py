@@ -256,6 +256,10 @@ def test_a_table_from_the_command_line_trained_and_predicted(run):
     numbers = ["rho", "drho/dp", "drho/dt", "d2rho/dp2", "d2rho/dpdt", "d2rho/dt2"]
     deviations = [name for number in numbers for name in (number, f"{number}_std")]
     assert table.columns == ["p", "t", *deviations, "outside"]
+    without = ["--trainer.callbacks+=PredictionWriter", "--trainer.callbacks.deviations=false"]
+    status, _, err = run("predict", *words, "--ckpt_path", last, *without, small=False)
+    (other,) = set(Path("logs").rglob("predictions.csv")) - {written}
+    assert status == 0 and pl.read_csv(other).columns == ["p", "t", *numbers], err
     x = table.select("p", "t").to_torch().double()
     y, J, H = sobolev.hessian(module, x)
     wanted = torch.cat([y, J[:, 0], H[:, 0, [0, 0, 1], [0, 1, 1]]], dim=1).detach()
@@ -565,6 +569,7 @@ MISTYPED = {
     "fit --trainer.max_epochs ten": "trainer.max_epochs is 'ten'; it takes a whole number or null",
     "fit --model.optimizer.lr fast": "model.optimizer.lr is 'fast'; it takes a number",
     "fit --model.optimizer Adm": "model.optimizer is 'Adm', which names no class; did you mean 'Adam'?",
+    "fit --data MLP": "data is 'MLP', which names no class; did you mean 'sobolev.MLP'?",
     "fit --model.network sobolev.MPL": "sobolev has no 'MPL'; did you mean 'MLP'?",
     "fit --data TabelData": "data is 'TabelData', which names no class; did you mean 'TableData'?",
     "fit --trainer.callbacks sobolev.DerivativeMonitr": "did you mean 'DerivativeMonitor'?",

@@ -25,6 +25,7 @@ from sobolev.data.module import TensorDataModule
 from sobolev.data.tables.text import check_file
 from sobolev.monitor.monitor import DerivativeMonitor
 from sobolev.readout.callback import LeastSquaresReadout
+from sobolev.report.predictions import PredictionWriter
 from sobolev.report.report import Report
 from sobolev.report.run_directory import free_path, run_directory
 from sobolev.training.checkpoint import read_checkpoint
@@ -202,8 +203,6 @@ class SobolevCLI(LightningCLI):
 
     def after_predict(self) -> None:
         """As above, for the outputs."""
-        from sobolev.report.predictions import PredictionWriter
-
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         bad = sum(callback.not_finite for callback in callbacks if isinstance(callback, PredictionWriter))
         if bad:
@@ -212,8 +211,6 @@ class SobolevCLI(LightningCLI):
     def before_predict(self) -> None:
         """`predict` writes a table, unless the configuration brings a writer of its own."""
         callbacks: list[Callback] = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        from sobolev.report.predictions import PredictionWriter  # brings polars
-
         if not any(isinstance(callback, PredictionWriter) for callback in callbacks):
             callbacks.append(PredictionWriter())
 

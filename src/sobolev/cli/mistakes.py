@@ -58,7 +58,9 @@ def explained(message: str, options: Collection[str] = ()) -> str:
     if named and not set(kinds) - {"NoneType", "list"}:
         places = [place for place in _PLACES if place in sys.modules]
         names = [name for place in places for name in _names(place)]
-        return f"{'.'.join(keys)} is {named[1]!r}, which names no class{_hint(named[1], names)}"
+        here = [f"{place}.{named[1]}" for place in places if named[1] in _names(place)]
+        hint = f"; did you mean {here[0]!r}?" if here else _hint(named[1], names)
+        return f"{'.'.join(keys)} is {named[1]!r}, which names no class{hint}"
     broken = re.search(r"Problem with given class_path '(.+?)':\n\s+(?!Parser key|Does not validate)(.+)", block)
     if broken:
         return f"{'.'.join(keys)}: {broken[1]} cannot be made: {broken[2].strip()}"

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import polars as pl
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import polars
 
 _CHUNK = 1 << 20
 """About so many numbers are in memory at a time."""
@@ -66,6 +68,8 @@ def join(folder: Path, world_size: int, target: Path) -> None:
     Raises:
         ValueError: a part is not there; nothing was predicted.
     """
+    import polars as pl  # not wanted by those who write no table
+
     parts = [_about_part(folder, rank) for rank in range(world_size)]
     filled = [about for about in parts if about["columns"]]
     if not filled:
@@ -117,13 +121,15 @@ def _present(table: Path, columns: Sequence[str]) -> Iterator[np.ndarray]:
         yield chunk[chunk[:, 0] == 1, 1:]
 
 
-def _write_csv(frames: Iterator[pl.DataFrame], target: Path) -> None:
+def _write_csv(frames: "Iterator[polars.DataFrame]", target: Path) -> None:
     with target.open("wb") as file:
         for number, frame in enumerate(frames):
             frame.write_csv(file, include_header=number == 0)
 
 
-def _write_parquet(frames: Iterator[pl.DataFrame], target: Path, folder: Path) -> None:
+def _write_parquet(frames: "Iterator[polars.DataFrame]", target: Path, folder: Path) -> None:
+    import polars as pl
+
     pieces = []
     for number, frame in enumerate(frames):
         pieces.append(folder / f"{number}.parquet")
