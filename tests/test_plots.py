@@ -385,12 +385,13 @@ def test_a_map_of_the_estimated_error_stands_beside_each_entry_without_a_truth()
 
 def test_digits_over_the_epochs():
     history = {1: {0: 1.0, 1: 0.5}, 2: {0: 3.0, 1: 2.5}, 5: {0: 9.0}}
-    (axes,) = plots.digits_figure(history, estimated=[1]).axes
-    found = lines(axes)
+    figure = plots.digits_figure(history, estimated=[1])
+    (axes,), (legend,), found = figure.axes, figure.legends, lines(figure.axes[0])
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())  # nor any curve
     np.testing.assert_array_equal(found["f"].get_xydata(), [[1, 1], [2, 3], [5, 9]])
     np.testing.assert_array_equal(found["f', estimated"].get_xydata(), [[1, 0.5], [2, 2.5]])
     assert found["f"].get_linestyle() == "-" and found["f', estimated"].get_linestyle() == "--"
-    assert plots.digits_figure({}).axes[0].get_legend() is None
+    assert not plots.digits_figure({}).legends
 
 
 def function_of_three(x):

@@ -34,5 +34,6 @@ def build(history: Mapping[int, Mapping[int, float]], estimated: Collection[int]
     axes.set_ylabel("correct digits", fontsize=style.LABEL)
     axes.set_title(title, fontsize=style.TITLE, loc="left", color=style.INK, weight="bold")
     if axes.lines:
-        axes.legend(frameon=False, fontsize=style.LABEL)
+        columns = min(len(axes.lines), len(_COLORS))  # below the axes, where no curve is
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=style.LABEL)
     return figure

@@ -53,9 +53,9 @@ class Report(Callback):
     """Writes down, at the end of `fit`, `validate` or `test`, what a `DerivativeMonitor` measured.
 
     In the run's folder: `report.json`, `derivatives.png` and, where several epochs were measured, `digits.png`: correct
-    digits of the value and each derivative over the epochs, measured or estimated. In the terminal: one table, the
-    findings of the audit, and the path of each file. In TensorBoard: the settings with the final errors, and the
-    findings as text.
+    digits of the value and each derivative over the epochs, as far as they are known or estimated. In the terminal: one
+    table, the findings of the audit, and the path of each file. In TensorBoard: the settings with the final errors, and
+    the findings as text.
 
     Examples:
         >>> import lightning, sobolev
@@ -124,7 +124,7 @@ class Report(Callback):
         paths = [_write_json(report, run_directory(trainer))]
         if monitor.measurement.kept:  # by this process
             paths.append(_write_figure(trainer, monitor))
-        if trainer.state.fn == "fit" and len(monitor.history) > 1:
+        if trainer.state.fn == "fit" and len(monitor.history) > 1 and any(monitor.history.values()):
             paths.append(_write_digits(trainer, monitor))
         _write_tensorboard(trainer, pl_module, report, monitor)
         self._to_print = report, paths
