@@ -149,6 +149,15 @@ def test_a_trained_checkpoint_at_its_validation_points(audited, tmp_path, capsys
     assert Regressor.load_from_checkpoint(checkpoint) is not None
 
 
+def test_a_checkpoint_with_an_estimate_is_named_as_what_says_how_good_its_derivatives_are(audited, tmp_path):
+    weights = {"0.weight": torch.ones(8, 2), "0.bias": torch.zeros(8), "2.weight": torch.ones(1, 8)}
+    checkpoint = {"state_dict": {**weights, "2.bias": torch.zeros(1)}, "derivative_estimate": {}}
+    torch.save(checkpoint, tmp_path / "w.ckpt")
+    status, out, _ = audited("models:smooth", "--inputs", "9,2", "--ckpt_path", "w.ckpt")
+    assert status == 0 and "`sobolev predict --ckpt_path w.ckpt`" in out and "DerivativeEstimate.fit" not in out
+    assert "sobolev.DerivativeEstimate.from_checkpoint('w.ckpt', model)" in out
+
+
 def test_the_forum_configuration(audited):
     with pytest.warns(UserWarning, match="audit without --ckpt_path"):
         status, out, _ = audited("--config", CONFIGS / "forum.yaml", "--points", "50")

@@ -38,9 +38,10 @@ class Finding:
 
 
 _OTHER_QUESTION = (
-    "  They are the network's own, rightly differentiated. How near these come to what it has learnt from is another\n"
-    "  question: sobolev.DerivativeEstimate.fit(model, (x, y)) estimates that from the rows."
+    "They are the network's own, rightly differentiated. How near these come to what it has learnt from is another "
+    "question:"
 )
+_FROM_ROWS = "sobolev.DerivativeEstimate.fit(model, (x, y)) estimates that from the rows."
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,18 @@ class Audit:
         }
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, answer: str = _FROM_ROWS) -> str:
+        """The table, with what answers how near derivatives that can be trusted come to the truth."""
         lines = [self._headline()]
         for finding in self.findings:
             lines.append(f"  {finding.severity:<8} {finding.kind:<20} {finding.where}")
             lines += wrap(finding.message, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
-        return "\n".join([*lines, _OTHER_QUESTION] if self.trustworthy else lines)
+        if self.trustworthy:
+            said = f"{_OTHER_QUESTION} {answer}"
+            lines += wrap(said, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        return "\n".join(lines)
 
     def _headline(self) -> str:
         verdict = "can be trusted" if self.trustworthy else "CANNOT be trusted" if self.made else "could not be audited"

@@ -16,8 +16,9 @@ from typing_extensions import override
 
 from sobolev.audit import Audit, audit
 from sobolev.cli.inputs_option import read_points
-from sobolev.cli.models import load_model, load_weights
+from sobolev.cli.models import load_model, load_weights, read_tensors
 from sobolev.cli.trained_data import points_within
+from sobolev.estimates.estimate import KEY
 
 if TYPE_CHECKING:
     from sobolev.cli.lightning_cli import SobolevCLI
@@ -62,9 +63,20 @@ def run(arguments: Sequence[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no part of the outcome
         outcome = _of_model(arguments[0], options, parser) if foreign else _of_configuration(options, rest, parser)
-    text = json.dumps(outcome.to_dict(), indent=2, allow_nan=False) if options.json else str(outcome)
+    text = json.dumps(outcome.to_dict(), indent=2, allow_nan=False) if options.json else _as_text(outcome, options)
     sys.stdout.write(f"{text}\n")
     return 0 if outcome.trustworthy else 1 if outcome.made else 2
+
+
+def _as_text(outcome: Audit, options: argparse.Namespace) -> str:
+    """The table; a checkpoint that holds an estimate answers how near the derivatives come to the truth."""
+    held = read_tensors(options.ckpt_path) if options.ckpt_path else {}
+    if not isinstance(held, dict) or KEY not in held:
+        return str(outcome)
+    return outcome.text(
+        f"`sobolev predict --ckpt_path {options.ckpt_path}` writes an estimate of that beside each number; in Python, "
+        f"sobolev.DerivativeEstimate.from_checkpoint({options.ckpt_path!r}, model)."
+    )
 
 
 def _of_model(target: str, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Audit:
