@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from sobolev import MLP, DerivativeMonitor, Regressor, TableData
+from sobolev import MLP, DerivativeMonitor, FunctionData, Regressor, TableData
 from sobolev.data.prediction_points import PointsGrid, PointsLoader
 from sobolev.report.predictions import PredictionWriter, column_names
 
@@ -250,16 +250,19 @@ def measured_table(tmp_path, rows=120):
 
 
 @pytest.mark.parametrize("deviations", [True, False])
-def test_a_table_of_measurements_gets_standard_deviations_and_a_mark_outside(tmp_path, deviations):
+def test_a_table_of_measurements_gets_standard_deviations_and_a_mark_outside(tmp_path, caplog, deviations):
     data, monitor = measured_table(tmp_path), DerivativeMonitor(on_finding="ignore", figure_every_n_epochs=None)
     trainer = quiet_trainer(tmp_path, monitor, max_epochs=20)
     trainer.fit(Regressor(MLP(hidden=(16,))), datamodule=data)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     module = Regressor.load_from_checkpoint(tmp_path / "last.ckpt")
     writer = PredictionWriter(tmp_path / "p.csv", deviations=deviations)
-    quiet_trainer(tmp_path, writer).predict(
-        module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, return_predictions=False
-    )
+    with caplog.at_level("INFO"):
+        quiet_trainer(tmp_path, writer).predict(
+            module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, return_predictions=False
+        )
+    assert ("1 of 3 points lies outside of the rows" in caplog.text) == deviations
+    assert "holds no estimate" not in caplog.text
     table = pl.read_csv(tmp_path / "p.csv")
     names = ["level", "dlevel/dt", "d2level/dt2"]
     if not deviations:
@@ -271,6 +274,21 @@ def test_a_table_of_measurements_gets_standard_deviations_and_a_mark_outside(tmp
     for name, exact in zip(names, truth, strict=True):
         assert abs(table[name][0] - exact) < 4 * table[f"{name}_std"][0]
         assert table[f"{name}_std"][2] > table[f"{name}_std"][0]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_checkpoint_without_an_estimate_is_said_where_one_may_be_looked_for(tmp_path, caplog, known):
+    data = FunctionData("t**2", predict_points={"t": [0, 1, 3]}) if known else measured_table(tmp_path)
+    module, trainer = Regressor(MLP(hidden=(4,))), quiet_trainer(tmp_path, max_epochs=1)
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    writer = PredictionWriter(tmp_path / "p.csv")
+    with caplog.at_level("INFO"):
+        quiet_trainer(tmp_path, writer).predict(
+            module, datamodule=data, ckpt_path=tmp_path / "last.ckpt", weights_only=True, return_predictions=False
+        )
+    assert ("last.ckpt holds no estimate, so the table has no standard deviations" in caplog.text) == (not known)
+    assert "outside" not in pl.read_csv(tmp_path / "p.csv").columns
 
 
 class Squares(LightningModule):

@@ -17,6 +17,7 @@ from sobolev.autodiff import hessian, jacobian
 from sobolev.autodiff.engine import ChunkSize, Method
 from sobolev.autodiff.guard import evaluating
 from sobolev.callbacks.base import Callback
+from sobolev.callbacks.processes import gathered
 from sobolev.data.description import names_in
 from sobolev.estimates.estimate import KEY, DerivativeEstimate
 from sobolev.functions.notation import derivative_notation
@@ -51,7 +52,8 @@ class PredictionWriter(Callback):
         output_names: None takes the data module's, or `y`, or `y1`, `y2`, ....
         method: see `sobolev.hessian`.
         chunk_size: see `sobolev.hessian`.
-        deviations: write the standard deviations, where they are known.
+        deviations: write the standard deviations and `outside`, where they are known; on the command line without
+            them: `--trainer.callbacks+=PredictionWriter --trainer.callbacks.deviations=false`.
         order: of the highest derivatives, 1 or 2; None: 2, unless that were more than 1000 columns.
 
     Attributes:
@@ -108,7 +110,7 @@ class PredictionWriter(Callback):
         self._scratch = self._target.parent / f".{self._target.stem}-{trainer.strategy.broadcast(uuid4().hex[:8])}"
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._part = PartWriter(self._scratch, trainer.global_rank, numbered=self._rows is not None)
-        self._counted = self.not_finite = 0
+        self._counted = self._outside = self.not_finite = 0
         self._columns: list[str] = []
         self._units: dict[str, str] = {}
         self._estimate = _estimate_of(trainer, pl_module, self.method) if self.deviations else None
@@ -135,6 +137,7 @@ class PredictionWriter(Callback):
             deviations = _entries(found.deviations[: order + 1], n, inputs).to(columns)
             columns = torch.stack([columns, deviations], 2).flatten(1)
             columns = torch.cat([columns, found.outside[:, None].to(columns)], 1)
+            self._outside += int(found.outside.sum())
             names = with_deviations(names, inputs)
         columns, self._columns = torch.cat([x.reshape(n, -1), columns], dim=1), names
         self._part.append(self._numbers(batch_idx, n), columns, names)
@@ -169,7 +172,21 @@ class PredictionWriter(Callback):
                 rank_zero_info(f"Units of its columns: {as_typed(beside)}")
         self.written = trainer.strategy.broadcast(self.written)
         assert self.written is not None
+        counted, outside = map(sum, zip(*gathered((self._counted, self._outside)), strict=True))
         rank_zero_info(f"Predictions: {as_typed(self.written)}")
+        if outside:
+            lie = "lies" if outside == 1 else "lie"
+            rank_zero_info(
+                f"{outside} of {counted} points {lie} outside of the rows that were trained on (`outside` is 1): what "
+                "the table says there is extrapolation"
+            )
+        if self.deviations and self._estimate is None and _missed(trainer):
+            rank_zero_info(
+                f"{as_typed(Path(str(trainer.ckpt_path)).absolute())} holds no estimate, so the table has no standard "
+                "deviations and no column `outside`: the training had a truth to compare with, no DerivativeMonitor "
+                "(`--monitor false`), or too few rows; train with DerivativeMonitor(estimate='always'), or give the "
+                "rows to DerivativeEstimate.fit"
+            )
 
     @override
     def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
@@ -258,11 +275,22 @@ def _entries(tensors: Sequence[Tensor], n: int, inputs: int) -> Tensor:
 
 def _estimate_of(trainer: "Trainer", model: "LightningModule", method: Method) -> DerivativeEstimate | None:
     """That of the checkpoint that is predicted with; None where it holds none."""
-    path = trainer.ckpt_path
-    if not path or not Path(path).is_file():
-        return None
-    state = read_checkpoint(path).get(KEY)
+    path = _checkpoint(trainer)
+    state = None if path is None else read_checkpoint(path).get(KEY)
     return None if state is None else DerivativeEstimate.from_state_dict(state).judged(model, method)
+
+
+def _checkpoint(trainer: "Trainer") -> Path | None:
+    """The file that is predicted with."""
+    path = trainer.ckpt_path
+    return Path(path) if path and Path(path).is_file() else None
+
+
+def _missed(trainer: "Trainer") -> bool:
+    """Whether an estimate may be looked for that the checkpoint has not: of rows whose function nobody knows."""
+    data = getattr(trainer, "datamodule", None)
+    known = getattr(data, "reference", None) is not None or hasattr(data, "problem")  # an equation has no rows
+    return _checkpoint(trainer) is not None and not known
 
 
 def row_numbers(loader: Any) -> Callable[[int], Sequence[int]] | None:
