@@ -12,11 +12,13 @@ from torch import nn
 from sobolev import MLP, DerivativeEstimate, EvidenceRegressor, Standardized
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.estimates.kernel_posterior import KernelPosterior
+from sobolev.estimates.label_rows import LabelRows
 from sobolev.estimates.surrogate_posterior import SurrogatePosterior
+from sobolev.estimates.weights_posterior import WeightsPosterior
 from sobolev.networks.chebyshev_features import ChebyshevFeatures
 from sobolev.networks.kernel_features import KernelFeatures
 from sobolev.networks.surrogate import Surrogate
-from sobolev.surrogates.labels import standardized
+from sobolev.surrogates.labels import Labels, standardized
 from sobolev.surrogates.search import network, search
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -89,6 +91,16 @@ def test_of_polynomials(rows):
     standard = (x.numpy() - [0.1, -0.3]) / [0.5, 2.0]
     expected = by_differences(covariance, standard, float(part.noise), 9.0)
     np.testing.assert_allclose(entries(posterior.mean_squares(model, CORNERS, 2)), expected, rtol=2e-2)
+
+
+def test_large_weights_on_small_features_are_no_noise():
+    """What rounding hides of the largest feature is not what it hides of values."""
+    degrees = torch.arange(16)[:, None]
+    low, high = -torch.ones(1).double(), torch.ones(1).double()
+    features = ChebyshevFeatures(degrees, torch.exp(-1.8 * degrees[:, 0].double()), low, high)
+    x = torch.linspace(-1, 1, 80, dtype=torch.float64)[:, None]
+    labels = LabelRows.of(Labels(x, (torch.cos(15 * torch.acos(x)),)), lambda x, order: [])
+    assert WeightsPosterior.fit(features, labels).noise.sqrt() < 1e-13
 
 
 @pytest.mark.parametrize("hypothesis", range(2))

@@ -43,7 +43,10 @@ class WeightsPosterior:
             design, y = factor.split([design.shape[1], y.shape[1]], 1)
         U, S, Vt = torch.linalg.svd(design, full_matrices=False)
         along = U.T @ y
-        noise, prior, _ = most_probable(S.square(), along, (y - U @ along).square().sum(0), rows, _ROUNDING**2)
+        rest = (y - U @ along).square().sum(0)
+        noise, prior, _ = most_probable(S.square(), along, rest, rows, _ROUNDING**2)
+        if rows > 2 * len(S):  # then these tell it, however small beside large weights on small features
+            noise = torch.minimum(noise, rest / (rows - len(S)) / prior)
         total = S.square()[:, None] + noise
         weights, left = Vt.T @ (S[:, None] / total * along), prior * noise / total
         return cls(prior * noise, prior, weights, Vt.T, left)
