@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor
+from sobolev import MLP, DerivativeEstimate, DerivativeMonitor, EvidenceRegressor, FunctionData, Regressor, Report
 from sobolev.autodiff.operators import derivative_tensors
 from sobolev.monitor.estimation import Estimation, noise_text
 
@@ -26,10 +26,10 @@ def exact(x):
     return derivative_tensors(lambda x: torch.sin(2 * x[:, :1]) * x[:, 1:], x, 2)
 
 
-def fitted(folder, monitor, **options):
+def fitted(folder, *callbacks, **options):
     torch.manual_seed(0)
     module = Plain(nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 1)), lr=0.05)
-    trainer = quiet_trainer(folder, monitor, max_epochs=10, **options)
+    trainer = quiet_trainer(folder, *callbacks, max_epochs=10, **options)
     trainer.fit(module, loader(*rows(300)), loader(*rows(60, seed=1)))
     return module, trainer
 
@@ -48,6 +48,15 @@ def test_a_module_of_somebody_else_gets_estimates_of_its_errors(tmp_path):
     summary = monitor.estimation.summary()
     assert "is estimated to be wrong by" in summary["verdict"]
     assert (summary["rows"], summary["held_out"]) == (300, 60)  # those of the sanity check once
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_the_verdict_is_said_once(tmp_path, caplog, capsys, reported):
+    monitor = DerivativeMonitor(**QUIET)
+    caplog.set_level("INFO")
+    fitted(tmp_path, monitor, *[Report()] * reported)
+    said = "\n".join([*caplog.messages, capsys.readouterr().out])
+    assert said.count(monitor.estimation.summary()["verdict"]) == 1
 
 
 def test_the_training_is_the_same_without(tmp_path):

@@ -16,7 +16,7 @@ from typing_extensions import override
 from sobolev.audit import Finding
 from sobolev.audit.distributed import is_in_pieces
 from sobolev.autodiff.engine import ChunkSize, Method
-from sobolev.callbacks.base import callbacks_of, has_trainer, needs_trainer, pass_over
+from sobolev.callbacks.base import callbacks_of, has_trainer, is_a, needs_trainer, pass_over
 from sobolev.callbacks.processes import awaits_results, gathered, send_home
 from sobolev.callbacks.restored_state import random_numbers_kept
 from sobolev.callbacks.tensorboard import add_charts, add_image
@@ -371,6 +371,10 @@ class DerivativeMonitor(ValidationHooks):
     @override
     def on_fit_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self.finish(trainer, pl_module)
+        summary = self.estimation.summary() or {}
+        if not any(is_a(callback, "Report") for callback in callbacks_of(trainer)):  # which says more
+            for said in filter(None, (summary.get(name) for name in ("verdict", "remark", "odd_row"))):
+                rank_zero_info(f"DerivativeMonitor: {said}")
 
     @override
     def on_save_checkpoint(self, trainer: "Trainer", pl_module: "LightningModule", checkpoint: dict[str, Any]) -> None:
@@ -573,6 +577,7 @@ class DerivativeMonitor(ValidationHooks):
         samples = trainer.strategy.reduce_boolean_decision(bool(self._sampling.samples), all=False)
         if not samples:
             if not self.errors:
+                self._off = True  # so that it is said once
                 rank_zero_info(
                     "DerivativeMonitor measured nothing: there was no validation; give the trainer validation data"
                 )
