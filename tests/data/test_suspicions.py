@@ -49,6 +49,8 @@ def changed(values, at, number):
         (X.repeat(2), Z.repeat(2), ["a"], "100 of 200 rows are copies of others, in every column ("),
         (torch.cat([X, X[:4]]), torch.cat([Z, Z[:4]]), ["a"], None),
         (torch.exp(5 * (2 * X - 1)), Z, ["a"], "learnt far better from a column with its logarithm"),
+        ([X, (2 * Z).round()], X + Z, "ab", "'b' has 3 different values only"),
+        ([X, (3 * Z).round()], X + Z, "ab", None),
         (0.001 + X, Z, ["a"], None),
         (0.0001 + X * X, Z, ["a"], None),
     ],

@@ -17,6 +17,8 @@ _SINGLE_LARGEST, _SINGLE_SMALLEST, _SINGLE_SPREAD = 1e18, 1e-18, 1e-4
 """Beyond these float32 is not enough: squares of second derivatives overflow, or rounding is 1e-3 of the spread."""
 _DEPENDENT, _ROUNDED = 1e-5, 1e-2
 """Parts of the inputs' size: what a combination of dependent inputs varies by, and at most by rounding."""
+_FEW_LEVELS = 3
+"""So many values of an input, or fewer, leave its curve open."""
 _COPIES = 20
 """One of so many rows, of a table with as many, may be a copy of another by chance."""
 _LOW_HALF, _DECADES = 0.02, 1e3
@@ -77,7 +79,7 @@ def beyond_single(names: Sequence[str], values: Float64[Tensor, "rows columns"])
 def suspicions(inputs: Columns, outputs: Columns) -> list[str]:
     """One sentence for each thing that looks like a mistake in the data."""
     checks: tuple[Callable[[Columns, Columns], Iterator[str]], ...] = (
-        _few_rows, _almost_constant, _fillers, _clocks, _collinear, _contradictions, _copies, _decades
+        _few_rows, _few_values, _fillers, _clocks, _collinear, _contradictions, _copies, _decades
     )  # fmt: skip
     return [sentence for check in checks for sentence in check(inputs, outputs)]
 
@@ -92,7 +94,7 @@ def _few_rows(inputs: Columns, _: Columns) -> Iterator[str]:
         )
 
 
-def _almost_constant(inputs: Columns, _: Columns) -> Iterator[str]:
+def _few_values(inputs: Columns, _: Columns) -> Iterator[str]:
     for name, column in zip(inputs.names, inputs.values.T, strict=True):
         values, counts = column.unique(return_counts=True)
         if len(values) > 1 and float(values[-1] - values[0]) < _CONSTANT * float(column.abs().max()):
@@ -102,6 +104,11 @@ def _almost_constant(inputs: Columns, _: Columns) -> Iterator[str]:
         ):
             rest = "1 row" if others == 1 else f"{others} rows"
             yield f"the input {name!r} is {float(values[counts.argmax()]):g} in all but {rest}: it is almost constant"
+        elif 1 < len(values) <= _FEW_LEVELS and len(column) >= 20:
+            yield (
+                f"the input {name!r} has {len(values)} different values only: what the function does between them, and "
+                "so its derivatives by this input, no row tells"
+            )
 
 
 def _fillers(inputs: Columns, outputs: Columns) -> Iterator[str]:
