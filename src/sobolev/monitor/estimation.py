@@ -65,7 +65,8 @@ class Estimation:
     """
 
     def __init__(self, when: When, method: Method) -> None:
-        self.when, self._method = when, method
+        self.when = when
+        self._method: Method = method
         self.estimate: DerivativeEstimate | None = None
         self.expected: list[Expected] = []
         self.points = 0
@@ -316,7 +317,7 @@ class Estimation:
         if self._judgement is not None and self._judgement[0] == weights:
             return self._judgement[1]
         try:
-            self._judgement = weights, self._rows.judged(model, self._method)  # pyright: ignore[reportArgumentType]
+            self._judgement = weights, self._rows.judged(model, self._method)
             return self._judgement[1]
         except (ValueError, TypeError, RuntimeError) as error:
             self.remark = f"the estimate knows the rows only, and may be too large: {error}"

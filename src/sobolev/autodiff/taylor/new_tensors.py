@@ -56,7 +56,7 @@ def writable(f: BatchedFunction) -> BatchedFunction:
         if not isinstance(x, Jet):
             return f(x)
         with _Makers(x.space):
-            return f(x)
+            return f(x)  # pyright: ignore[reportArgumentType]
 
     return on_jets
 
