@@ -48,6 +48,7 @@ def changed(values, at, number):
         (torch.arange(990, 1000) + 0.0, Z[:10], ["a"], None),
         (X.repeat(2), Z.repeat(2), ["a"], "100 of 200 rows are copies of others, in every column ("),
         (torch.cat([X, X[:4]]), torch.cat([Z, Z[:4]]), ["a"], None),
+        (X.repeat(2), torch.full((200,), torch.nan), ["a"], None),
         (torch.exp(5 * (2 * X - 1)), Z, ["a"], "learnt far better from a column with its logarithm"),
         ([X, (2 * Z).round()], X + Z, "ab", "'b' has 3 different values only"),
         ([X, (3 * Z).round()], X + Z, "ab", None),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 _LARGEST, _SMALLEST = 1e75, 1e-75
@@ -79,7 +79,7 @@ def beyond_single(names: Sequence[str], values: Float64[Tensor, "rows columns"])
 def suspicions(inputs: Columns, outputs: Columns) -> list[str]:
     """One sentence for each thing that looks like a mistake in the data."""
     checks: tuple[Callable[[Columns, Columns], Iterator[str]], ...] = (
-        _few_rows, _few_values, _fillers, _clocks, _collinear, _contradictions, _copies, _decades
+        _few_rows, _few_values, _fillers, _clocks, _collinear, _repeated, _decades
     )  # fmt: skip
     return [sentence for check in checks for sentence in check(inputs, outputs)]
 
@@ -173,9 +173,15 @@ def _rounding(column: Tensor) -> float:
     return 0.0
 
 
-def _contradictions(inputs: Columns, outputs: Columns) -> Iterator[str]:
-    """The same inputs with different outputs."""
-    _, groups = inputs.values.unique(dim=0, return_inverse=True)
+def _repeated(inputs: Columns, outputs: Columns) -> Iterator[str]:
+    """The same inputs with different outputs, and rows that are in the table more than once."""
+    _, groups, counts = inputs.values.unique(dim=0, return_inverse=True, return_counts=True)
+    yield from _contradictions(inputs, outputs, groups)
+    yield from _copies(inputs, outputs, (counts > 1)[groups])
+
+
+def _contradictions(inputs: Columns, outputs: Columns, groups: Int64[Tensor, " rows"]) -> Iterator[str]:
+    """Of rows in groups of the same inputs."""
     order = groups.argsort(stable=True)
     same = groups[order].diff() == 0
     first, second = outputs.values[order[:-1]], outputs.values[order[1:]]
@@ -188,16 +194,18 @@ def _contradictions(inputs: Columns, outputs: Columns) -> Iterator[str]:
         )
 
 
-def _copies(inputs: Columns, outputs: Columns) -> Iterator[str]:
-    """Rows that are in the table more than once."""
-    rows = torch.cat([inputs.values, outputs.values], 1).nan_to_num(nan=0.0)
+def _copies(inputs: Columns, outputs: Columns, repeated: Bool[Tensor, " rows"]) -> Iterator[str]:
+    """Of rows whose inputs come again; with an output missing they may have derivatives that differ."""
+    among = (repeated & outputs.values.isfinite().all(1)).nonzero()[:, 0]
+    rows = torch.cat([inputs.values, outputs.values], 1)[among]
     _, groups, counts = rows.unique(dim=0, return_inverse=True, return_counts=True)
-    copies = len(rows) - len(counts)
-    if len(counts) >= _COPIES and copies * _COPIES > len(rows) and len(outputs.values.unique(dim=0)) > 1:
+    copies, total = len(rows) - len(counts), len(repeated)
+    constant = bool((outputs.values == outputs.values[:1]).all())
+    if total - copies >= _COPIES and copies * _COPIES > total and not constant:
         of = (groups == int(counts.argmax())).nonzero()[:2, 0]
-        first, second = (int(inputs.rows[row]) for row in of)
+        first, second = inputs.rows[among[of]].tolist()
         yield (
-            f"{copies} of {len(rows)} rows are copies of others, in every column ({first} and {second} for instance): "
+            f"{copies} of {total} rows are copies of others, in every column ({first} and {second} for instance): "
             "rows that are held out have then been trained on, and say nothing of errors. Leave the copies out"
         )
 

@@ -189,7 +189,7 @@ class DerivativeEstimate:
         outputs, domain = len(witnesses), Domain.of(x, points_for(x.shape[1]))
         repeated = [repeated_noise(*pair) for pair in pairs]
         noise = [w.seen_noise if r is None else r for w, r in zip(witnesses, repeated, strict=True)]
-        unseen = [_some(part, _HELD_OUT).detach().double().cpu().clone() for part in held_out or ()]
+        unseen = [_some(part, _HELD_OUT).detach().double().cpu().clone() for part in held_out]
         return cls(
             witnesses=witnesses, domain=domain, apart=[], own=torch.zeros(outputs, dtype=x.dtype), last_layer=None,
             scales=torch.ones(3, outputs, dtype=x.dtype), noise=torch.tensor(noise, dtype=x.dtype),

@@ -82,7 +82,7 @@ class GaussianProcess:
 
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equations 5.10 to 5.12.
         """
-        return self.weights / self.factors[0].square().sum(0).sqrt() if len(self.factors) == 1 else None
+        return _left_out(self.weights, self.factors[0]) if len(self.factors) == 1 else None
 
     def given(self, x: Float64[Tensor, "rows inputs"], y: Float64[Tensor, " rows"]) -> Self:
         """The posterior of these hyperparameters after other rows, in an order that is random."""
@@ -171,8 +171,11 @@ def _exact(x: Tensor, y: Tensor, lengths: Tensor, amplitude: float, noise: float
     L = torch.linalg.cholesky(kernel(x, x, lengths, amplitude) + noise**2 * eye)
     factor = torch.linalg.solve_triangular(L, eye, upper=False)
     weights = factor.T @ (factor @ y)
-    left_out = weights.square() / factor.square().sum(0)  # residual² / variance: R&W (5.12)
-    return weights, factor[None], max(1.0, float(left_out.mean()))
+    return weights, factor[None], max(1.0, float(_left_out(weights, factor).square().mean()))
+
+
+def _left_out(weights: Tensor, factor: Tensor) -> Float64[Tensor, " rows"]:
+    return weights / factor.square().sum(0).sqrt()
 
 
 def _projected(x: Tensor, y: Tensor, lengths: Tensor, amplitude: float, noise: float) -> tuple[Tensor, Tensor, float]:

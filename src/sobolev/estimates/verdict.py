@@ -84,10 +84,7 @@ class Expected:
             return self
         if self.entries.shape[1:] != (len(self.scatter),) * self.order:
             return self
-        entries, sizes = (t * self._scatters() for t in (self.entries, self.sizes))
-        rmse, size = (float(t.square().mean().sqrt()) for t in (entries, sizes))
-        share = self.unknown / self.rmse if self.rmse else 0.0
-        return replace(self, rmse=rmse, size=size, unknown=share * rmse)
+        return self._together(self.entries * self._scatters(), self.sizes * self._scatters())
 
     def _scatters(self) -> Tensor:
         """The products of the inputs' standard deviations for the entries, (*inputs)."""
@@ -105,9 +102,13 @@ class Expected:
         if self.entries is None or self.sizes is None:
             return self
         entries, sizes = self.entries[part], self.sizes[part]
+        return replace(self._together(entries, sizes), entries=entries, sizes=sizes)
+
+    def _together(self, entries: Tensor, sizes: Tensor) -> "Expected":
+        """The same of these entries in one number; what the rows leave open is in proportion."""
         rmse, size = (float(t.square().mean().sqrt()) for t in (entries, sizes))
         share = self.unknown / self.rmse if self.rmse else 0.0
-        return replace(self, rmse=rmse, size=size, unknown=share * rmse, entries=entries, sizes=sizes)
+        return replace(self, rmse=rmse, size=size, unknown=share * rmse)
 
     def __str__(self) -> str:
         return self.sentence()
