@@ -95,12 +95,13 @@ def document(data: dict) -> str:
     head = "| training | without | with | more | own count | in its course | once | validations measured | points |"
     lines = [head, "|---" * 9 + "|", *(_line(name, rounds) for name, rounds in data["rows"].items())]
     words = (
-        "Seconds of `fit` without and with the monitor in turn, of the fastest of a few rounds each, and what it takes "
-        "more; the monitor's own count, a median, of the time of everything else. It is processor time, but for the "
-        "default job and tables, whose reports tell the time that has passed and what of it the monitor took. Once, at "
-        "the start and at the end, seconds go into two audits, the first measurement, that of all points, the first estimate and "
-        "the one that the report is about; the rest is spent in the course of the training. Imports and pictures are "
-        "not in it. Where measuring every validation takes too long, some are left out, and 16 at least "
+        "Seconds of `fit` without and with the monitor in turn, of the fastest of a few rounds each, and what it "
+        "takes more; the monitor's own count, a median, of the time of everything else. It is processor time, but "
+        "for the default job and tables, whose reports tell the time that has passed and what of it the monitor "
+        "took. Once, at the start and at the end, seconds go into two audits, the first measurement, that of all "
+        "points, the first estimate and the one that the report is about; the rest is spent in the course of the "
+        "training. Imports and pictures are not in it. Where measuring every validation takes too long, some are "
+        "left out, and 16 at least "
         "are measured.\n\n"
     )
     return words + "\n".join(lines) + f"\n\nMachine: {sentence(data['machine'])}.\n"
